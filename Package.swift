@@ -1,0 +1,48 @@
+// swift-tools-version: 6.0
+// The layers of the library as data: a target may import what is listed for it and nothing else.
+// `Tests/check_layers.py` (make check) compares every `import` in Sources with this table.
+import PackageDescription
+
+/// target name -> what it may import, lowest layer first
+let layers: [(String, [String])] = [
+    ("HadpoBase", ["CHadpoJSON"]),
+    ("HadpoTensor", ["HadpoBase", "CHadpoKernels"]),
+    ("HadpoAutograd", ["HadpoBase", "HadpoTensor"]),
+    ("HadpoNN", ["HadpoBase", "HadpoTensor", "HadpoAutograd"]),
+    ("HadpoWeights", ["HadpoBase", "HadpoTensor"]),
+    ("HadpoText", ["HadpoBase"]),
+    ("HadpoVision", ["HadpoBase", "CHadpoImage"]),
+    ("HadpoModels", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision"]),
+    ("HadpoTrain", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels"]),
+    ("HadpoEval", ["HadpoBase", "HadpoTensor", "HadpoText", "HadpoVision", "HadpoModels"]),
+    ("HadpoWorld", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "CHadpoWorldAssets"]),
+    ("HadpoCAPI", ["CHadpo", "HadpoBase", "HadpoTensor", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "HadpoEval", "HadpoWorld"]),
+]
+
+let swiftSettings: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny"), .swiftLanguageMode(.v6)]
+
+let package = Package(
+    name: "hadpo",
+    products: [
+        .library(name: "Hadpo", targets: ["HadpoCAPI"]),  // for Swift packages
+        .library(name: "hadpo", type: .dynamic, targets: ["HadpoCAPI"]),  // libhadpo.so, built by `make`
+    ],
+    targets: [
+        .systemLibrary(name: "CHadpo", path: "include"),
+        .systemLibrary(name: "CHadpoJSON", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+        .target(name: "CHadpoKernels"),
+        .target(name: "CHadpoImage", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+        .target(name: "CHadpoWorldAssets"),
+    ]
+        + layers.map { name, imports in
+            .target(name: name, dependencies: imports.map { .init(stringLiteral: $0) }, swiftSettings: swiftSettings)
+        }
+        + layers.dropLast().map { name, imports in
+            .testTarget(
+                name: name + "Tests", dependencies: ([name] + imports).map { .init(stringLiteral: $0) },
+                swiftSettings: swiftSettings)
+        } + [
+            .testTarget(name: "HadpoCAPITests", dependencies: ["HadpoCAPI", "CHadpo"], swiftSettings: swiftSettings),
+            .testTarget(name: "CHadpoKernelsTests", dependencies: ["CHadpoKernels"], swiftSettings: swiftSettings),
+        ]
+)

@@ -1,0 +1,147 @@
+/* hadpo.h - the whole public interface of libhadpo. What is not declared here does not exist.
+ *
+ * status   0 is success; other values are the constants below. A released number never changes.
+ * error    last parameter, may be NULL. On failure it receives an object that the caller frees.
+ * handles  opaque, counted inside: free them in any order; every free accepts NULL.
+ * JSON in  UTF-8, borrowed for the call, with its size in bytes, or HADPO_NUL when it ends in NUL.
+ * out      set to NULL (or 0) on failure.
+ * threads  [any] concurrent calls on one handle are fine; [one] a concurrent call gets HADPO_E_BUSY.
+ * manners  never prints, exits, changes locale or signals, reads the environment, opens a socket.
+ * fork     handles do not survive a fork: in the child every call answers HADPO_E_STATE. */
+#ifndef HADPO_H
+#define HADPO_H
+#include <stddef.h>
+#include <stdint.h>
+#define HADPO_VERSION_MAJOR 0
+#define HADPO_VERSION_MINOR 1
+#define HADPO_VERSION_PATCH 0
+#define HADPO_ABI 0 /* = SONAME suffix; grows by one with every incompatible change */
+#define HADPO_NUL ((size_t)-1)
+#if defined(__GNUC__)
+#define HADPO_API __attribute__((visibility("default")))
+#else
+#define HADPO_API
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef int32_t hadpo_status;
+enum {
+    HADPO_OK = 0,
+    HADPO_E_INTERNAL = 1,  HADPO_E_NO_MEMORY = 2,                      /* our fault, the machine's */
+    HADPO_E_ARGUMENT = 10, HADPO_E_STATE = 11, HADPO_E_BUSY = 12,      /* the caller's code */
+    HADPO_E_JSON = 20,     HADPO_E_CONFIG = 21,                        /* the caller's text */
+    HADPO_E_IO = 30,       HADPO_E_FORMAT = 31, HADPO_E_WEIGHTS = 32,  /* files */
+    HADPO_E_DEVICE = 40,   HADPO_E_UNSUPPORTED = 41,
+    HADPO_E_NUMERICS = 50,                                             /* non-finite loss */
+    HADPO_E_CANCELLED = 60, HADPO_E_CALLBACK = 61
+};
+
+typedef struct hadpo_error   hadpo_error;
+typedef struct hadpo_bytes   hadpo_bytes;   /* a result: text or JSON, NUL-terminated beyond its size */
+typedef struct hadpo_engine  hadpo_engine;  /* threads, kernels, memory limit, event sink, interrupt flag */
+typedef struct hadpo_image   hadpo_image;   /* immutable RGB pixels */
+typedef struct hadpo_model   hadpo_model;   /* weights (mapped), tokenizer, image pipeline, at most one adapter */
+typedef struct hadpo_trainer hadpo_trainer; /* a model's adapter in training: optimizer, data, position */
+
+/* One JSON record, on the thread that made the call, at least every 500 ms during long work.
+ * Non-zero stops the call with HADPO_E_CALLBACK. `record` is valid during the callback only. */
+typedef int32_t (*hadpo_event_fn)(const char *record, size_t size, void *user);
+
+/* -- library, since 0.1 [any] ------------------------------------------------------------------------------------ */
+HADPO_API uint32_t    hadpo_abi(void);
+HADPO_API const char *hadpo_version(void);                        /* static */
+HADPO_API const char *hadpo_status_name(hadpo_status status);     /* static, never NULL */
+HADPO_API const char *hadpo_error_json(const hadpo_error *error); /* lives as long as error */
+HADPO_API void        hadpo_error_free(hadpo_error *error);
+HADPO_API const char *hadpo_bytes_data(const hadpo_bytes *bytes); /* lives as long as bytes */
+HADPO_API size_t      hadpo_bytes_size(const hadpo_bytes *bytes);
+HADPO_API void        hadpo_bytes_free(hadpo_bytes *bytes);
+/* All keys of a schema with their defaults ("hadpo.train/1"); and a given config with all defaults filled in. */
+HADPO_API hadpo_status hadpo_config_default(const char *schema, hadpo_bytes **json, hadpo_error **error);
+HADPO_API hadpo_status hadpo_config_resolve(const char *config, size_t size, hadpo_bytes **json, hadpo_error **error);
+
+/* -- engine and images, since 0.1 -------------------------------------------------------------------------------- */
+/* config: "hadpo.engine/1". on_event may be NULL. */
+HADPO_API hadpo_status hadpo_engine_open(const char *config, size_t size, hadpo_event_fn on_event, void *user,
+                                         hadpo_engine **engine, hadpo_error **error);
+HADPO_API void         hadpo_engine_interrupt(hadpo_engine *engine); /* [any], and from a signal handler */
+HADPO_API void         hadpo_engine_free(hadpo_engine *engine);
+/* Rows of `row_bytes` bytes, top row first, R G B of 8 bits each; copied. */
+HADPO_API hadpo_status hadpo_image_from_rgb8(const uint8_t *pixels, size_t width, size_t height, size_t row_bytes,
+                                             hadpo_image **image, hadpo_error **error);
+/* PNG or JPEG file contents, converted to RGB as PIL does (EXIF orientation is not applied). */
+HADPO_API hadpo_status hadpo_image_decode(const void *data, size_t size, hadpo_image **image, hadpo_error **error);
+HADPO_API void         hadpo_image_free(hadpo_image *image);
+
+/* -- model, since 0.1 -------------------------------------------------------------------------------------------- */
+/* config: "hadpo.model/1". Weights stay in their file (mapped); nothing is executed. */
+HADPO_API hadpo_status hadpo_model_open(hadpo_engine *engine, const char *config, size_t size, hadpo_model **model,
+                                        hadpo_error **error);
+/* Family, sizes, layout, dtypes, tokenizer, image pipeline, memory: everything that was understood from the folder. */
+HADPO_API hadpo_status hadpo_model_describe(hadpo_model *model, hadpo_bytes **json, hadpo_error **error);
+/* request: "hadpo.generate/1". Text, token ids, finish reason. image may be NULL for a prompt without <image>. [one] */
+HADPO_API hadpo_status hadpo_model_generate(hadpo_model *model, const char *request, size_t size,
+                                            const hadpo_image *image, hadpo_bytes **json, hadpo_error **error);
+/* request: "hadpo.score/1". Log-probability (nats) of each completion token, end token included. capacity counts
+ * floats; 0 (logps may be NULL then) asks only for *count. [one] */
+HADPO_API hadpo_status hadpo_model_score(hadpo_model *model, const char *request, size_t size,
+                                         const hadpo_image *image, float *logps, size_t capacity, size_t *count,
+                                         hadpo_error **error);
+/* request: "hadpo.inspect/1". Writes one safetensors file: pixel_values, prompt_ids, every vision and decoder block,
+ * projected features, logits, log-probs. [one] */
+HADPO_API hadpo_status hadpo_model_inspect(hadpo_model *model, const char *request, size_t size,
+                                           const hadpo_image *image, const char *path, hadpo_error **error);
+/* A PEFT adapter folder (adapter_config.json + .safetensors or .bin, projector weights beside it). Replaces any. [one] */
+HADPO_API hadpo_status hadpo_adapter_load(hadpo_model *model, const char *directory, hadpo_error **error);
+HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* [one] */
+/* config: "hadpo.export/1". Merges the adapter in fp32, rounds once, writes a Hugging Face folder. [one] */
+HADPO_API hadpo_status hadpo_export(hadpo_model *model, const char *config, size_t size, hadpo_error **error);
+HADPO_API void         hadpo_model_free(hadpo_model *model);
+
+/* -- training, since 0.1 ----------------------------------------------------------------------------------------- */
+/* config: "hadpo.train/1". Reads and checks the data; the model's adapter belongs to the trainer until it is freed. */
+HADPO_API hadpo_status hadpo_trainer_open(hadpo_model *model, const char *config, size_t size, hadpo_trainer **trainer,
+                                          hadpo_error **error);
+/* Runs `steps` optimizer steps, or to the end with 0. A stopped run can be saved, resumed and run on. [one] */
+HADPO_API hadpo_status hadpo_trainer_run(hadpo_trainer *trainer, uint64_t steps, hadpo_bytes **report,
+                                         hadpo_error **error);
+/* Adapter (PEFT format), projector, optimizer state, position. Written beside and renamed. [one] */
+HADPO_API hadpo_status hadpo_trainer_save(hadpo_trainer *trainer, const char *directory, hadpo_error **error);
+/* Continues where `directory` was saved, to the same bits as without the stop. [one] */
+HADPO_API hadpo_status hadpo_trainer_resume(hadpo_trainer *trainer, const char *directory, hadpo_error **error);
+/* request: "hadpo.inspect-step/1". One step's losses, log-probs and every gradient as a safetensors file. The
+ * trainer does not move. [one] */
+HADPO_API hadpo_status hadpo_trainer_inspect(hadpo_trainer *trainer, const char *path, hadpo_error **error);
+HADPO_API void         hadpo_trainer_free(hadpo_trainer *trainer);
+/* config: "hadpo.train/1". Walks data and config without training: what is missing or would be rejected, sequence
+ * lengths, memory plan. [one] */
+HADPO_API hadpo_status hadpo_data_check(hadpo_model *model, const char *config, size_t size, hadpo_bytes **report,
+                                        hadpo_error **error);
+
+/* -- evaluation, since 0.1 --------------------------------------------------------------------------------------- */
+/* config: "hadpo.pope/1". Asks every question of a POPE file; answers are appended as they come and a second run asks
+ * only what is missing. The report holds the score. [one] */
+HADPO_API hadpo_status hadpo_pope_run(hadpo_model *model, const char *config, size_t size, hadpo_bytes **report,
+                                      hadpo_error **error);
+/* POPE question file and an answers file of any model, both JSON Lines: the official rule. [any] */
+HADPO_API hadpo_status hadpo_pope_score(const char *questions_jsonl, size_t questions_size, const char *answers_jsonl,
+                                        size_t answers_size, hadpo_bytes **report, hadpo_error **error);
+
+/* -- the world in the box, since 0.1 ----------------------------------------------------------------------------- */
+/* config: "hadpo.world/1". Writes the world: checkpoint, pictures, Visual Genome, POPE and annotation files. */
+HADPO_API hadpo_status hadpo_world_make(hadpo_engine *engine, const char *config, size_t size, hadpo_bytes **report,
+                                        hadpo_error **error);
+/* config: "hadpo.world-pairs/1". The model describes the world's training pictures and answers questions on them; what
+ * it got wrong becomes preference pairs in upstream's files (desc_data.json, pope_data.json). [one] */
+HADPO_API hadpo_status hadpo_world_pairs(hadpo_model *model, const char *config, size_t size, hadpo_bytes **report,
+                                         hadpo_error **error);
+/* config: "hadpo.world-base/1". Trains the world's base checkpoint from nothing. */
+HADPO_API hadpo_status hadpo_world_train(hadpo_engine *engine, const char *config, size_t size, hadpo_bytes **report,
+                                         hadpo_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

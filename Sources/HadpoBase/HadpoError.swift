@@ -1,13 +1,21 @@
 /// Result of a call. Raw values are the pinned numbers of hadpo.h.
 package enum Status: Int32, Sendable {
     case ok = 0
-    case `internal` = 1, noMemory = 2  // our fault, the machine's
-    case argument = 10, state = 11, busy = 12  // the caller's code
-    case json = 20, config = 21  // the caller's text
-    case io = 30, format = 31, weights = 32  // files
-    case device = 40, unsupported = 41
+    case `internal` = 1
+    case noMemory = 2  // our fault, the machine's
+    case argument = 10
+    case state = 11
+    case busy = 12  // the caller's code
+    case json = 20
+    case config = 21  // the caller's text
+    case io = 30
+    case format = 31
+    case weights = 32  // files
+    case device = 40
+    case unsupported = 41
     case numerics = 50  // non-finite loss
-    case cancelled = 60, callback = 61
+    case cancelled = 60
+    case callback = 61
 }
 
 /// Every failure of the library: what went wrong, what was found, what was expected, and where.

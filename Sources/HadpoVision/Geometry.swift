@@ -1,0 +1,76 @@
+import CHadpoImage
+import HadpoBase
+
+/// Resampling filters under Pillow's numbers, which `preprocessor_config.json` uses too.
+package enum Resample: Int, Sendable {
+    case nearest = 0
+    case lanczos, bilinear, bicubic, box, hamming
+}
+
+extension RGBImage {
+    /// Pillow's `Image.resize`, bit for bit.
+    package func resized(
+        width newWidth: Int, height newHeight: Int, _ resample: Resample, limits: ImageLimits = .init()
+    ) throws(HadpoError) -> RGBImage {
+        try Self.check(width: newWidth, height: newHeight, maxPixels: limits.maxPixels)
+        if (newWidth, newHeight) == (width, height) { return self }
+        var message = Message()
+        var status = HI_OK
+        let resized = [UInt8](unsafeUninitializedCapacity: newWidth * newHeight * 3) { output, count in
+            status = hi_resize(
+                pixels, width, height, output.baseAddress, newWidth, newHeight, hi_filter(UInt32(resample.rawValue)),
+                &message.text)
+            count = status == HI_OK ? newWidth * newHeight * 3 : 0
+        }
+        try message.check(status)
+        return RGBImage(width: newWidth, height: newHeight, pixels: resized)
+    }
+
+    /// The window with the given corner; what lies outside the image is black.
+    package func cropped(
+        left: Int, top: Int, width newWidth: Int, height newHeight: Int, limits: ImageLimits = .init()
+    ) throws(HadpoError) -> RGBImage {
+        try Self.check(width: newWidth, height: newHeight, maxPixels: limits.maxPixels)
+        let reach = -(1 << 40)...(1 << 40)  // keeps the sums below from overflowing
+        guard reach.contains(left), reach.contains(top) else {
+            throw HadpoError(.argument, "a crop window lies too far outside the image", found: "corner \(left), \(top)")
+        }
+        return placed(on: newWidth, newHeight, atX: -left, atY: -top, background: (0, 0, 0))
+    }
+
+    /// A square of the longer side with the image in its middle (upstream's expand2square).
+    package func paddedToSquare(_ background: (UInt8, UInt8, UInt8), limits: ImageLimits = .init()) throws(HadpoError) -> RGBImage
+    {
+        if width == height { return self }
+        let side = max(width, height)
+        try Self.check(width: side, height: side, maxPixels: limits.maxPixels)
+        return placed(on: side, side, atX: (side - width) / 2, atY: (side - height) / 2, background: background)
+    }
+
+    /// A canvas with this image's corner at (x, y), clipped.
+    private func placed(
+        on canvasWidth: Int, _ canvasHeight: Int, atX x: Int, atY y: Int, background: (UInt8, UInt8, UInt8)
+    ) -> RGBImage {
+        var canvas = [UInt8](unsafeUninitializedCapacity: canvasWidth * canvasHeight * 3) { output, count in
+            count = canvasWidth * canvasHeight * 3
+            for pixel in 0..<canvasWidth * canvasHeight {
+                output[3 * pixel] = background.0
+                output[3 * pixel + 1] = background.1
+                output[3 * pixel + 2] = background.2
+            }
+        }
+        let columns = max(0, x)..<max(max(0, x), min(canvasWidth, x + width))
+        let rows = max(0, y)..<max(max(0, y), min(canvasHeight, y + height))
+        if columns.isEmpty { return RGBImage(width: canvasWidth, height: canvasHeight, pixels: canvas) }
+        canvas.withUnsafeMutableBytes { target in
+            pixels.withUnsafeBytes { source in
+                for row in rows {
+                    let from = ((row - y) * width + columns.lowerBound - x) * 3
+                    let to = (row * canvasWidth + columns.lowerBound) * 3
+                    target[to..<to + columns.count * 3].copyBytes(from: source[from..<from + columns.count * 3])
+                }
+            }
+        }
+        return RGBImage(width: canvasWidth, height: canvasHeight, pixels: canvas)
+    }
+}

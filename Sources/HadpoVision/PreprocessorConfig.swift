@@ -1,0 +1,185 @@
+import HadpoBase
+
+/// Which of HF's image processors a `preprocessor_config.json` names, and what that class does when the file is silent.
+private enum ProcessorClass: String {
+    case clip = "CLIPImageProcessor"
+    case llava = "LlavaImageProcessor"
+    case blip = "BlipImageProcessor"
+
+    /// "CLIPFeatureExtractor" is the old name; "Fast" and "Pil" are the same processor on other backends.
+    init?(name: String) {
+        var stem = name
+        for suffix in ["Fast", "Pil"] where stem.hasSuffix(suffix) { stem.removeLast(suffix.count) }
+        if stem.hasSuffix("FeatureExtractor") { stem = stem.dropLast("FeatureExtractor".count) + "ImageProcessor" }
+        self.init(rawValue: stem)
+    }
+
+    var squareByDefault: Bool { self == .blip }
+    var cropsByDefault: Bool { self != .blip }
+    var defaultSize: Int { self == .blip ? 384 : 224 }
+}
+
+extension ImagePipeline {
+    /// Reads `preprocessor_config.json`, or the `image_processor` object of a newer `processor_config.json`.
+    package init(preprocessorConfig: JSON) throws(HadpoError) {
+        var config = Fields(preprocessorConfig, at: "")
+        if let inner = config["image_processor"] { config = Fields(inner, at: "/image_processor") }
+        guard config.isObject else { throw config.error("an image processor is not a JSON object", "") }
+
+        let key = config["image_processor_type"] == nil ? "feature_extractor_type" : "image_processor_type"
+        guard let name = try config.string(key), let processor = ProcessorClass(name: name) else {
+            throw HadpoError(
+                .unsupported, "the image processor is not one this library knows", at: config.place(key),
+                found: try config.string(key) ?? "no image_processor_type",
+                expected: "CLIPImageProcessor, LlavaImageProcessor or BlipImageProcessor")
+        }
+        // A step that is switched on but not known here would change the pixels silently.
+        let known = ["do_convert_rgb", "do_pad", "do_resize", "do_center_crop", "do_rescale", "do_normalize"]
+        for step in config.keys where step.hasPrefix("do_") && !known.contains(step) {
+            if try config.bool(step) ?? false {
+                throw HadpoError(.unsupported, "an image processing step is not supported", at: config.place(step))
+            }
+        }
+        let pad = try config.bool("do_pad") ?? false
+        if pad && processor != .llava {
+            throw HadpoError(
+                .unsupported, "padding is supported for LlavaImageProcessor only", at: config.place("do_pad"), found: name)
+        }
+
+        var resize = Resize.none
+        if try config.bool("do_resize") ?? true {
+            switch try config.size("size") {
+            case nil where processor.squareByDefault:
+                resize = .exact(height: processor.defaultSize, width: processor.defaultSize)
+            case nil: resize = .shortestEdge(processor.defaultSize)
+            case .side(let side)? where processor.squareByDefault: resize = .exact(height: side, width: side)
+            case .side(let side)?, .shortestEdge(let side)?: resize = .shortestEdge(side)
+            case .exact(let height, let width)?: resize = .exact(height: height, width: width)
+            }
+        }
+        var crop: Size?
+        if try config.bool("do_center_crop") ?? processor.cropsByDefault {
+            switch try config.size("crop_size") {
+            case nil: crop = Size(height: 224, width: 224)
+            case .side(let side)?: crop = Size(height: side, width: side)
+            case .exact(let height, let width)?: crop = Size(height: height, width: width)
+            case .shortestEdge?:
+                throw config.error("a crop needs a height and a width", "crop_size")
+            }
+        }
+        let number = try config.integer("resample") ?? Resample.bicubic.rawValue
+        guard let resample = Resample(rawValue: number) else {
+            throw config.error("the resampling filter is unknown", "resample", expected: "0 to 5, Pillow's numbers")
+        }
+        let rescale = try config.bool("do_rescale") ?? true ? try config.number("rescale_factor") ?? 1 / 255 : nil
+        var normalization: Normalization?
+        if try config.bool("do_normalize") ?? true {
+            normalization = Normalization(
+                mean: try config.channels("image_mean") ?? Self.clipNormalization.mean,
+                std: try config.channels("image_std") ?? Self.clipNormalization.std)
+        }
+        try self.init(
+            pad: pad, resize: resize, resample: resample, crop: crop, rescale: rescale, normalization: normalization)
+    }
+}
+
+/// Typed access to the members of a config object; `null` counts as absent, as in HF's code.
+private struct Fields {
+    enum Extent {
+        case side(Int)
+        case shortestEdge(Int)
+        case exact(height: Int, width: Int)
+    }
+
+    private let value: JSON
+    private let pointer: String
+
+    init(_ value: JSON, at pointer: String) {
+        self.value = value
+        self.pointer = pointer
+    }
+
+    private var members: [JSON.Member] { if case .object(let members) = value { members } else { [] } }
+    var isObject: Bool { if case .object = value { true } else { false } }
+    var keys: [String] { members.map(\.key) }
+    func place(_ key: String) -> String { key.isEmpty ? pointer : "\(pointer)/\(key)" }
+
+    subscript(_ key: String) -> JSON? {
+        let found = members.first { $0.key == key }?.value
+        return found == .null ? nil : found
+    }
+
+    func error(_ message: String, _ key: String, expected: String? = nil) -> HadpoError {
+        HadpoError(.config, message, at: place(key), found: (key.isEmpty ? value : self[key]).map { "\($0)" }, expected: expected)
+    }
+
+    func bool(_ key: String) throws(HadpoError) -> Bool? {
+        switch self[key] {
+        case nil: nil
+        case .bool(let flag)?: flag
+        default: throw error("not a flag", key, expected: "true or false")
+        }
+    }
+
+    func string(_ key: String) throws(HadpoError) -> String? {
+        switch self[key] {
+        case nil: nil
+        case .string(let text)?: text
+        default: throw error("not a text", key, expected: "a string")
+        }
+    }
+
+    func integer(_ key: String) throws(HadpoError) -> Int? {
+        switch self[key] {
+        case nil: nil
+        case .int(let number)?: Int(clamping: number)
+        default: throw error("not a whole number", key, expected: "an integer")
+        }
+    }
+
+    func number(_ key: String) throws(HadpoError) -> Double? {
+        switch self[key] {
+        case nil: nil
+        case .int(let number)?: Double(number)
+        case .double(let number)?: number
+        default: throw error("not a number", key, expected: "a number")
+        }
+    }
+
+    /// One number for all channels or one for each.
+    func channels(_ key: String) throws(HadpoError) -> [Double]? {
+        guard case .array(let elements)? = self[key] else {
+            return try number(key).map { [$0, $0, $0] }
+        }
+        var channels: [Double] = []
+        for element in elements {
+            switch element {
+            case .int(let number): channels.append(Double(number))
+            case .double(let number): channels.append(number)
+            default: throw error("not a list of numbers", key, expected: "three numbers")
+            }
+        }
+        return channels
+    }
+
+    /// 336, [336, 336], {"shortest_edge": 336} or {"height": 336, "width": 336}.
+    func size(_ key: String) throws(HadpoError) -> Extent? {
+        switch self[key] {
+        case nil: return nil
+        case .int(let side)?: return .side(Int(clamping: side))
+        case .array(let elements)?:
+            if elements.count == 2, case .int(let height) = elements[0], case .int(let width) = elements[1] {
+                return .exact(height: Int(clamping: height), width: Int(clamping: width))
+            }
+        case .object?:
+            let inner = Fields(self[key] ?? .null, at: place(key))
+            let given = inner.keys.filter { inner[$0] != nil }.sorted()
+            if given == ["shortest_edge"], let edge = try inner.integer("shortest_edge") { return .shortestEdge(edge) }
+            if given == ["height", "width"], let height = try inner.integer("height"), let width = try inner.integer("width") {
+                return .exact(height: height, width: width)
+            }
+        default: break
+        }
+        throw error("a size of this form is not supported", key, expected: "an integer, shortest_edge, or height and width")
+    }
+}

@@ -1,0 +1,161 @@
+# libhadpo: what one types. `make help` lists it.
+#
+# libhadpo.so needs three things that may not stand in Package.swift, where they would break Swift users of the package:
+# its SONAME, a version script that exports hadpo_* alone, and the Swift runtime linked in (the host has no Swift).
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+PYTHON  ?= python3
+SWIFT   ?= swift
+ifeq ($(origin CC),default)
+CC := $(or $(shell command -v clang),$(dir $(shell readlink -f "$$(command -v $(SWIFT))"))clang)
+endif
+CFLAGS  ?= -O2 -g
+BUILD   := build
+
+number   = $(shell awk '$$2 == "$(1)" { print $$3 }' include/hadpo.h)
+ABI     := $(call number,HADPO_ABI)
+VERSION := $(call number,HADPO_VERSION_MAJOR).$(call number,HADPO_VERSION_MINOR).$(call number,HADPO_VERSION_PATCH)
+SONAME  := libhadpo.so.$(ABI)
+LIBRARY := $(BUILD)/lib/libhadpo.so.$(VERSION)
+TOOL    := $(BUILD)/bin/hadpo
+
+CLI      := $(wildcard bindings/c/cli/*.c)
+WARNINGS := -Wall -Wextra -Werror -pedantic -Wshadow -Wstrict-prototypes -Wvla
+
+# Two scratch folders: the library's flags differ from the tests', and one folder would be rebuilt at every change of use.
+SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --product hadpo --disable-local-rpath \
+	-Xswiftc -static-stdlib -Xswiftc -no-toolchain-stdlib-rpath \
+	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s
+
+.PHONY: all deps test-deps library cli demo test check install fixtures parity bench fuzz world clean help
+.DELETE_ON_ERROR:
+
+all: library cli
+
+help:
+	@echo 'make                      build $(LIBRARY) and $(TOOL)'
+	@echo 'make demo                 install what is missing, build, run HA-DPO on the world in the box'
+	@echo 'make test                 install what is missing, build, run every test'
+	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
+	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
+	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
+	@echo 'make bench | fuzz         time the kernels | throw broken files at the library'
+	@echo 'make world                train the world'\''s base checkpoint again, from nothing'
+	@echo 'make clean                remove $(BUILD) and .build'
+
+# ---- what the machine must have -------------------------------------------------------------------------------------
+
+# Installs those of the named Debian packages that are missing; root, or sudo.
+define install_packages
+	@missing=; for package in $(1); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing:$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; \
+	elif command -v sudo >/dev/null; then as_root=sudo; \
+	else echo "missing packages:$$missing (run: apt-get install$$missing)" >&2; exit 1; fi; \
+	$$as_root apt-get update -qq && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq $$missing >/dev/null
+endef
+
+deps:
+	$(call install_packages,libopenblas-dev libpng-dev libjpeg62-turbo-dev libjson-c-dev pkg-config)
+
+test-deps: deps
+	$(call install_packages,python3)
+
+# ---- library and tool -----------------------------------------------------------------------------------------------
+
+$(BUILD)/exports.map: Makefile
+	@mkdir -p $(@D)
+	@printf '{ global: hadpo_*; local: *; };\n' > $@
+
+library: $(BUILD)/exports.map
+	@mkdir -p $(BUILD)/lib
+	$(SWIFT_LIBRARY)
+	@built=$$($(SWIFT_LIBRARY) --show-bin-path)/libhadpo.so; \
+	cmp -s $$built $(LIBRARY) || { cp $$built $(LIBRARY).new && mv $(LIBRARY).new $(LIBRARY); }
+	@ln -sfn libhadpo.so.$(VERSION) $(BUILD)/lib/$(SONAME)
+	@ln -sfn $(SONAME) $(BUILD)/lib/libhadpo.so
+
+cli: library $(TOOL)
+
+$(TOOL): $(CLI) $(wildcard bindings/c/cli/*.h) include/hadpo.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $$(pkg-config --cflags json-c) $(CLI) -o $@ \
+		-L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c) -lm -Wl,-rpath,'$$ORIGIN/../lib'
+
+$(LIBRARY): library ;
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(LIBRARY) $(DESTDIR)$(PREFIX)/lib/
+	ln -sfn libhadpo.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sfn $(SONAME) $(DESTDIR)$(PREFIX)/lib/libhadpo.so
+	install -m 644 include/hadpo.h $(DESTDIR)$(PREFIX)/include/
+	sed 's/@VERSION@/$(VERSION)/' pkgconfig/hadpo.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hadpo.pc
+	install -m 755 $(TOOL) $(DESTDIR)$(PREFIX)/bin/
+
+# ---- using it -------------------------------------------------------------------------------------------------------
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	$(TOOL) demo
+
+world: all
+	$(TOOL) world train
+
+# ---- proving it -----------------------------------------------------------------------------------------------------
+
+# The installed tree that the C and Python host tests use, as a stranger's program would.
+STAGE := $(BUILD)/stage
+
+test: test-deps
+	@$(MAKE) --no-print-directory all
+	@rm -rf $(STAGE) && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAGE) PREFIX=/usr >/dev/null
+	@CC='$(CC)' SWIFT='$(SWIFT)' $(PYTHON) Tests/run.py --stage $(STAGE)/usr
+
+check: test-deps
+	$(SWIFT) format lint -s -r Package.swift Sources Tests
+	$(PYTHON) Tests/check_layers.py
+	CC='$(CC)' Tests/ABI/check_header.sh
+	$(PYTHON) Tests/ABI/check_symbols.py $(wildcard $(LIBRARY))
+	$(PYTHON) Tests/ABI/check_ctypes.py
+
+# PyTorch, transformers and peft live in a folder of their own and are used by these two only.
+VENV := $(BUILD)/venv
+
+$(VENV)/installed: Tests/Parity/requirements.txt
+	$(call install_packages,python3-venv)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r Tests/Parity/requirements.txt
+	@touch $@
+
+fixtures: $(VENV)/installed
+	@for script in $(sort $(wildcard Tests/Fixtures/make_*.py)); do echo $$script; $(VENV)/bin/python $$script || exit 1; done
+
+parity: test-deps $(VENV)/installed
+	@$(MAKE) --no-print-directory all
+	$(VENV)/bin/python Tests/Parity/run.py
+
+bench: deps
+	@mkdir -p $(BUILD)/bench
+	$(CC) -O3 -ISources/CHadpoKernels/include -o $(BUILD)/bench/kernels Tests/Bench/bench_kernels.c \
+		$(wildcard Sources/CHadpoKernels/*.c) -lm -lpthread -ldl
+	$(BUILD)/bench/kernels
+
+FUZZ_SECONDS ?= 20
+
+fuzz: deps
+	@$(MAKE) --no-print-directory all
+	@mkdir -p $(BUILD)/fuzz
+	@for source in $(wildcard Tests/Fuzz/fuzz_*.c); do \
+		program=$(BUILD)/fuzz/$$(basename $$source .c); echo $$source; \
+		$(CC) -std=c99 -g -O1 -Iinclude $$source Tests/Fuzz/mutate.c -o $$program -L$(BUILD)/lib -lhadpo \
+			-Wl,-rpath,$(CURDIR)/$(BUILD)/lib && $$program $(FUZZ_SECONDS) || exit 1; \
+	done
+
+clean:
+	rm -rf $(BUILD) .build

@@ -1,0 +1,127 @@
+/* cli.h - what the files of the command-line tool share. The tool knows the library through hadpo.h alone; the library
+ * knows the keys of every config, the tool only carries flags to them. */
+#ifndef HADPO_CLI_H
+#define HADPO_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <json.h>
+
+#include "hadpo.h"
+
+typedef struct json_object json;
+
+/* ---- exit codes; `hadpo --help` lists them ---------------------------------------------------------------------- */
+enum {
+    DONE = 0,
+    FAILED = 1,     /* the library refused or broke */
+    USAGE = 2,      /* this command line */
+    BAD_INPUT = 3,  /* a config, or JSON that was given */
+    BAD_FILE = 4,   /* a file, a checkpoint, a disk */
+    CANCELLED = 5,  /* Ctrl-C */
+    NUMERICS = 6,   /* the loss is no longer a number */
+    NO_MEMORY = 7
+};
+
+/* ---- options.c: the command line -------------------------------------------------------------------------------- */
+
+/* What a flag's value is, and so how it is written into the config. */
+typedef enum { SWITCH, TEXT, INTEGER, NUMBER, SIZE, LIST } value_kind;
+
+/* One flag. `key` says where its value goes: "request.data.pope", "model.path", "engine.threads" are configs of the
+ * library; "cli.keep" stays in the tool. */
+typedef struct {
+    char letter; /* 0: none */
+    const char *name;
+    value_kind kind;
+    const char *metavar;
+    const char *key;
+    const char *help;
+} flag;
+
+typedef struct {
+    const char *title;
+    const flag *flags; /* ends with a NULL name */
+} flag_group;
+
+typedef struct {
+    json *engine, *model, *request; /* configs, merged from --config, --set and flags in the order given */
+    json *cli;
+    char **files; /* what is not a flag */
+    int n_files;
+} invocation;
+
+typedef struct command {
+    const char *name;
+    const char *schema; /* of the request; NULL: none */
+    const char *summary;
+    const char *usage;    /* after "hadpo NAME" */
+    const char *teaching; /* paragraphs and examples at the end of --help */
+    const flag_group *groups; /* ends with a NULL title */
+    int (*run)(invocation *call);
+} command;
+
+extern const flag engine_flags[], model_flags[], output_flags[];
+extern const flag generate_flags[], training_flags[];
+
+/* Fills `call`; on failure says why and returns an exit code. *wants_help is set by -h and --help. */
+int parse_command_line(const command *command, int argc, char **argv, invocation *call, bool *wants_help);
+void invocation_free(invocation *call);
+bool cli_switch(const invocation *call, const char *name);
+const char *cli_text(const invocation *call, const char *name); /* NULL: not given */
+int usage_error(const command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void print_command_help(const command *command);
+
+/* ---- values.c: JSON and files ----------------------------------------------------------------------------------- */
+json *path_get(json *object, const char *path); /* "data.pope"; NULL: absent */
+int path_set(json *object, const char *path, json *value); /* takes `value`; -1: a part of the path is no object */
+double number_at(json *object, const char *path, double otherwise);
+const char *text_at(json *object, const char *path, const char *otherwise);
+const char *json_text(json *value); /* compact; lives as long as value */
+json *json_of_bytes(const hadpo_bytes *bytes); /* NULL: not JSON */
+char *read_file(const char *path, size_t *size); /* malloced, NUL-terminated; NULL: errno says why */
+char *joined(const char *folder, const char *name);
+
+/* ---- errors.c --------------------------------------------------------------------------------------------------- */
+int exit_code_of(hadpo_status status);
+/* Prints what, where, found and expected, what to do; frees the error; returns the exit code. */
+int fail(const char *doing, hadpo_status status, hadpo_error *error);
+int fail_file(const char *doing, const char *path); /* errno */
+
+/* ---- events.c: what the library says while it works --------------------------------------------------------------- */
+/* Prepares the reporter; `call` says whether records go out as JSON Lines. */
+void events_begin(const invocation *call);
+int32_t on_event(const char *record, size_t size, void *user);
+void events_stream_text(bool on);  /* tokens to standard output as they come */
+bool events_streamed(void);        /* whether any were, since the last call */
+void events_label(const char *what); /* how people call the work under way */
+void events_clear(void);           /* wipes the progress line */
+void events_collect_loss(json *list); /* step records are added to this array; NULL: no more */
+
+/* ---- session.c: engine, model, image ------------------------------------------------------------------------------ */
+typedef struct {
+    hadpo_engine *engine;
+    hadpo_model *model;
+} session;
+
+int open_engine(session *session, const invocation *call);
+int open_model(session *session, const invocation *call); /* opens the engine first when it is not */
+int decode_image(const char *path, hadpo_image **image);
+void close_session(session *session);
+double seconds_now(void);
+
+/* ---- report.c: for people ----------------------------------------------------------------------------------------- */
+void print_report(json *value); /* keys and values, aligned */
+void print_json(json *value);   /* one line */
+void print_wrapped(const char *text, int indent, int width);
+void print_pope_table_head(void);
+void print_pope_table_row(const char *split, const char *when, json *report);
+void print_pope_table_change(json *before, json *after);
+const char *duration_text(double seconds, char *buffer, size_t size);
+
+/* ---- commands ------------------------------------------------------------------------------------------------------ */
+extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
+    pope_command, demo_command, world_command, config_command, version_command;
+
+#endif

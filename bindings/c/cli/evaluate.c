@@ -1,0 +1,92 @@
+/* evaluate.c - pope: does the model see what it says it sees? */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const flag pope_flags[] = {
+    {'q', "questions", TEXT, "FILE", "request.questions", "POPE question file (JSON Lines)"},
+    {'i', "images", TEXT, "DIR", "request.images", "folder its pictures are in"},
+    {'o', "answers", TEXT, "FILE", "request.answers", "answers, appended as they come; a second run asks what is missing"},
+    {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
+    {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens an answer"},
+    {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
+    {0, "batch", INTEGER, "N", "request.batch", "questions at a time"},
+    {0, "scores", SWITCH, NULL, "request.scores", "also log p(yes) - log p(no), for the ROC area"},
+    {0, "score", TEXT, "FILE", "cli.score", "no model: score this answers file against --questions"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static void show(const invocation *call, json *report)
+{
+    if (cli_switch(call, "json")) {
+        print_json(report);
+        return;
+    }
+    print_pope_table_head();
+    print_pope_table_row("", "", report);
+    printf("\nquestions %.0f  TP %.0f  FP %.0f  TN %.0f  FN %.0f\n", number_at(report, "questions", 0),
+           number_at(report, "tp", 0), number_at(report, "fp", 0), number_at(report, "tn", 0), number_at(report, "fn", 0));
+}
+
+static int score_answers(const invocation *call, const char *answers_path)
+{
+    const char *questions_path = text_at(call->request, "questions", NULL);
+    if (questions_path == NULL) return usage_error(&pope_command, "--score needs --questions FILE too");
+    size_t questions_size, answers_size;
+    char *questions = read_file(questions_path, &questions_size);
+    if (questions == NULL) return fail_file("cannot read the questions", questions_path);
+    char *answers = read_file(answers_path, &answers_size);
+    int outcome = answers == NULL ? fail_file("cannot read the answers", answers_path) : DONE;
+    if (outcome == DONE) {
+        hadpo_bytes *text = NULL;
+        hadpo_error *error = NULL;
+        hadpo_status status = hadpo_pope_score(questions, questions_size, answers, answers_size, &text, &error);
+        outcome = status == HADPO_OK ? DONE : fail("scoring", status, error);
+        json *report = json_of_bytes(text);
+        if (outcome == DONE) show(call, report);
+        json_object_put(report);
+        hadpo_bytes_free(text);
+    }
+    free(questions);
+    free(answers);
+    return outcome;
+}
+
+static int pope(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&pope_command, "unexpected argument %s", call->files[0]);
+    const char *answers = cli_text(call, "score");
+    if (answers != NULL) return score_answers(call, answers);
+    session session = {NULL, NULL};
+    int outcome = open_model(&session, call);
+    if (outcome == DONE) {
+        const char *config = json_text(call->request);
+        hadpo_bytes *text = NULL;
+        hadpo_error *error = NULL;
+        events_label("asking");
+        hadpo_status status = hadpo_pope_run(session.model, config, strlen(config), &text, &error);
+        events_clear();
+        outcome = status == HADPO_OK ? DONE : fail("asking", status, error);
+        json *report = json_of_bytes(text);
+        if (outcome == DONE) show(call, report);
+        json_object_put(report);
+        hadpo_bytes_free(text);
+    }
+    close_session(&session);
+    return outcome;
+}
+
+static const flag_group pope_groups[] = {{"The model", model_flags},   {"The questions", pope_flags},
+                                         {"The engine", engine_flags}, {"Input and output", output_flags},
+                                         {NULL, NULL}};
+
+const command pope_command = {
+    "pope", "hadpo.pope/1", "how much a model invents: the POPE test", "-m DIR -q FILE -i DIR [-o FILE] [flags]",
+    "POPE asks of every picture about objects that are there and objects that are not. A model that says yes too often\n"
+    "has a high yes ratio and a low precision. Each picture is encoded once for all its questions.\n"
+    "\n"
+    "examples\n"
+    "  hadpo pope -m llava-1.5-7b-hf -q coco_pope_adversarial.json -i val2014 -o answers.jsonl --scores\n"
+    "  hadpo pope -q coco_pope_adversarial.json --score answers-of-any-model.jsonl\n",
+    pope_groups, pope};

@@ -1,0 +1,166 @@
+/* events.c - the library's records, for people (a line that moves) and for machines (JSON Lines).
+ *
+ * People: on a terminal one line on standard error, rewritten at most ten times a second; otherwise a line every few
+ * seconds, so that a log stays readable. Machines: --events passes every record through, one a line. */
+#define _DEFAULT_SOURCE
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static struct {
+    bool machine, quiet, terminal, stream;
+    bool streamed, drawn;
+    const char *label;
+    double started, last;
+    char detail[96]; /* of the last step: loss, margin */
+    json *losses;
+} reporter;
+
+void events_begin(const invocation *call)
+{
+    memset(&reporter, 0, sizeof reporter);
+    reporter.machine = cli_switch(call, "events");
+    reporter.quiet = cli_switch(call, "quiet");
+    reporter.terminal = isatty(STDERR_FILENO) == 1;
+    reporter.started = reporter.last = seconds_now();
+}
+
+void events_label(const char *what)
+{
+    events_clear();
+    reporter.label = what;
+    reporter.started = reporter.last = seconds_now();
+    reporter.detail[0] = 0;
+}
+
+void events_stream_text(bool on)
+{
+    reporter.stream = on;
+    reporter.streamed = false;
+}
+
+bool events_streamed(void)
+{
+    bool streamed = reporter.streamed;
+    reporter.streamed = false;
+    return streamed;
+}
+
+void events_collect_loss(json *list)
+{
+    reporter.losses = list;
+}
+
+void events_clear(void)
+{
+    if (reporter.drawn) fputs("\r\033[K", stderr);
+    reporter.drawn = false;
+    fflush(stderr);
+}
+
+static int terminal_width(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) return size.ws_col;
+    return 80;
+}
+
+/* A line for people, not more often than the kind of output bears. */
+static void draw(const char *text, bool last)
+{
+    double now = seconds_now();
+    if (reporter.terminal) {
+        if (!last && now - reporter.last < 0.1) return;
+        fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, text);
+        reporter.drawn = true;
+    } else {
+        if (now - reporter.last < 5) return;
+        fprintf(stderr, "%s\n", text);
+    }
+    fflush(stderr);
+    reporter.last = now;
+}
+
+static void show_progress(json *record)
+{
+    double done = number_at(record, "done", 0), total = number_at(record, "total", 0);
+    double rate = number_at(record, "rate", 0), left = number_at(record, "eta_seconds", -1);
+    const char *unit = text_at(record, "unit", "");
+    const char *label = reporter.label != NULL ? reporter.label : text_at(record, "task", "working");
+    char line[320], bar[21], eta[32] = "", speed[48] = "";
+    if (left >= 0) {
+        char duration[24];
+        snprintf(eta, sizeof eta, "  %s left", duration_text(left, duration, sizeof duration));
+    }
+    if (rate > 0) snprintf(speed, sizeof speed, "  %.*f %s/s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate, unit);
+    if (total > 0) {
+        double part = fmin(fmax(done / total, 0), 1);
+        int full = (int)(part * 20);
+        memset(bar, '.', 20);
+        memset(bar, '#', (size_t)full);
+        bar[20] = 0;
+        snprintf(line, sizeof line, "%-14s [%s] %3.0f%%  %.0f/%.0f %s%s%s%s", label, bar, part * 100, done, total, unit, speed,
+                 eta, reporter.detail);
+    } else {
+        snprintf(line, sizeof line, "%-14s %.0f %s%s%s", label, done, unit, speed, reporter.detail);
+    }
+    draw(line, total > 0 && done >= total);
+}
+
+static void show_heartbeat(void)
+{
+    char line[96], duration[24];
+    snprintf(line, sizeof line, "%-14s %s", reporter.label != NULL ? reporter.label : "working",
+             duration_text(seconds_now() - reporter.started, duration, sizeof duration));
+    if (!reporter.drawn || reporter.terminal) draw(line, false);
+}
+
+static void note_step(json *record)
+{
+    double loss = number_at(record, "loss", NAN), margin = number_at(record, "rewards/margins", NAN);
+    int length = isnan(loss) ? 0 : snprintf(reporter.detail, sizeof reporter.detail, "  loss %.4f", loss);
+    if (!isnan(margin))
+        snprintf(reporter.detail + length, sizeof reporter.detail - (size_t)length, "  margin %+.3f", margin);
+    if (reporter.losses != NULL) json_object_array_add(reporter.losses, json_object_get(record));
+}
+
+static void show_token(json *record)
+{
+    if (!reporter.stream) return;
+    const char *text = text_at(record, "text", "");
+    if (!reporter.streamed) events_clear();
+    fputs(text, stdout);
+    fflush(stdout);
+    if (text[0] != 0) reporter.streamed = true;
+}
+
+int32_t on_event(const char *text, size_t size, void *user)
+{
+    (void)user;
+    if (reporter.machine) {
+        fwrite(text, 1, size, stderr);
+        fputc('\n', stderr);
+        fflush(stderr);
+    }
+    json *record = json_tokener_parse(text);
+    const char *event = text_at(record, "event", "");
+    bool for_people = !reporter.machine && !reporter.quiet;
+    if (strcmp(event, "token") == 0) {
+        show_token(record);
+    } else if (strcmp(event, "step") == 0) {
+        note_step(record);
+    } else if (strcmp(event, "warning") == 0 && for_people) {
+        events_clear();
+        fprintf(stderr, "hadpo: warning: %s\n", text_at(record, "message", text));
+    } else if (strcmp(event, "progress") == 0 && for_people) {
+        if (!reporter.streamed) show_progress(record);
+    } else if (strcmp(event, "heartbeat") == 0 && for_people && reporter.terminal && !reporter.streamed) {
+        if (seconds_now() - reporter.last > 1) show_heartbeat();
+    }
+    json_object_put(record);
+    return 0;
+}

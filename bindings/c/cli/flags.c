@@ -1,0 +1,75 @@
+/* flags.c - the flags that several commands share: which key of which config each one writes. */
+#include "cli.h"
+
+#define END {0, NULL, SWITCH, NULL, NULL, NULL}
+
+const flag engine_flags[] = {
+    {0, "threads", INTEGER, "N", "engine.threads", "worker threads (default: all processors)"},
+    {0, "kernels", TEXT, "NAME", "engine.kernels", "auto, avx512-bf16, avx512, avx2, portable, openblas"},
+    {0, "numerics", TEXT, "NAME", "engine.numerics", "exact (fp32 products) or fast (bf16 operands)"},
+    {0, "memory-limit", SIZE, "SIZE", "engine.memory_limit", "bytes, or with K, M, G: 20G"},
+    END};
+
+const flag model_flags[] = {
+    {'m', "model", TEXT, "DIR", "model.path", "checkpoint folder (Hugging Face or original LLaVA)"},
+    {'a', "adapter", TEXT, "DIR", "model.adapter", "PEFT adapter folder on top of it"},
+    {0, "vision-tower", TEXT, "DIR", "model.vision_tower", "CLIP folder, for original LLaVA folders"},
+    {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
+    {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
+    END};
+
+const flag output_flags[] = {
+    {'c', "config", TEXT, "FILE", "cli.config", "JSON config; may hold \"engine\" and \"model\" too"},
+    {0, "set", TEXT, "KEY=VALUE", "cli.set", "any key: --set optimizer.beta2=0.99 --set engine.threads=1"},
+    {0, "json", SWITCH, NULL, "cli.json", "result as JSON on standard output"},
+    {0, "events", SWITCH, NULL, "cli.events", "progress as JSON Lines on standard error"},
+    {0, "quiet", SWITCH, NULL, "cli.quiet", "no progress"},
+    {'h', "help", SWITCH, NULL, "cli.help", "this text"},
+    END};
+
+const flag generate_flags[] = {
+    {'Q', "question", TEXT, "TEXT", "request.question", "what to ask, put into the template"},
+    {0, "prompt", TEXT, "TEXT", "request.prompt", "instead: the whole prompt, with <image> where the picture goes"},
+    {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
+    {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens"},
+    {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
+    {0, "length-penalty", NUMBER, "X", "request.length_penalty", "for beams"},
+    {0, "early-stopping", SWITCH, NULL, "request.early_stopping", "for beams"},
+    {0, "beam-rule", TEXT, "NAME", "request.beam_rule", "hf-4.31 (default) or hf-4.57"},
+    {0, "sample", SWITCH, NULL, "request.do_sample", "draw tokens instead of taking the best"},
+    {0, "temperature", NUMBER, "X", "request.temperature", "for --sample"},
+    {0, "top-k", INTEGER, "N", "request.top_k", "for --sample"},
+    {0, "top-p", NUMBER, "X", "request.top_p", "for --sample"},
+    {0, "seed", INTEGER, "N", "request.seed", "for --sample"},
+    {0, "repetition-penalty", NUMBER, "X", "request.repetition_penalty", "1: none"},
+    {0, "stop", LIST, "TEXT", "request.stop", "end where this text appears; may be repeated"},
+    END};
+
+const flag training_flags[] = {
+    {0, "pairs", TEXT, "FILE", "request.data.pairs", "hadpo.pairs/1: JSON Lines of image, question, chosen, rejected"},
+    {0, "desc", TEXT, "FILE", "request.data.desc", "HA-DPO's desc_data.json"},
+    {0, "pope", TEXT, "FILE", "request.data.pope", "HA-DPO's pope_data.json"},
+    {0, "image-data", TEXT, "FILE", "request.data.image_data", "Visual Genome's image_data.json, for the two above"},
+    {0, "samples", TEXT, "FILE", "request.data.samples", "for --method sft: JSON Lines of image, question, answer"},
+    {'i', "images", TEXT, "DIR", "request.data.images", "folder the pictures are in"},
+    {0, "format", TEXT, "NAME", "request.data.format", "hadpo, pairs or samples"},
+    {0, "on-long", TEXT, "WHAT", "request.data.on_long", "too long a sample: error, truncate or skip"},
+    {0, "method", TEXT, "NAME", "request.method", "dpo or sft"},
+    {0, "beta", NUMBER, "X", "request.beta", "DPO's temperature"},
+    {0, "gamma", NUMBER, "X", "request.gamma", "weight of the language-model loss"},
+    {0, "steps", INTEGER, "N", "request.steps", "optimizer steps in all (instead of --epochs)"},
+    {0, "epochs", NUMBER, "X", "request.epochs", "passes over the data"},
+    {0, "batch", INTEGER, "N", "request.batch", "pairs in one forward pass"},
+    {0, "accumulation", INTEGER, "N", "request.accumulation", "batches in one optimizer step"},
+    {0, "learning-rate", NUMBER, "X", "request.optimizer.learning_rate", "peak of the schedule"},
+    {0, "schedule", TEXT, "NAME", "request.schedule.kind", "cosine, linear or constant"},
+    {0, "warmup-steps", INTEGER, "N", "request.schedule.warmup_steps", "steps to reach the peak"},
+    {0, "rank", INTEGER, "N", "request.lora.rank", "LoRA rank"},
+    {0, "alpha", NUMBER, "X", "request.lora.alpha", "LoRA alpha"},
+    {0, "checkpointing", TEXT, "WHAT", "request.checkpointing", "memory for time, per decoder layer"},
+    {0, "reference-cache", TEXT, "DIR", "request.reference.cache", "keep the reference's log-probabilities here"},
+    {0, "seed", INTEGER, "N", "request.seed", "LoRA start and order of the data"},
+    {'o', "output", TEXT, "DIR", "request.output", "adapter, projector, optimizer state, config"},
+    {0, "log", TEXT, "FILE", "request.log", "one JSON record a step"},
+    {0, "save-every", INTEGER, "N", "request.save_every", "steps between checkpoints"},
+    END};

@@ -1,0 +1,72 @@
+/* main.c - hadpo: the command-line tool. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const command *const commands[] = {&demo_command,  &describe_command, &score_command,  &pope_command,
+                                          &check_command, &train_command,    &export_command, &inspect_command,
+                                          &world_command, &config_command,   &version_command};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(void)
+{
+    puts("hadpo - measure how much a vision-language model invents, and train it to invent less\n"
+         "\n"
+         "usage: hadpo COMMAND [flags]          hadpo COMMAND --help explains a command, with examples\n");
+    for (int i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\n"
+         "Begin with `hadpo demo`: two minutes, no model to download. With a LLaVA-1.5 folder of your own:\n"
+         "\n"
+         "  hadpo inspect  -m llava-1.5-7b-hf                                    is the folder understood?\n"
+         "  hadpo describe -m llava-1.5-7b-hf picture.jpg                        what does it say?\n"
+         "  hadpo pope     -m llava-1.5-7b-hf -q coco_pope_random.json -i val2014 -o base.jsonl\n"
+         "  hadpo train    -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures -o adapter\n"
+         "  hadpo pope     -m llava-1.5-7b-hf -a adapter -q coco_pope_random.json -i val2014 -o after.jsonl\n"
+         "\n"
+         "Every command takes --config FILE.json (keys: `hadpo config SCHEMA`), --set KEY=VALUE, and flags for the common\n"
+         "keys; later ones win. --json prints the result for machines, --events the progress.\n"
+         "\n"
+         "exit codes\n"
+         "  0  done                                  4  a file, a checkpoint or a disk is at fault\n"
+         "  1  the library refused or failed         5  stopped with Ctrl-C (training was saved)\n"
+         "  2  this command line is wrong            6  numerics: the loss is no longer finite\n"
+         "  3  a config or JSON is wrong             7  not enough memory");
+}
+
+static int run(const command *command, int argc, char **argv)
+{
+    invocation call;
+    bool wants_help;
+    int outcome = parse_command_line(command, argc, argv, &call, &wants_help);
+    if (outcome == DONE && wants_help)
+        print_command_help(command);
+    else if (outcome == DONE)
+        outcome = command->run(&call);
+    invocation_free(&call);
+    /* A result that could not be written is no result. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        int written = fail_file("cannot write the result", "standard output");
+        if (outcome == DONE) outcome = written;
+    }
+    return outcome;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        if (argc > 2)
+            for (int i = 0; i < COMMANDS; i++)
+                if (strcmp(argv[2], commands[i]->name) == 0) {
+                    print_command_help(commands[i]);
+                    return DONE;
+                }
+        print_help();
+        return argc < 2 ? USAGE : DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) return run(&version_command, 1, argv + 1);
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0) return run(commands[i], argc - 1, argv + 1);
+    fprintf(stderr, "hadpo: no command %s\n  try       hadpo --help\n", argv[1]);
+    return USAGE;
+}

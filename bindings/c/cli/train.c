@@ -1,0 +1,171 @@
+/* train.c - train, check, export: an adapter from preference pairs, and a folder with it merged in. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const flag run_flags[] = {
+    {0, "resume", TEXT, "DIR", "cli.resume", "continue what was saved there, to the same bits as without the stop"},
+    {0, "stop-after", INTEGER, "N", "cli.stop_after", "do N optimizer steps now, save, and stop"},
+    {0, "inspect-step", TEXT, "FILE", "cli.inspect_step", "write one step's losses, log-probabilities and gradients; no training"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+static const flag_group train_groups[] = {{"The model", model_flags},
+                                          {"Data and method", training_flags},
+                                          {"This run", run_flags},
+                                          {"The engine", engine_flags},
+                                          {"Input and output", output_flags},
+                                          {NULL, NULL}};
+
+static int open_trainer(session *session, const invocation *call, hadpo_trainer **trainer)
+{
+    const char *config = json_text(call->request), *resume = cli_text(call, "resume");
+    hadpo_error *error = NULL;
+    events_label("reading data");
+    hadpo_status status = hadpo_trainer_open(session->model, config, strlen(config), trainer, &error);
+    if (status != HADPO_OK) return fail("preparing the training", status, error);
+    if (resume == NULL) return DONE;
+    status = hadpo_trainer_resume(*trainer, resume, &error);
+    return status == HADPO_OK ? DONE : fail("resuming", status, error);
+}
+
+/* Saves also what Ctrl-C stopped. */
+static int run_and_save(hadpo_trainer *trainer, const invocation *call)
+{
+    const char *output = text_at(call->request, "output", NULL);
+    uint64_t steps = (uint64_t)number_at(call->cli, "stop_after", 0);
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    events_label("training");
+    hadpo_status status = hadpo_trainer_run(trainer, steps, &text, &error);
+    events_label(NULL);
+    int outcome = status == HADPO_OK ? DONE : fail("training", status, error);
+    if (output != NULL && (outcome == DONE || outcome == CANCELLED)) {
+        error = NULL;
+        status = hadpo_trainer_save(trainer, output, &error);
+        if (status != HADPO_OK) return fail("saving the adapter", status, error);
+        if (outcome == CANCELLED) fprintf(stderr, "  saved     %s (continue with --resume %s)\n", output, output);
+    }
+    if (outcome == DONE) {
+        json *report = json_of_bytes(text);
+        if (cli_switch(call, "json"))
+            print_json(report);
+        else
+            print_report(report);
+        if (output != NULL && !cli_switch(call, "json")) printf("\nadapter in %s\n", output);
+        json_object_put(report);
+    }
+    hadpo_bytes_free(text);
+    return outcome;
+}
+
+static int inspect_step(hadpo_trainer *trainer, const char *path)
+{
+    hadpo_error *error = NULL;
+    events_label("inspecting");
+    hadpo_status status = hadpo_trainer_inspect(trainer, path, &error);
+    events_clear();
+    return status == HADPO_OK ? DONE : fail("inspecting a step", status, error);
+}
+
+static int train(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&train_command, "unexpected argument %s", call->files[0]);
+    const char *inspect = cli_text(call, "inspect_step");
+    if (inspect == NULL && text_at(call->request, "output", NULL) == NULL)
+        return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
+    session session = {NULL, NULL};
+    hadpo_trainer *trainer = NULL;
+    int outcome = open_model(&session, call);
+    if (outcome == DONE) outcome = open_trainer(&session, call, &trainer);
+    if (outcome == DONE) outcome = inspect != NULL ? inspect_step(trainer, inspect) : run_and_save(trainer, call);
+    hadpo_trainer_free(trainer);
+    close_session(&session);
+    return outcome;
+}
+
+const command train_command = {
+    "train", "hadpo.train/1", "HA-DPO: teach a model to prefer the answer without inventions", "-m DIR -o DIR --pairs FILE -i DIR [flags]",
+    "Preference pairs of your own are JSON Lines, pictures relative to --images:\n"
+    "  {\"image\": \"a.jpg\", \"question\": \"Describe this image in detail.\", \"chosen\": \"...\", \"rejected\": \"...\"}\n"
+    "HA-DPO's own files are read too (--desc, --pope, with Visual Genome's --image-data).\n"
+    "Defaults are HA-DPO's published values; `hadpo config hadpo.train/1` prints them all. `hadpo check` with the same\n"
+    "flags walks the data first. The adapter written is in PEFT's format. Ctrl-C saves before it ends.\n"
+    "\n"
+    "examples\n"
+    "  hadpo train -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures -o adapter --epochs 1\n"
+    "  hadpo train -m llava-1.5-7b-hf --desc desc_data.json --pope pope_data.json --image-data image_data.json \\\n"
+    "      -i VG -o adapter\n"
+    "  hadpo train -c train.json --resume adapter\n",
+    train_groups, train};
+
+/* ---- check ------------------------------------------------------------------------------------------------------- */
+
+static int check(invocation *call)
+{
+    session session = {NULL, NULL};
+    int outcome = open_model(&session, call);
+    if (outcome == DONE) {
+        const char *config = json_text(call->request);
+        hadpo_bytes *text = NULL;
+        hadpo_error *error = NULL;
+        events_label("checking");
+        hadpo_status status = hadpo_data_check(session.model, config, strlen(config), &text, &error);
+        events_clear();
+        outcome = status == HADPO_OK ? DONE : fail("checking the data", status, error);
+        json *report = json_of_bytes(text);
+        hadpo_bytes_free(text);
+        if (outcome == DONE && cli_switch(call, "json")) print_json(report);
+        if (outcome == DONE && !cli_switch(call, "json")) print_report(report);
+        json_object_put(report);
+    }
+    close_session(&session);
+    return outcome;
+}
+
+static const flag_group check_groups[] = {{"The model", model_flags},   {"Data and method", training_flags},
+                                          {"The engine", engine_flags}, {"Input and output", output_flags},
+                                          {NULL, NULL}};
+
+const command check_command = {
+    "check", "hadpo.train/1", "walk data and config without training", "-m DIR --pairs FILE -i DIR [flags]",
+    "Takes the flags of `hadpo train` and says what is missing, what would be rejected and why, how long the sequences\n"
+    "are and how much memory the training will take.\n"
+    "\n"
+    "example\n"
+    "  hadpo check -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures\n",
+    check_groups, check};
+
+/* ---- export ------------------------------------------------------------------------------------------------------ */
+
+static int export_model(invocation *call)
+{
+    if (text_at(call->request, "output", NULL) == NULL) return usage_error(&export_command, "no -o DIR");
+    session session = {NULL, NULL};
+    int outcome = open_model(&session, call);
+    if (outcome == DONE) {
+        const char *config = json_text(call->request);
+        hadpo_error *error = NULL;
+        events_label("exporting");
+        hadpo_status status = hadpo_export(session.model, config, strlen(config), &error);
+        events_clear();
+        outcome = status == HADPO_OK ? DONE : fail("exporting", status, error);
+    }
+    close_session(&session);
+    return outcome;
+}
+
+static const flag export_flags[] = {
+    {'o', "output", TEXT, "DIR", "request.output", "the folder to write"},
+    {0, "dtype", TEXT, "NAME", "request.dtype", "float32, float16, bfloat16 (default: as in the base)"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+static const flag_group export_groups[] = {{"The model", model_flags},   {"The result", export_flags},
+                                           {"The engine", engine_flags}, {"Input and output", output_flags},
+                                           {NULL, NULL}};
+
+const command export_command = {
+    "export", "hadpo.export/1", "merge an adapter into a Hugging Face folder", "-m DIR -a DIR -o DIR [flags]",
+    "The adapter is added in fp32 and rounded once; transformers loads the result.\n"
+    "\n"
+    "example\n"
+    "  hadpo export -m llava-1.5-7b-hf -a adapter -o llava-1.5-7b-hadpo\n",
+    export_groups, export_model};

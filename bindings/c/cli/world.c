@@ -1,0 +1,132 @@
+/* world.c - the world in the box: make it, draw pairs from it, train its base again. And config, version. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const flag world_flags[] = {
+    {'o', "output", TEXT, "DIR", "request.output", "where to write"},
+    {0, "seed", INTEGER, "N", "request.seed", "another seed, other pictures"},
+    {0, "evaluation-images", INTEGER, "N", "request.evaluation_images", "make: pictures to be asked about"},
+    {0, "training-images", INTEGER, "N", "request.training_images", "make: pictures for preference pairs"},
+    {'w', "world", TEXT, "DIR", "request.world", "pairs: a world that `make` wrote"},
+    {0, "minutes", NUMBER, "X", "request.minutes", "train: time to spend"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static int finish(const invocation *call, const char *doing, hadpo_status status, hadpo_bytes *text, hadpo_error *error)
+{
+    events_clear();
+    if (status != HADPO_OK) return fail(doing, status, error);
+    json *report = json_of_bytes(text);
+    if (cli_switch(call, "json"))
+        print_json(report);
+    else
+        print_report(report);
+    json_object_put(report);
+    hadpo_bytes_free(text);
+    return DONE;
+}
+
+static int world(invocation *call)
+{
+    const char *what = call->n_files == 1 ? call->files[0] : "";
+    const char *schema = strcmp(what, "make") == 0    ? "hadpo.world/1"
+                         : strcmp(what, "pairs") == 0 ? "hadpo.world-pairs/1"
+                         : strcmp(what, "train") == 0 ? "hadpo.world-base/1"
+                                                      : NULL;
+    if (schema == NULL) return usage_error(&world_command, "say make, pairs or train");
+    if (path_get(call->request, "schema") == NULL)
+        json_object_object_add(call->request, "schema", json_object_new_string(schema));
+    bool pairs = strcmp(what, "pairs") == 0;
+    session session = {NULL, NULL};
+    int outcome = pairs ? open_model(&session, call) : open_engine(&session, call);
+    if (outcome == DONE) {
+        const char *config = json_text(call->request);
+        size_t size = strlen(config);
+        hadpo_bytes *text = NULL;
+        hadpo_error *error = NULL;
+        if (pairs) {
+            events_label("making pairs");
+            outcome = finish(call, "making pairs", hadpo_world_pairs(session.model, config, size, &text, &error), text, error);
+        } else if (strcmp(what, "make") == 0) {
+            events_label("drawing");
+            outcome =
+                finish(call, "making the world", hadpo_world_make(session.engine, config, size, &text, &error), text, error);
+        } else {
+            events_label("training");
+            outcome =
+                finish(call, "training the base", hadpo_world_train(session.engine, config, size, &text, &error), text, error);
+        }
+    }
+    close_session(&session);
+    return outcome;
+}
+
+static const flag_group world_groups[] = {{"What to make", world_flags},
+                                          {"The model (for pairs)", model_flags},
+                                          {"The engine", engine_flags},
+                                          {"Input and output", output_flags},
+                                          {NULL, NULL}};
+
+const command world_command = {
+    "world", NULL, "the small world in the box, in real file formats", "make|pairs|train -o DIR [flags]",
+    "make    writes a world: a tiny LLaVA checkpoint, pictures, Visual Genome and POPE files\n"
+    "pairs   lets a model describe the training pictures; what it got wrong becomes HA-DPO's two files\n"
+    "train   trains the tiny checkpoint again from nothing, with the library's own trainer (minutes)\n"
+    "\n"
+    "example: what `hadpo demo` does, by hand\n"
+    "  hadpo world make -o world\n"
+    "  hadpo world pairs -w world -m world/model -o world/pairs\n"
+    "  hadpo train -m world/model --desc world/pairs/desc_data.json --pope world/pairs/pope_data.json \\\n"
+    "      --image-data world/image_data.json -i world -o adapter\n",
+    world_groups, world};
+
+/* ---- config ------------------------------------------------------------------------------------------------------ */
+
+static int config(invocation *call)
+{
+    if (call->n_files > 1) return usage_error(&config_command, "one schema at a time");
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status;
+    if (call->n_files == 1) {
+        status = hadpo_config_default(call->files[0], &text, &error);
+    } else if (json_object_object_length(call->request) > 0) {
+        const char *given = json_text(call->request);
+        status = hadpo_config_resolve(given, strlen(given), &text, &error);
+    } else {
+        return usage_error(&config_command, "name a schema, or give --config FILE");
+    }
+    if (status != HADPO_OK) return fail("resolving the config", status, error);
+    json *value = json_of_bytes(text);
+    puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(value);
+    hadpo_bytes_free(text);
+    return DONE;
+}
+
+static const flag_group config_groups[] = {{"Input and output", output_flags}, {NULL, NULL}};
+
+const command config_command = {
+    "config", NULL, "all keys of a config with their defaults", "SCHEMA | -c FILE",
+    "schemas: hadpo.engine/1 hadpo.model/1 hadpo.generate/1 hadpo.score/1 hadpo.inspect/1 hadpo.train/1 hadpo.export/1\n"
+    "         hadpo.pope/1 hadpo.world/1 hadpo.world-pairs/1 hadpo.world-base/1\n"
+    "\n"
+    "examples\n"
+    "  hadpo config hadpo.train/1 > train.json     start from the defaults\n"
+    "  hadpo config -c train.json                  what a file comes to, defaults filled in\n",
+    config_groups, config};
+
+/* ---- version ----------------------------------------------------------------------------------------------------- */
+
+static int version(invocation *call)
+{
+    if (cli_switch(call, "json"))
+        printf("{\"version\":\"%s\",\"abi\":%u}\n", hadpo_version(), (unsigned)hadpo_abi());
+    else
+        printf("hadpo %s (ABI %u)\n", hadpo_version(), (unsigned)hadpo_abi());
+    return DONE;
+}
+
+const command version_command = {"version", NULL, "version and ABI of the library", "[--json]", NULL, config_groups, version};

@@ -15,7 +15,7 @@ Per case  expected.safetensors (fp32; ids int64)
   completion_ids [k]        tokens of the completion, end token included
   logps [k]                 their log-probabilities in nats
   greedy_ids, beam5_ids (transformers of today), beam5_ids.hf-4.31    up to 24 new ids, end token included if reached
-pixels.safetensors holds PICTURE.MODE.SIZE for both pictures, "pad" and "crop", size 32.
+pixels.safetensors holds {wide,tall}.{pad,crop} [3,32,32]. The folder dpo is described in make_llava_dpo.py.
 """
 import json
 import shutil
@@ -45,15 +45,15 @@ VISION = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_att
 CASES = {
     "old-f32": dict(dtype="float32", text={}, vision={}, pad=False, picture="wide.jpg", seed=13,
                     question="What is on the table?", completion="A red cup and a cat."),
-    "new-bf16": dict(dtype="bfloat16", text=dict(num_key_value_heads=4, rope_theta=500000.0), vision={}, pad=True,
-                     picture="tall.png", seed=13, question="Is there a dog in the image?", completion="No, there is no dog."),
-    "tf5-f16": dict(dtype="float16", text=dict(rope_theta=1000000.0, num_key_value_heads=1), vision={}, pad=False,
-                    picture="tall.png", seed=5, question="Describe this image in detail.",
-                    completion="The image shows é中\n and a chair."),
-    "original-f16": dict(dtype="float16", text=dict(num_key_value_heads=4, vocab_size=TOKENS),
+    "new-bf16": dict(dtype="bfloat16", text=dict(num_hidden_layers=2, num_key_value_heads=4, rope_theta=500000.0), vision={}, pad=True,
+                     picture="tall.png", seed=14, question="Is there a dog in the image?", completion="No, there is no dog."),
+    "tf5-f16": dict(dtype="float16", text=dict(num_hidden_layers=2, num_key_value_heads=1, rope_theta=1000000.0), vision={}, pad=False,
+                    picture="tall.png", seed=7, question="Describe this image in detail.",
+                    completion="An é中\n here."),
+    "original-f16": dict(dtype="float16", text=dict(num_hidden_layers=2, num_key_value_heads=4, vocab_size=TOKENS),
                          vision=dict(image_size=42, patch_size=14), pad=True,
-                         picture="wide.jpg", seed=5, question="Describe this image in detail.",
-                         completion="The image shows a man on a horse."),
+                         picture="wide.jpg", seed=2, question="Describe this image in detail.",
+                         completion="A man on a horse."),
 }
 SENTENCES = [
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and "
@@ -155,9 +155,11 @@ def main():
         model = case_model(name)
         save_case(HERE / name, name, case, model, HERE / "tokenizer")
         expectations(HERE / name, case, model, encode)
-    save_file({f"{picture.split('.')[0]}.{mode}.{size}": oracle.pixels(HERE / "pictures" / picture, size, mode == "pad")
-               for picture in ("wide.jpg", "tall.png") for mode in ("pad", "crop") for size in (32,)},
-              HERE / "pixels.safetensors")
+    save_file({f"{picture.split('.')[0]}.{mode}": oracle.pixels(HERE / "pictures" / picture, 32, mode == "pad")
+               for picture in ("wide.jpg", "tall.png") for mode in ("pad", "crop")}, HERE / "pixels.safetensors")
+    import make_llava_dpo  # imports this file, hence not at the head
+
+    make_llava_dpo.main()
 
 
 if __name__ == "__main__":

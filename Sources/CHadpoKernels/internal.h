@@ -1,0 +1,104 @@
+/* internal.h - what pool.c, the operator files and the instruction-set files share. */
+#ifndef HK_INTERNAL_H
+#define HK_INTERNAL_H
+#include "hadpo_kernels.h"
+
+#if defined(__x86_64__)
+#define HK_X86 1
+#endif
+
+/* The matrix product's inner loops for one instruction set and operand form. A unit is what one lane consumes per step: one fp32
+ * number, or a pair of bf16 numbers neighbouring in K. A is row-major in units; a panel of B is [unit][columns rounded up to 16]. */
+typedef struct {
+    size_t unit;    /* elements of K in a unit: 1 or 2 */
+    size_t rows;    /* of the register tile */
+    size_t columns; /* of the register tile and of a panel */
+    size_t depth;   /* units in a block of K, so that a panel's block stays in the L1 cache */
+    /* dst[rows][pitch] = A[rows, k] from the element A points at; `transposed`: A is [k, rows]. */
+    void (*pack_a)(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round);
+    /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. */
+    void (*pack_b)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                   int round);
+    /* C[rows, columns] = (accumulate ? C : 0) + A B, every element one chain over the units in order. B's rows are readable up to
+     * a multiple of 16 columns. */
+    void (*multiply)(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
+                     size_t ldc, int accumulate);
+} hk_product;
+
+typedef struct {
+    size_t heads, kv_heads, head_dim;
+    float scale;
+    const float *q, *k, *v, *out, *dout;
+    float *result, *lse, *dq, *dk, *dv;
+    size_t ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
+} hk_attention;
+
+/* Everything else, compiled once per instruction set from the *_kernel.h files. Functions work on one chunk. */
+typedef struct {
+    const hk_product *product; /* fp32 */
+    size_t (*attention_scratch)(size_t head_dim, size_t keys, int backward); /* floats */
+    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
+    void (*attention_backward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
+    void (*rmsnorm_forward)(size_t R, size_t C, const float *x, const float *w, float eps, float *y, float *rstd);
+    void (*rmsnorm_backward)(size_t R, size_t C, const float *x, const float *w, const float *rstd, const float *dy, float *dx);
+    void (*layernorm_forward)(size_t R, size_t C, const float *x, const float *w, const float *b, float eps, float *y, float *mean,
+                              float *rstd);
+    void (*layernorm_backward)(size_t R, size_t C, const float *x, const float *w, const float *mean, const float *rstd,
+                               const float *dy, float *dx);
+    /* columns c..<c+n of dw += dy * (x - mean) * rstd and db += dy over all rows; mean and db may be NULL. */
+    void (*norm_weights)(size_t R, size_t C, size_t c, size_t n, const float *x, const float *mean, const float *rstd,
+                         const float *dy, float *dw, float *db);
+    void (*rope)(size_t R, size_t heads, size_t head_dim, const int32_t *positions, const float *inv_freq, int direction, float *x,
+                 size_t ldx, float *scratch);
+    void (*activation_forward)(hk_activation kind, size_t n, const float *x, float *y);
+    void (*activation_backward)(hk_activation kind, size_t n, const float *x, const float *dy, float *dx);
+    void (*swiglu_forward)(size_t n, const float *gate, const float *up, float *y);
+    void (*swiglu_backward)(size_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
+    void (*add)(size_t n, const float *a, const float *b, float *y);
+    void (*axpy)(size_t n, float alpha, const float *x, float *y);
+    void (*scale)(size_t n, float alpha, float *x);
+    void (*column_sum)(size_t R, size_t n, const float *x, size_t ldx, float *sum);
+    void (*to_f32)(size_t n, const void *x, hk_dtype dtype, size_t first, float *y);
+    void (*from_f32)(size_t n, const float *x, void *y, hk_dtype dtype, size_t first);
+    double (*sum_of_squares)(size_t n, const float *x);
+    int (*all_finite)(size_t n, const float *x);
+    void (*logprob_forward)(size_t R, size_t V, const float *logits, size_t ld, const int32_t *ids, float *logp, float *lse);
+    void (*logprob_backward)(size_t R, size_t V, float *logits, size_t ld, const int32_t *ids, const float *lse, const float *dlogp);
+    /* decayed = 1 - lr decay, step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), rest = 1 - beta. */
+    void (*adamw)(size_t n, float *p, const float *g, float *m, float *v, float grad_scale, float decayed, float step, float root,
+                  float rest1, float beta2, float rest2, float eps);
+    /* The functions alone, for their tests: 0 exp, 1 erf. */
+    void (*elementary)(int which, size_t n, const float *x, float *y);
+} hk_kernels;
+
+extern const hk_kernels hk_kernels_portable;
+#ifdef HK_X86
+extern const hk_kernels hk_kernels_avx2, hk_kernels_avx512;
+extern const hk_product hk_product_avx512_bf16;
+#endif
+
+/* Query rows in a block of attention. */
+enum { HK_QUERY_ROWS = 48 };
+
+/* ---- pool.c ---- */
+const hk_kernels *hk_pool_kernels(const hk_pool *pool);
+const hk_product *hk_pool_product(const hk_pool *pool); /* for matmul: fp32, or bf16 pairs */
+int hk_pool_rounds(const hk_pool *pool);                /* FAST without bf16 instructions: round while packing */
+int hk_pool_uses_openblas(const hk_pool *pool);
+/* 64-byte aligned, at least `floats` for every worker; the contents do not outlive the operation. 0 when out of memory. */
+int hk_reserve(hk_pool *pool, size_t floats);
+float *hk_scratch(hk_pool *pool, int worker);
+/* One block shared by all workers; NULL when out of memory. */
+void *hk_shared(hk_pool *pool, size_t bytes);
+/* hk_parallel, or all chunks on the calling thread when the work does not pay for waking others. */
+void hk_run(hk_pool *pool, int alone, size_t chunks, hk_task task, void *context);
+
+/* ---- openblas.c ---- */
+const char *hk_openblas_open(void); /* NULL, or why not */
+int hk_openblas_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
+                       const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
+
+static inline size_t hk_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t hk_max(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t hk_blocks(size_t n, size_t size) { return n / size + (n % size != 0); }
+#endif

@@ -1,0 +1,179 @@
+/* matmul_kernel.h - packing and the register tile, for one instruction set and one operand form.
+ *
+ * The including file sets HK_PRODUCT (the name of the hk_product it defines), HK_UNIT (1: fp32, 2: pairs of bf16), TILE_ROWS and
+ * TILE_VECTORS (of 16 columns). The tile keeps TILE_ROWS x TILE_VECTORS v16 accumulators in registers. Every element of C is one
+ * chain of multiply-adds over K in order, whatever tile it falls in: that is what makes a row's bits independent of the others.
+ */
+#include "internal.h"
+#include "vector.h"
+
+/* Sixteen units along the contiguous dimension, which is K; `n` elements exist. */
+INLINE v16 load_along(const void *p, hk_dtype dtype, size_t i, size_t n, int round) {
+#if HK_UNIT == 2
+    (void)round;
+    if (dtype == HK_BF16 && n >= 32) return load((const float *)((const uint16_t *)p + i));
+    v16 lo = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
+    v16 hi = n >= 32 ? load_as_f32(p, dtype, i + 16) : n > 16 ? load_first_as_f32(p, dtype, i + 16, n - 16) : splat(0);
+    return (v16)_mm512_cvtne2ps_pbh((__m512)hi, (__m512)lo);
+#else
+    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
+    return round ? round_to_bf16(x) : x;
+#endif
+}
+#if HK_UNIT == 2
+INLINE v16u load_bf16_bits(const void *p, hk_dtype dtype, size_t i, size_t n) {
+    if (dtype == HK_BF16) return n >= 16 ? load_halves((const uint16_t *)p + i) : load_first_halves((const uint16_t *)p + i, n);
+    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
+    return (v16u)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+#endif
+/* One unit of sixteen neighbours along the contiguous dimension, which is not K; `n` of them exist. `next` is the distance to the
+ * unit's second element, 0 when K ends before it. */
+INLINE v16 load_across(const void *p, hk_dtype dtype, size_t i, size_t next, size_t n, int round) {
+#if HK_UNIT == 2
+    (void)round;
+    v16u lo = load_bf16_bits(p, dtype, i, n);
+    return next ? (v16)(lo | load_bf16_bits(p, dtype, i + next, n) << 16) : (v16)lo;
+#else
+    (void)next;
+    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
+    return round ? round_to_bf16(x) : x;
+#endif
+}
+
+/* out[16 u's][pitch] = transpose of sixteen runs along K, for up to 16 columns. */
+INLINE void pack_columns(float *dst, size_t pitch, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb,
+                         int round) {
+    v16 r[16];
+    size_t u = 0;
+    if (columns == 16) {
+        for (; (u + 16) * HK_UNIT <= k; u += 16) {
+            UNROLL for (size_t i = 0; i < 16; i++) r[i] = load_along(B, dtype, first + i * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
+            transpose16(r);
+            UNROLL for (size_t i = 0; i < 16; i++) store(dst + (u + i) * pitch, r[i]);
+        }
+    }
+    for (size_t units = hk_blocks(k, HK_UNIT); u < units; u += 16) {
+        for (size_t i = 0; i < 16; i++)
+            r[i] = i < columns ? load_along(B, dtype, first + i * ldb + u * HK_UNIT, k - u * HK_UNIT, round) : splat(0);
+        transpose16(r);
+        for (size_t i = 0; i < hk_min(16, units - u); i++) store(dst + (u + i) * pitch, r[i]);
+    }
+}
+INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                      int round) {
+    size_t pitch = hk_blocks(columns, 16) * 16;
+    if (transposed) {
+        for (size_t c = 0; c < columns; c += 16)
+            pack_columns(dst + c, pitch, hk_min(16, columns - c), k, B, dtype, first + c * ldb, ldb, round);
+        return;
+    }
+    for (size_t u = 0; u * HK_UNIT < k; u++) {
+        size_t next = u * HK_UNIT + 1 < k ? ldb : 0, row = first + u * HK_UNIT * ldb, c = 0;
+        for (; c + 16 <= columns; c += 16) store(dst + u * pitch + c, load_across(B, dtype, row + c, next, 16, round));
+        if (c < columns) store(dst + u * pitch + c, load_across(B, dtype, row + c, next, columns - c, round));
+    }
+}
+static void pack_b(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                   int round) {
+    if (dtype == HK_F32 && !round) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 0);
+    else if (dtype == HK_F32) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 1);
+    else if (dtype == HK_BF16) pack_b_of(dst, columns, k, B, HK_BF16, first, ldb, transposed, 0);
+    else if (!round) pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 0);
+    else pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 1);
+}
+
+static void pack_a(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round) {
+    size_t units = hk_blocks(k, HK_UNIT);
+    if (!transposed) {
+        for (size_t r = 0; r < rows; r++)
+            for (size_t u = 0; u < units; u += 16)
+                store_up_to(dst + r * pitch + u, load_along(A, HK_F32, r * lda + u * HK_UNIT, k - u * HK_UNIT, round), units - u);
+        return;
+    }
+    for (size_t r = 0; r < rows; r += 16) {
+        for (size_t u = 0; u < units; u += 16) {
+            v16 t[16];
+            for (size_t i = 0; i < 16; i++) {
+                size_t at = (u + i) * HK_UNIT;
+                t[i] = at < k ? load_across(A, HK_F32, at * lda + r, at + 1 < k ? lda : 0, rows - r, round) : splat(0);
+            }
+            transpose16(t);
+            for (size_t i = 0; i < hk_min(16, rows - r); i++) store_up_to(dst + (r + i) * pitch + u, t[i], units - u);
+        }
+    }
+}
+
+INLINE v16 multiply_add(float a, v16 b, v16 c) {
+#if HK_UNIT == 2
+    return (v16)_mm512_dpbf16_ps((__m512)c, (__m512bh)splat(a), (__m512bh)b);
+#else
+    return splat(a) * b + c;
+#endif
+}
+INLINE void tile(const size_t rows, const size_t vectors, size_t units, const float *A, size_t lda, const float *B, size_t ldb,
+                 float *C, size_t ldc, int accumulate) {
+    v16 acc[TILE_ROWS][TILE_VECTORS];
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = accumulate ? load(C + r * ldc + 16 * v) : splat(0);
+    for (size_t u = 0; u < units; u++) {
+        v16 b[TILE_VECTORS];
+        UNROLL for (size_t v = 0; v < vectors; v++) b[v] = load(B + u * ldb + 16 * v);
+        UNROLL for (size_t r = 0; r < rows; r++)
+            UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = multiply_add(A[r * lda + u], b[v], acc[r][v]);
+    }
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t v = 0; v < vectors; v++) store(C + r * ldc + 16 * v, acc[r][v]);
+}
+typedef void (*tile_function)(size_t, const float *, size_t, const float *, size_t, float *, size_t, int);
+#define TILE(R, V)                                                                                                                \
+    static void tile_##R##_##V(size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C, size_t ldc,        \
+                               int accumulate) {                                                                                  \
+        tile(R, V, units, A, lda, B, ldb, C, ldc, accumulate);                                                                    \
+    }
+#if TILE_VECTORS == 4
+#define TILES(R) TILE(R, 1) TILE(R, 2) TILE(R, 3) TILE(R, 4)
+#define TILE_NAMES(R) {tile_##R##_1, tile_##R##_2, tile_##R##_3, tile_##R##_4}
+#else
+#define TILES(R) TILE(R, 1)
+#define TILE_NAMES(R) {tile_##R##_1}
+#endif
+TILES(1) TILES(2)
+#if TILE_ROWS == 6
+TILES(3) TILES(4) TILES(5) TILES(6)
+static const tile_function tiles[TILE_ROWS][TILE_VECTORS] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
+                                                             TILE_NAMES(4), TILE_NAMES(5), TILE_NAMES(6)};
+#else
+static const tile_function tiles[TILE_ROWS][TILE_VECTORS] = {TILE_NAMES(1), TILE_NAMES(2)};
+#endif
+
+static void multiply(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
+                     size_t ldc, int accumulate) {
+    enum { WIDTH = 16 * TILE_VECTORS };
+    for (size_t c = 0; c < columns; c += WIDTH) {
+        size_t n = hk_min(WIDTH, columns - c), vectors = hk_blocks(n, 16);
+        for (size_t r = 0; r < rows; r += TILE_ROWS) {
+            size_t m = hk_min(TILE_ROWS, rows - r);
+            float *out = C + r * ldc + c;
+            if (n == vectors * 16) {
+                tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, out, ldc, accumulate);
+                continue;
+            }
+            /* The last columns go through a padded copy, so that nothing beyond them is touched. */
+            float edge[TILE_ROWS * WIDTH];
+            size_t whole = n / 16 * 16;
+            if (accumulate)
+                for (size_t i = 0; i < m; i++) {
+                    for (size_t j = 0; j < whole; j += 16) store(edge + i * WIDTH + j, load(out + i * ldc + j));
+                    store(edge + i * WIDTH + whole, load_first(out + i * ldc + whole, n - whole));
+                }
+            tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, edge, WIDTH, accumulate);
+            for (size_t i = 0; i < m; i++) {
+                for (size_t j = 0; j < whole; j += 16) store(out + i * ldc + j, load(edge + i * WIDTH + j));
+                store_first(out + i * ldc + whole, load(edge + i * WIDTH + whole), n - whole);
+            }
+        }
+    }
+}
+
+const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply};

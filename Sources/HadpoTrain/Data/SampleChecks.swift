@@ -1,0 +1,66 @@
+import HadpoBase
+
+/// What makes a sample untrainable whatever the model; its length in tokens is the trainer's to judge.
+struct SampleChecks {
+    private var knownPictures: [String: Bool] = [:]
+
+    /// nil when the sample can be trained on.
+    mutating func reason(_ pair: PreferencePair) -> String? {
+        if let reason = promptReason(pair.prompt) { return reason }
+        if let reason = answerReason(pair.chosen, "chosen") ?? answerReason(pair.rejected, "rejected") { return reason }
+        if pair.chosen.utf8.elementsEqual(pair.rejected.utf8) { return "chosen and rejected are the same text" }
+        return pictureReason(pair.imagePath)
+    }
+
+    mutating func reason(_ sample: CaptionSample) -> String? {
+        if let reason = promptReason(sample.prompt) ?? answerReason(sample.answer, "answer") { return reason }
+        if !(sample.weight >= 0 && sample.weight.isFinite) { return "weight \(sample.weight) is not 0 or more" }
+        return pictureReason(sample.imagePath)
+    }
+
+    /// Texts that would change what the sequence means: an end of sequence, a second picture, a second turn.
+    private func answerReason(_ answer: String, _ key: String) -> String? {
+        if answer.utf8.allSatisfy({ $0 <= 0x20 }) { return "empty \(key)" }
+        for marker in ["</s>", "<image>", " ASSISTANT: "] where contains(answer, marker) {
+            return "\(key) contains '\(marker)'"
+        }
+        return nil
+    }
+
+    private func promptReason(_ prompt: SamplePrompt) -> String? {
+        switch prompt {
+        case .question(let text):
+            if text.utf8.allSatisfy({ $0 <= 0x20 }) { return "empty question" }
+            for marker in ["</s>", "<image>"] where contains(text, marker) { return "question contains '\(marker)'" }
+        case .raw(let text):
+            let count = occurrences(of: "<image>", in: text)
+            if count != 1 { return "prompt contains '<image>' \(count) times instead of once" }
+        }
+        return nil
+    }
+
+    private mutating func pictureReason(_ path: String) -> String? {
+        let known = knownPictures[path] ?? File.isFile(path)
+        knownPictures[path] = known
+        return known ? nil : "missing picture '\(path)'"
+    }
+
+    private func contains(_ text: String, _ marker: String) -> Bool { occurrences(of: marker, in: text) > 0 }
+
+    /// Over bytes: characters would hide a marker that a combining accent follows.
+    private func occurrences(of marker: String, in text: String) -> Int {
+        let marker = Array(marker.utf8)
+        let text = Array(text.utf8)
+        var count = 0
+        var start = 0
+        while start + marker.count <= text.count {
+            if text[start..<(start + marker.count)].elementsEqual(marker) {
+                count += 1
+                start += marker.count
+            } else {
+                start += 1
+            }
+        }
+        return count
+    }
+}

@@ -25,7 +25,7 @@ WARNINGS := -Wall -Wextra -Werror -pedantic -Wshadow -Wstrict-prototypes -Wvla
 
 # Two scratch folders: the library's flags differ from the tests', and one folder would be rebuilt at every change of use.
 SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --product hadpo --disable-local-rpath \
-	-Xswiftc -static-stdlib -Xswiftc -no-toolchain-stdlib-rpath \
+	-Xswiftc -static-stdlib -Xswiftc -no-toolchain-stdlib-rpath -Xswiftc -use-ld=lld \
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s
 
 .PHONY: all deps test-deps library cli demo test check install fixtures parity bench fuzz world clean help

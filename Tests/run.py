@@ -79,13 +79,14 @@ def c_tests(tally, stage):
         for source in sorted((ROOT / "Tests/Hosts/c").glob("test_*.c")):
             program = pathlib.Path(folder) / source.stem
             # The address sanitizer watches the program's own heap and, through its malloc, what the library frees.
-            build = [CC, "-std=c99", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address", str(source), "-o",
-                     str(program), *flags.stdout.split(), "-lpthread"]
+            build = [CC, "-std=c99", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fuse-ld=lld", "-fsanitize=address",
+                     str(source), "-o", str(program), *flags.stdout.split(), "-lpthread"]
             built = subprocess.run(build, capture_output=True, text=True)
             tally.record(f"{source.name} compiles", built.returncode == 0, built.stderr)
             if built.returncode != 0:
                 continue
-            run = subprocess.run([str(program)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+            run = subprocess.run([str(program), str(ROOT / "Tests/Fixtures")], cwd=folder, env=environment,
+                                 capture_output=True, text=True, timeout=300)
             for line in run.stdout.splitlines():
                 if line.startswith(("ok ", "not ok ")):
                     tally.record(f"{source.stem}: {line.removeprefix('not ').removeprefix('ok ')}", line.startswith("ok "))

@@ -27,6 +27,19 @@ static int finish(const invocation *call, const char *doing, hadpo_status status
     return DONE;
 }
 
+/* Which schema it is shows only now, and it must be the first key. */
+static void set_schema(invocation *call, const char *schema)
+{
+    json *request = json_object_new_object();
+    json_object_object_add(request, "schema", json_object_new_string(schema));
+    json_object_object_foreach(call->request, key, value)
+    {
+        json_object_object_add(request, key, json_object_get(value));
+    }
+    json_object_put(call->request);
+    call->request = request;
+}
+
 static int world(invocation *call)
 {
     const char *what = call->n_files == 1 ? call->files[0] : "";
@@ -35,8 +48,7 @@ static int world(invocation *call)
                          : strcmp(what, "train") == 0 ? "hadpo.world-base/1"
                                                       : NULL;
     if (schema == NULL) return usage_error(&world_command, "say make, pairs or train");
-    if (path_get(call->request, "schema") == NULL)
-        json_object_object_add(call->request, "schema", json_object_new_string(schema));
+    set_schema(call, schema);
     bool pairs = strcmp(what, "pairs") == 0;
     session session = {NULL, NULL};
     int outcome = pairs ? open_model(&session, call) : open_engine(&session, call);

@@ -1,0 +1,154 @@
+"""The command-line tool from outside: exit codes, both kinds of output, Ctrl-C. HADPO_TOOL names it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FIXTURES = ROOT / "Tests" / "Fixtures" / "llava"
+TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
+MODEL = ["-m", str(FIXTURES / "old-f32")]
+PICTURE = str(FIXTURES / "pictures" / "wide.jpg")
+COMMANDS = ("demo", "describe", "score", "pope", "check", "train", "export", "inspect", "world", "config", "version")
+
+
+class Tool(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_tool(self, *arguments, code=0):
+        run = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=120)
+        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
+        return run
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def train_flags(self, *more):
+        return ["train", *MODEL, "--format", "pairs", "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures",
+                "-o", self.folder / "adapter", "--rank", "2", "--batch", "1", *more]
+
+    # ---- help and usage
+
+    def test_every_command_explains_itself(self):
+        listed = self.run_tool("--help").stdout
+        for command in COMMANDS:
+            self.assertIn(f"\n  {command} ", listed)
+            text = self.run_tool(command, "--help").stdout
+            self.assertIn(f"usage: hadpo {command}", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 120)
+            self.assertEqual(self.run_tool("help", command).stdout, text)
+
+    def test_exit_codes_are_in_the_help(self):
+        text = self.run_tool("--help").stdout
+        for code in range(8):
+            self.assertIn(f"  {code}  ", text)
+
+    def test_a_wrong_command_line_ends_with_2(self):
+        for arguments in ([], ["fly"], ["train", "--bogus"], ["train", "--steps"], ["train", "--steps", "many"], ["train", *MODEL],
+                          ["world"], ["pope", "stray"], ["describe", "--json=1"], ["config"], ["train", "--set", "novalue"]):
+            with self.subTest(arguments):
+                self.run_tool(*arguments, code=2)
+
+    def test_a_wrong_config_ends_with_3_and_names_the_place(self):
+        error = self.run_tool("config", "-c", self.file("a.json", '{"schema": "hadpo.engine/1",\n "threads": }'), code=3).stderr
+        self.assertIn("line 2", error)
+        error = self.run_tool("describe", *MODEL, PICTURE, "--set", "max_new_token=4", code=3).stderr
+        self.assertIn("max_new_tokens", error)
+
+    def test_missing_files_end_with_4(self):
+        self.run_tool("describe", *MODEL, "absent.png", code=4)
+        self.run_tool("describe", "-m", "absent", PICTURE, code=4)
+        self.run_tool("train", "-c", "absent.json", code=4)
+        self.run_tool("describe", *MODEL, self.file("text.png", "no picture"), code=4)
+
+    def test_a_full_disk_under_standard_output_ends_with_4(self):
+        with open("/dev/full", "w") as full:
+            run = subprocess.run([TOOL, "version"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(run.returncode, 4)
+
+    # ---- config
+
+    def test_config_prints_defaults_that_can_be_given_back(self):
+        defaults = self.run_tool("config", "hadpo.pope/1").stdout
+        self.assertEqual(json.loads(defaults)["schema"], "hadpo.pope/1")
+
+    def test_later_settings_win_and_sections_go_to_engine_and_model(self):
+        config = {"schema": "hadpo.generate/1", "max_new_tokens": 9, "model": {"path": str(FIXTURES / "old-f32")},
+                  "engine": {"threads": 1}}
+        path = self.file("c.json", json.dumps(config))
+        answer = json.loads(self.run_tool("describe", "-c", path, PICTURE, "--json", "-n", "2").stdout)
+        self.assertLessEqual(len(answer["ids"]), 2)
+
+    # ---- a model
+
+    def test_describe_prints_the_answer_or_a_json_line_for_each_picture(self):
+        plain = self.run_tool("describe", *MODEL, PICTURE, "-n", "6").stdout
+        lines = self.run_tool("describe", *MODEL, PICTURE, PICTURE, "-n", "6", "--json").stdout.splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertEqual(json.loads(lines[0])["text"].strip(), plain.strip())
+
+    def test_inspect_understands_a_folder_and_writes_tensors(self):
+        self.assertIn("llava", self.run_tool("inspect", *MODEL, "--json").stdout.lower())
+        self.run_tool("inspect", *MODEL, PICTURE, "-Q", "What?", "-o", "blocks.safetensors")
+        data = (self.folder / "blocks.safetensors").read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        for name in ("pixel_values", "prompt_ids", "logits"):
+            self.assertIn(name, header)
+
+    def test_score_adds_up(self):
+        result = json.loads(self.run_tool("score", *MODEL, PICTURE, "-Q", "Is there a cat?", "-C", "No.", "--json").stdout)
+        self.assertAlmostEqual(sum(result["logps"]), result["logprob"], places=5)  # printed as decimal text
+
+    def test_training_reports_events_and_writes_an_adapter(self):
+        run = self.run_tool(*self.train_flags("--steps", "2", "--events", "--json"))
+        json.loads(run.stdout)
+        events = [json.loads(line)["event"] for line in run.stderr.splitlines()]
+        self.assertEqual(events.count("step"), 2)
+        self.assertTrue((self.folder / "adapter" / "adapter_config.json").exists())
+        self.run_tool("describe", *MODEL, "-a", "adapter", PICTURE, "-n", "4")
+        self.run_tool("export", *MODEL, "-a", "adapter", "-o", "merged")
+        self.run_tool("describe", "-m", "merged", PICTURE, "-n", "4")
+
+    def test_ctrl_c_saves_what_was_trained(self):
+        command = [TOOL, *map(str, self.train_flags("--steps", "100000", "--events"))]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder)
+        for line in run.stderr:
+            if '"step"' in line:
+                break
+        run.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 5)
+        self.assertLess(time.monotonic() - start, 30)  # a step of this model takes milliseconds
+        self.assertTrue((self.folder / "adapter" / "adapter_config.json").exists())
+
+    def test_check_names_what_would_be_rejected(self):
+        pairs = self.file("pairs.jsonl", json.dumps({"image": "wide.jpg", "question": "What?", "chosen": "", "rejected": "b"}) + "\n")
+        run = subprocess.run([TOOL, "check", *MODEL, "--format", "pairs", "--pairs", str(pairs), "-i", str(FIXTURES / "pictures")],
+                             capture_output=True, text=True, timeout=60)
+        self.assertIn("chosen", run.stdout + run.stderr)
+
+    def test_pope_scores_an_answers_file_without_a_model(self):
+        questions = self.file("q.json", "".join(
+            json.dumps({"question_id": i, "image": "a.jpg", "text": "Is there a cat in the image?", "label": label}) + "\n"
+            for i, label in enumerate(("yes", "no", "yes", "no"))))
+        answers = self.file("a.jsonl", "".join(
+            json.dumps({"question_id": i, "question": "", "answer": answer}) + "\n"
+            for i, answer in enumerate(("Yes.", "Yes.", "Yes.", "No."))))
+        report = json.loads(self.run_tool("pope", "-q", questions, "--score", answers, "--json").stdout)
+        self.assertAlmostEqual(report["accuracy"], 0.75)
+        self.assertIn("75.00", self.run_tool("pope", "-q", questions, "--score", answers).stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

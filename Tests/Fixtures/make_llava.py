@@ -15,7 +15,7 @@ Per case  expected.safetensors (fp32; ids int64)
   completion_ids [k]        tokens of the completion, end token included
   logps [k]                 their log-probabilities in nats
   greedy_ids, beam5_ids (transformers of today), beam5_ids.hf-4.31    up to 24 new ids, end token included if reached
-pixels.safetensors holds {wide,tall}.{pad,crop} [3,32,32]. The folder dpo is described in make_llava_dpo.py.
+pixels.safetensors holds {wide,tall}.{pad,crop} [3,32,32]. The folder dpo is written by make_llava_dpo.py.
 """
 import json
 import shutil
@@ -157,9 +157,6 @@ def main():
         expectations(HERE / name, case, model, encode)
     save_file({f"{picture.split('.')[0]}.{mode}": oracle.pixels(HERE / "pictures" / picture, 32, mode == "pad")
                for picture in ("wide.jpg", "tall.png") for mode in ("pad", "crop")}, HERE / "pixels.safetensors")
-    import make_llava_dpo  # imports this file, hence not at the head
-
-    make_llava_dpo.main()
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
-def build(text, vision, image_token, dtype="float32", seed=0, select_layer=-2, tokens=None):
+def build(text, vision, image_token, dtype="float32", seed=0, select_layer=-2, tokens=None, end_gain=1.4):
     """A random model whose logits are not flat, rounded to `dtype` and held in fp32.
 
-    `tokens`: rows of the head from there on are zero, so that ids which no token has are never generated."""
+    `tokens`: rows of the head from there on are zero, so that ids which no token has are never generated.
+    `end_gain`: scales the row of the end token, so that beams do end at times."""
     config = LlavaConfig(
         text_config=LlamaConfig(**text), vision_config=CLIPVisionConfig(**vision), image_token_id=image_token,
         vision_feature_layer=select_layer, vision_feature_select_strategy="default", tie_word_embeddings=False,
@@ -44,7 +45,7 @@ def build(text, vision, image_token, dtype="float32", seed=0, select_layer=-2, t
                 weight.copy_(1.5 / weight.shape[1] ** 0.5 * noise)
             if tokens and "lm_head" in name:
                 weight[tokens:] = 0
-                weight[2] *= 1.4  # the end token is likely at times, so that beams do end
+                weight[2] *= end_gain
             weight.copy_(weight.to(DTYPES[dtype]).float())
     return model
 

@@ -153,7 +153,7 @@ fuzz: deps
 	@mkdir -p $(BUILD)/fuzz
 	@for source in $(wildcard Tests/Fuzz/fuzz_*.c); do \
 		program=$(BUILD)/fuzz/$$(basename $$source .c); echo $$source; \
-		$(CC) -std=c99 -g -O1 -Iinclude $$source Tests/Fuzz/mutate.c -o $$program -L$(BUILD)/lib -lhadpo \
+		$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -Iinclude $$source Tests/Fuzz/mutate.c -o $$program -L$(BUILD)/lib -lhadpo \
 			-Wl,-rpath,$(CURDIR)/$(BUILD)/lib && $$program $(FUZZ_SECONDS) || exit 1; \
 	done
 

@@ -145,6 +145,22 @@ def expectations(folder, case, model, encode):
           f"{'equal' if beam == beam_431 else 'differ'} margin {min(margins):.4f} logits std {float(out['logits'].std()):.2f}")
 
 
+def check_readable(folder, name, model):
+    """What was written is what `model` holds, read back by the original packages."""
+    if name.startswith("original"):
+        index = json.loads((folder / "pytorch_model.bin.index.json").read_text())["weight_map"]
+        shards = {shard: torch.load(folder / shard, weights_only=True) for shard in set(index.values())}
+        stored = {llava.original_name(n): w for n, w in llava.base_tensors(model).items() if "vision_tower" not in n}
+        for key, weight in stored.items():
+            assert torch.equal(shards[index[key]][key].float(), weight), key
+        return
+    loaded = transformers.LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    expected = dict(model.named_parameters())
+    for key, weight in loaded.named_parameters():
+        assert torch.equal(weight, expected.pop(key)), key
+    assert not expected, sorted(expected)
+
+
 def main():
     torch.set_num_threads(1)
     for name in list(CASES) + ["tokenizer", "pictures"]:
@@ -154,6 +170,7 @@ def main():
     for name, case in CASES.items():
         model = case_model(name)
         save_case(HERE / name, name, case, model, HERE / "tokenizer")
+        check_readable(HERE / name, name, model)
         expectations(HERE / name, case, model, encode)
     save_file({f"{picture.split('.')[0]}.{mode}": oracle.pixels(HERE / "pictures" / picture, 32, mode == "pad")
                for picture in ("wide.jpg", "tall.png") for mode in ("pad", "crop")}, HERE / "pixels.safetensors")

@@ -46,24 +46,28 @@ def write_rows(path, rows):
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def plain(name):
+    """One spelling of a weight's name for every layout: layers.N.module.lora_A, layers.N.module.weight, ..."""
+    for prefix in ("base_model.model.", "model.language_model.", "language_model.model.", "language_model.", "model."):
+        name = name.removeprefix(prefix)
+    if "lora_" in name:
+        name = name.removesuffix(".weight")
+    return name.replace("vision_tower.vision_model.", "vision_tower.")
+
+
 def gradients(path):
     """Name -> gradient in the file of hadpo_trainer_inspect."""
-    return {name.split("/", 1)[1]: t for name, t in host.tensors(path).items() if name.startswith(("gradient/", "gradients/"))}
+    return {name[len("gradient."):]: t for name, t in host.tensors(path).items() if name.startswith("gradient.")}
 
 
 def saved_weights(folder):
-    """Adapter and projector of a saved trainer under the names of dpo.key."""
-    out = {}
-    for path in sorted(folder.rglob("*.safetensors")):
-        for name, t in host.tensors(path).items():
-            if "lora_" in name and name.endswith(".weight") and name.startswith("base_model."):
-                out[name] = t.float()
-            elif dpo.PROJECTOR in name and path.name != "optimizer.safetensors":
-                out[name[name.index(dpo.PROJECTOR):]] = t.float()
-    return out
+    """Adapter and projector that a trainer saved, as the files spell them."""
+    files = [path for path in sorted(folder.glob("*.safetensors")) if path.name != "trainer_state.safetensors"]
+    return {name: t.float() for path in files for name, t in host.tensors(path).items()}
 
 
 def compare_named(table, quantity, found, expected, where):
+    found, expected = ({plain(name): t for name, t in side.items()} for side in (found, expected))
     missing = sorted(expected.keys() - found.keys())
     assert not missing, f"{where}: {len(missing)} tensors are missing, e.g. {missing[:3]} of {sorted(found)[:3]}"
     for name in expected:
@@ -89,7 +93,8 @@ def compare_run(table, engine_events, subject, config, result, scratch, where):
     for step, pair in enumerate(zip(losses, expected)):
         table.add("loss", abs(pair[0] - pair[1]), f"{where} step {step + 1}")
     after = saved_weights(scratch / "saved")
-    change = {name: after[name] - start for name, start in result["start"].items() if name in after}
+    after = {plain(name): t for name, t in after.items()}
+    change = {name: after[plain(name)] - start for name, start in result["start"].items() if plain(name) in after}
     compare_named(table, "change after 20 steps", change, result["change"], where)
     return found, losses, change
 
@@ -97,8 +102,8 @@ def compare_run(table, engine_events, subject, config, result, scratch, where):
 def assert_flip_is_seen(found, losses, change, result, flipped):
     """The same limits with one wrong sign: all three comparisons must break them."""
     name = max(result["gradients"], key=lambda n: float(result["gradients"][n].norm()))
-    wrong = dict(found)
-    wrong[name] = -wrong[name]
+    found = {plain(n): t for n, t in found.items()}
+    wrong = {n: -found[plain(n)] if n == name else found[plain(n)] for n in result["gradients"]}
     checks = {
         "gradient": max(host.distance(wrong[n], g) for n, g in result["gradients"].items()) > LIMITS["gradient at step 1"],
         "loss": max(abs(a - b) for a, b in zip(losses, flipped["record"]["loss"])) > LIMITS["loss"],
@@ -147,23 +152,16 @@ def main():
 def compare_language_model(table, engine, model, folder, words, samples, pixels, scratch, where):
     loss, expected = dpo.language_model_step(model, words.encode, samples, pixels)
     largest = max(float(g.norm()) for g in expected.values())
-    expected = {plain(name): g for name, g in expected.items() if float(g.norm()) > ZERO * largest}
+    expected = {name: g for name, g in expected.items() if float(g.norm()) > ZERO * largest}
     config = dict(method="sft", template="hadpo-train", batch=2, steps=1, all_weights=True, projector=True, vision_tower=True,
                   data=dict(format="samples", samples=str(scratch / "samples.jsonl"), images=str(scratch / "pictures"), order="file"),
                   lora=dict(rank=0), schedule=dict(kind="constant", warmup_steps=0, warmup_ratio=0.0))
     with host.hadpo.Model(engine, path=str(folder), processor="pad") as subject, host.hadpo.Trainer(subject, **config) as trainer:
         trainer.inspect(scratch / "step.safetensors")
         shown = host.tensors(scratch / "step.safetensors")
-        found = {plain(name): g for name, g in gradients(scratch / "step.safetensors").items()}
+        found = gradients(scratch / "step.safetensors")
     table.add("LM loss", abs(float(shown["loss"].reshape(-1)[0]) - loss), where)
     compare_named(table, "LM gradient", found, expected, where)
-
-
-def plain(name):
-    """One spelling for the three layouts' names of a weight."""
-    for prefix in ("model.language_model.", "language_model.model.", "language_model.", "model."):
-        name = name.removeprefix(prefix)
-    return name.replace("vision_tower.vision_model.", "vision_tower.")
 
 
 if __name__ == "__main__":

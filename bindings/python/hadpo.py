@@ -86,7 +86,7 @@ class Error(Exception):
     def __init__(self, status, record):
         self.status, self.record = status, record
         parts = [record.get("message") or library().hadpo_status_name(status).decode()]
-        parts += [f"{key} {record[key]}" for key in ("at", "found", "expected") if record.get(key) is not None]
+        parts += [f"{key} {record[key]}" for key in ("where", "found", "expected") if record.get(key) is not None]
         super().__init__("; ".join(parts))
 
 

@@ -34,7 +34,7 @@ class Tool(unittest.TestCase):
         return path
 
     def train_flags(self, *more):
-        return ["train", *MODEL, "--format", "pairs", "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures",
+        return ["train", *MODEL, "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures",
                 "-o", self.folder / "adapter", "--rank", "2", "--batch", "1", *more]
 
     # ---- help and usage
@@ -134,7 +134,7 @@ class Tool(unittest.TestCase):
 
     def test_check_names_what_would_be_rejected(self):
         pairs = self.file("pairs.jsonl", json.dumps({"image": "wide.jpg", "question": "What?", "chosen": "", "rejected": "b"}) + "\n")
-        run = subprocess.run([TOOL, "check", *MODEL, "--format", "pairs", "--pairs", str(pairs), "-i", str(FIXTURES / "pictures")],
+        run = subprocess.run([TOOL, "check", *MODEL, "--pairs", str(pairs), "-i", str(FIXTURES / "pictures")],
                              capture_output=True, text=True, timeout=60)
         self.assertIn("chosen", run.stdout + run.stderr)
 

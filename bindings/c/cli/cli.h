@@ -79,7 +79,8 @@ int path_set(json *object, const char *path, json *value); /* takes `value`; -1:
 double number_at(json *object, const char *path, double otherwise);
 const char *text_at(json *object, const char *path, const char *otherwise);
 const char *json_text(json *value); /* compact; lives as long as value */
-json *json_of_bytes(const hadpo_bytes *bytes); /* NULL: not JSON */
+json *json_of(const char *text, size_t size);  /* an object or array; NULL: not JSON */
+json *json_of_bytes(const hadpo_bytes *bytes);
 char *read_file(const char *path, size_t *size); /* malloced, NUL-terminated; NULL: errno says why */
 char *joined(const char *folder, const char *name);
 

@@ -25,7 +25,7 @@ int exit_code_of(hadpo_status status)
 static const char *advice(hadpo_status status)
 {
     switch (status) {
-    case HADPO_E_NO_MEMORY: return "close other programs, lower train batch, or raise --memory-limit";
+    case HADPO_E_NO_MEMORY: return "close other programs, lower --batch, or raise --memory-limit";
     case HADPO_E_JSON: return "correct the text at that place; it must be plain JSON";
     case HADPO_E_CONFIG: return "`hadpo config SCHEMA` prints every key of a config with its default";
     case HADPO_E_WEIGHTS: return "`hadpo inspect -m DIR` shows what was understood of a checkpoint folder";
@@ -45,12 +45,12 @@ int fail(const char *doing, hadpo_status status, hadpo_error *error)
     }
     json *record = error == NULL ? NULL : json_tokener_parse(hadpo_error_json(error));
     fprintf(stderr, "hadpo: %s: %s\n", doing, text_at(record, "message", hadpo_status_name(status)));
-    static const char *const lines[][2] = {{"at", "where"}, {"found", "found"}, {"expected", "expected"}};
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        const char *text = text_at(record, lines[i][0], NULL);
-        if (text != NULL) fprintf(stderr, "  %-9s %s\n", lines[i][1], text);
+    static const char *const keys[] = {"where", "found", "expected"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *text = text_at(record, keys[i], NULL);
+        if (text != NULL) fprintf(stderr, "  %-9s %s\n", keys[i], text);
     }
-    const char *next = text_at(record, "hint", advice(status));
+    const char *next = advice(status);
     if (next != NULL) fprintf(stderr, "  %-9s %s\n", "try", next);
     json_object_put(record);
     hadpo_error_free(error);

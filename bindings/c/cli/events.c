@@ -146,7 +146,7 @@ int32_t on_event(const char *text, size_t size, void *user)
         fputc('\n', stderr);
         fflush(stderr);
     }
-    json *record = json_tokener_parse(text);
+    json *record = json_of(text, size);
     const char *event = text_at(record, "event", "");
     bool for_people = !reporter.machine && !reporter.quiet;
     if (strcmp(event, "token") == 0) {
@@ -155,7 +155,7 @@ int32_t on_event(const char *text, size_t size, void *user)
         note_step(record);
     } else if (strcmp(event, "warning") == 0 && for_people) {
         events_clear();
-        fprintf(stderr, "hadpo: warning: %s\n", text_at(record, "message", text));
+        fprintf(stderr, "hadpo: warning: %s\n", text_at(record, "message", ""));
     } else if (strcmp(event, "progress") == 0 && for_people) {
         if (!reporter.streamed) show_progress(record);
     } else if (strcmp(event, "heartbeat") == 0 && for_people && reporter.terminal && !reporter.streamed) {

@@ -16,6 +16,15 @@ static const flag_group train_groups[] = {{"The model", model_flags},
                                           {"Input and output", output_flags},
                                           {NULL, NULL}};
 
+/* The files given say which format is meant. */
+static void choose_format(invocation *call)
+{
+    json *data = path_get(call->request, "data");
+    if (data == NULL || path_get(data, "format") != NULL || path_get(data, "desc") != NULL || path_get(data, "pope") != NULL) return;
+    const char *format = path_get(data, "pairs") != NULL ? "pairs" : path_get(data, "samples") != NULL ? "samples" : NULL;
+    if (format != NULL) json_object_object_add(data, "format", json_object_new_string(format));
+}
+
 static int open_trainer(session *session, const invocation *call, hadpo_trainer **trainer)
 {
     const char *config = json_text(call->request), *resume = cli_text(call, "resume");
@@ -73,6 +82,7 @@ static int train(invocation *call)
     const char *inspect = cli_text(call, "inspect_step");
     if (inspect == NULL && text_at(call->request, "output", NULL) == NULL)
         return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
+    choose_format(call);
     session session = {NULL, NULL};
     hadpo_trainer *trainer = NULL;
     int outcome = open_model(&session, call);
@@ -102,6 +112,7 @@ const command train_command = {
 
 static int check(invocation *call)
 {
+    choose_format(call);
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);
     if (outcome == DONE) {

@@ -67,9 +67,22 @@ const char *json_text(json *value)
     return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
+json *json_of(const char *text, size_t size)
+{
+    json_tokener *tokener = size > INT32_MAX ? NULL : json_tokener_new();
+    if (tokener == NULL) return NULL;
+    json *value = json_tokener_parse_ex(tokener, text, (int)size);
+    if (json_tokener_get_error(tokener) != json_tokener_success) {
+        json_object_put(value);
+        value = NULL;
+    }
+    json_tokener_free(tokener);
+    return value;
+}
+
 json *json_of_bytes(const hadpo_bytes *bytes)
 {
-    return bytes == NULL ? NULL : json_tokener_parse(hadpo_bytes_data(bytes));
+    return bytes == NULL ? NULL : json_of(hadpo_bytes_data(bytes), hadpo_bytes_size(bytes));
 }
 
 char *read_file(const char *path, size_t *size)

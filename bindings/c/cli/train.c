@@ -7,7 +7,8 @@
 static const flag run_flags[] = {
     {0, "resume", TEXT, "DIR", "cli.resume", "continue what was saved there, to the same bits as without the stop"},
     {0, "stop-after", INTEGER, "N", "cli.stop_after", "do N optimizer steps now, save, and stop"},
-    {0, "inspect-step", TEXT, "FILE", "cli.inspect_step", "write one step's losses, log-probabilities and gradients; no training"},
+    {0, "inspect-step", TEXT, "FILE", "cli.inspect_step",
+     "write one step's losses, log-probabilities and gradients; no training"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group train_groups[] = {{"The model", model_flags},
                                           {"Data and method", training_flags},
@@ -20,7 +21,8 @@ static const flag_group train_groups[] = {{"The model", model_flags},
 static void choose_format(invocation *call)
 {
     json *data = path_get(call->request, "data");
-    if (data == NULL || path_get(data, "format") != NULL || path_get(data, "desc") != NULL || path_get(data, "pope") != NULL) return;
+    if (data == NULL || path_get(data, "format") != NULL) return;
+    if (path_get(data, "desc") != NULL || path_get(data, "pope") != NULL) return; /* the default */
     const char *format = path_get(data, "pairs") != NULL ? "pairs" : path_get(data, "samples") != NULL ? "samples" : NULL;
     if (format != NULL) json_object_object_add(data, "format", json_object_new_string(format));
 }
@@ -94,7 +96,8 @@ static int train(invocation *call)
 }
 
 const command train_command = {
-    "train", "hadpo.train/1", "HA-DPO: teach a model to prefer the answer without inventions", "-m DIR -o DIR --pairs FILE -i DIR [flags]",
+    "train", "hadpo.train/1", "HA-DPO: teach a model to prefer the answer without inventions",
+    "-m DIR -o DIR --pairs FILE -i DIR [flags]",
     "Preference pairs of your own are JSON Lines, pictures relative to --images:\n"
     "  {\"image\": \"a.jpg\", \"question\": \"Describe this image in detail.\", \"chosen\": \"...\", \"rejected\": \"...\"}\n"
     "HA-DPO's own files are read too (--desc, --pope, with Visual Genome's --image-data).\n"

@@ -1,0 +1,163 @@
+import HadpoBase
+
+/// Counts of a yes-or-no evaluation, "yes" being the positive class. A ratio without cases is nil.
+package struct ConfusionMatrix: Sendable, Equatable {
+    package var tp = 0, fp = 0, tn = 0, fn = 0
+
+    package init(tp: Int = 0, fp: Int = 0, tn: Int = 0, fn: Int = 0) {
+        (self.tp, self.fp, self.tn, self.fn) = (tp, fp, tn, fn)
+    }
+
+    package mutating func count(predictedYes: Bool, isYes: Bool) {
+        switch (predictedYes, isYes) {
+        case (true, true): tp += 1
+        case (true, false): fp += 1
+        case (false, false): tn += 1
+        case (false, true): fn += 1
+        }
+    }
+
+    package var total: Int { tp + fp + tn + fn }
+    package var accuracy: Double? { ratio(tp + tn, total) }
+    package var precision: Double? { ratio(tp, tp + fp) }
+    package var recall: Double? { ratio(tp, tp + fn) }
+    package var f1: Double? {
+        guard let precision, let recall, precision + recall > 0 else { return nil }
+        return 2 * precision * recall / (precision + recall)
+    }
+
+    private func ratio(_ part: Int, _ whole: Int) -> Double? { whole == 0 ? nil : Double(part) / Double(whole) }
+}
+
+/// An answers file scored by the official rule.
+package struct PopeScore: Sendable {
+    /// How an answer finds its question: by `question_id` with every check, or by place in the file as upstream does, where
+    /// the shorter file ends the counting and ids are not looked at.
+    package enum Match: String, CaseIterable, Sendable { case id, position }
+
+    package let match: Match
+    package private(set) var counts = ConfusionMatrix()
+    package let answerCount: Int
+    package let questionCount: Int
+    package private(set) var predictedYes = 0
+    /// Answers that do not begin with yes or no; those whose beginning says the opposite of the official rule.
+    package private(set) var unparsed = 0
+    package private(set) var ambiguous = 0
+    package private(set) var rocArea: Double?
+    /// 95 % interval of the accuracy. Questions about one picture fail together, so pictures are the independent units
+    /// (Liang and Zeger 1986); nil with fewer than two.
+    package private(set) var accuracyInterval: ClosedRange<Double>?
+
+    package init(questions: [PopeQuestion], answers: [PopeAnswer], match: Match = .id) throws(HadpoError) {
+        self.match = match
+        answerCount = answers.count
+        questionCount = questions.count
+        let pairs: [(question: PopeQuestion, answer: PopeAnswer)]
+        switch match {
+        case .position: pairs = Array(zip(questions, answers))
+        case .id: pairs = try Self.paired(questions, answers)
+        }
+        var perImage: [String: (right: Int, asked: Int)] = [:]
+        for (question, answer) in pairs {
+            let yes = PopeRule.officialSaysYes(answer.text)
+            counts.count(predictedYes: yes, isYes: question.isYes)
+            perImage[question.image, default: (0, 0)].asked += 1
+            if yes == question.isYes { perImage[question.image, default: (0, 0)].right += 1 }
+        }
+        if let accuracy = counts.accuracy, perImage.count > 1 {
+            // In a fixed order, so that the last bits of the sum do not depend on the dictionary's.
+            let deviations = perImage.values.map { Double($0.right) - accuracy * Double($0.asked) }.sorted()
+            let images = Double(perImage.count)
+            let error = (deviations.reduce(0) { $0 + $1 * $1 } * images / (images - 1)).squareRoot() / Double(counts.total)
+            accuracyInterval = max(0, accuracy - 1.959964 * error)...min(1, accuracy + 1.959964 * error)
+        }
+        // Upstream divides by all answers, paired or not.
+        for answer in answers {
+            let yes = PopeRule.officialSaysYes(answer.text)
+            if yes { predictedYes += 1 }
+            switch PopeRule.leadingWordSaysYes(answer.text) {
+            case nil: unparsed += 1
+            case let leading?: if leading != yes { ambiguous += 1 }
+            }
+        }
+        let scored = pairs.compactMap { pair in pair.answer.yesMinusNo.map { (score: $0, isYes: pair.question.isYes) } }
+        if scored.count == pairs.count { rocArea = areaUnderROC(scored) }
+    }
+
+    package var yesRatio: Double? { answerCount == 0 ? nil : Double(predictedYes) / Double(answerCount) }
+
+    package var report: JSON {
+        [
+            "rule": "official", "match": .string(match.rawValue), "n": JSON(counts.total), "questions": JSON(questionCount),
+            "answers": JSON(answerCount), "tp": JSON(counts.tp), "fp": JSON(counts.fp), "tn": JSON(counts.tn),
+            "fn": JSON(counts.fn), "accuracy": JSON(counts.accuracy), "precision": JSON(counts.precision),
+            "recall": JSON(counts.recall), "f1": JSON(counts.f1), "yes_ratio": JSON(yesRatio),
+            "accuracy_95": accuracyInterval.map { [.double($0.lowerBound), .double($0.upperBound)] } ?? nil,
+            "unparsed": JSON(unparsed), "ambiguous": JSON(ambiguous), "roc_area": JSON(rocArea),
+        ]
+    }
+
+    /// Every question with its answer, in the order of the questions.
+    private static func paired(
+        _ questions: [PopeQuestion], _ answers: [PopeAnswer]
+    ) throws(HadpoError) -> [(question: PopeQuestion, answer: PopeAnswer)] {
+        var known: Set<Int> = []
+        for question in questions where !known.insert(question.id).inserted {
+            throw mismatch("a question id is used twice in the questions", ids: [question.id])
+        }
+        var byID: [Int: PopeAnswer] = [:]
+        var twice: [Int] = []
+        var unknown: [Int] = []
+        for (index, answer) in answers.enumerated() {
+            guard let id = answer.id else {
+                throw HadpoError(
+                    .format, "an answer without question_id", at: "answer \(index + 1)", found: "'\(answer.text)'",
+                    expected: "'question_id', or matching by position")
+            }
+            if !known.contains(id) { unknown.append(id) }
+            if byID.updateValue(answer, forKey: id) != nil { twice.append(id) }
+        }
+        if !twice.isEmpty { throw mismatch("questions answered twice", ids: twice) }
+        if !unknown.isEmpty { throw mismatch("answers to unknown questions", ids: unknown) }
+        let missing = questions.filter { byID[$0.id] == nil }.map(\.id)
+        if !missing.isEmpty { throw mismatch("questions without an answer", ids: missing) }
+
+        var pairs: [(question: PopeQuestion, answer: PopeAnswer)] = []
+        for question in questions {
+            guard let answer = byID[question.id] else { continue }
+            if let text = answer.question, text != question.text {
+                throw HadpoError(
+                    .format, "an answer to another question", at: "question_id \(question.id)", found: "'\(text)'",
+                    expected: "'\(question.text)'")
+            }
+            pairs.append((question, answer))
+        }
+        return pairs
+    }
+
+    private static func mismatch(_ message: String, ids: [Int]) -> HadpoError {
+        let first = ids.prefix(5).map(String.init).joined(separator: ", ")
+        return HadpoError(
+            .format, message, at: "question_id \(first)", found: "\(ids.count): \(first)\(ids.count > 5 ? ", ..." : "")",
+            expected: "one answer for each question")
+    }
+}
+
+/// The chance that a positive case scores above a negative one, ties counting half (Mann and Whitney 1947); nil without both.
+package func areaUnderROC(_ cases: [(score: Double, isYes: Bool)]) -> Double? {
+    let positives = cases.count { $0.isYes }
+    let negatives = cases.count - positives
+    guard positives > 0, negatives > 0, cases.allSatisfy({ !$0.score.isNaN }) else { return nil }
+    let sorted = cases.sorted { $0.score < $1.score }
+    var rankSum = 0.0
+    var start = 0
+    while start < sorted.count {
+        let end = sorted[start...].firstIndex { $0.score != sorted[start].score } ?? sorted.count
+        // Ranks start+1 ... end, shared by their mean.
+        let rank = Double(start + 1 + end) / 2
+        rankSum += rank * Double(sorted[start..<end].count { $0.isYes })
+        start = end
+    }
+    let p = Double(positives)
+    return (rankSum - p * (p + 1) / 2) / (p * Double(negatives))
+}

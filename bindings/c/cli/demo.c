@@ -1,17 +1,16 @@
 /* demo.c - the whole of HA-DPO on the world in the box, through the public interface alone: make the world, ask a model
  * that invents, collect what it got wrong, train, ask again. Read it as the example of how a host uses the library. */
 #define _XOPEN_SOURCE 700
-#include "cli.h"
+#include "gallery.h"
 
 #include <errno.h>
 #include <ftw.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SPLITS = 3, EXAMPLES = 12, EXAMPLES_SHOWN = 2 };
+enum { SPLITS = 3 };
 static const char *const split_names[SPLITS] = {"random", "popular", "adversarial"};
 
 /* HA-DPO's objective; learning rate, rank and length fit a model of 1.5 million parameters instead of 7 billion. */
@@ -23,19 +22,13 @@ static const char recipe[] =
     "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\"}}";
 
 typedef struct {
-    json *pope[SPLITS];         /* reports */
-    char *answers[EXAMPLES];    /* descriptions of the first pictures */
-} measurement;
-
-typedef struct {
     const invocation *call;
     session session;
-    char *folder;    /* everything the demo writes */
-    json *world;     /* the report of hadpo_world_make: where things are */
-    char *pictures[EXAMPLES];
-    measurement before, after;
-    json *pairs, *training;
-    double seconds_world, seconds_before, seconds_pairs, seconds_training, seconds_after;
+    char *folder; /* everything the demo writes */
+    json *world, *pairs, *training; /* reports of the library */
+    json *pope[2][SPLITS];          /* before, after */
+    gallery gallery;
+    double seconds_world, seconds_asking[2], seconds_pairs, seconds_training;
 } demo_state;
 
 static const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
@@ -78,59 +71,41 @@ static int make_world(demo_state *demo)
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
     say(demo, "1  drawing a small world");
-    events_label("  drawing");
+    events_label("   drawing");
     double start = seconds_now();
     hadpo_status status = hadpo_world_make(demo->session.engine, text, strlen(text), &report, &error);
     json_object_put(config);
     int outcome = take_report("making the world", status, report, error, &demo->world);
     demo->seconds_world = seconds_now() - start;
     if (outcome != DONE) return outcome;
-    path_set(demo->call->model, "path", text_value(text_at(demo->world, "model", "")));
-    return open_model(&demo->session, demo->call);
+    path_set(demo->call->model, "path", text_value(in_folder(demo, "world/model", path, sizeof path)));
+    outcome = open_model(&demo->session, demo->call);
+    if (outcome != DONE) return outcome;
+    char images[4096];
+    return gallery_open(&demo->gallery,
+                        in_folder(demo, "world/POPE/segmentation/coco_ground_truth_segmentation.json", path, sizeof path),
+                        in_folder(demo, "world/coco2014/val2014", images, sizeof images));
 }
 
-/* The first pictures that the adversarial questions ask about. */
-static int choose_pictures(demo_state *demo)
+static int ask_split(demo_state *demo, int when, int split)
 {
-    const char *path = text_at(demo->world, "questions.adversarial", "");
-    size_t size;
-    char *text = read_file(path, &size);
-    if (text == NULL) return fail_file("cannot read the questions", path);
-    int count = 0;
-    for (char *line = strtok(text, "\n"); line != NULL && count < EXAMPLES; line = strtok(NULL, "\n")) {
-        json *question = json_tokener_parse(line);
-        const char *image = text_at(question, "image", NULL);
-        char *file = image == NULL ? NULL : joined(text_at(demo->world, "images", ""), image);
-        if (file != NULL && (count == 0 || strcmp(file, demo->pictures[count - 1]) != 0))
-            demo->pictures[count++] = file;
-        else
-            free(file);
-        json_object_put(question);
-    }
-    free(text);
-    return DONE;
-}
-
-static int ask_split(demo_state *demo, const char *when, int split, measurement *result)
-{
-    char path[4096], name[64], label[64];
-    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], when);
-    snprintf(label, sizeof label, "  %s", split_names[split]);
-    char key[64];
-    snprintf(key, sizeof key, "questions.%s", split_names[split]);
+    char path[4096], name[128], label[64];
     json *config = json_object_new_object();
     path_set(config, "schema", text_value("hadpo.pope/1"));
-    path_set(config, "questions", text_value(text_at(demo->world, key, "")));
-    path_set(config, "images", text_value(text_at(demo->world, "images", "")));
+    snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[split]);
+    path_set(config, "questions", text_value(in_folder(demo, name, path, sizeof path)));
+    path_set(config, "images", text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
+    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], when == BEFORE ? "before" : "after");
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "scores", json_object_new_boolean(1));
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
+    snprintf(label, sizeof label, "   %s", split_names[split]);
     events_label(label);
     hadpo_status status = hadpo_pope_run(demo->session.model, text, strlen(text), &report, &error);
     json_object_put(config);
-    return take_report("asking", status, report, error, &result->pope[split]);
+    return take_report("asking", status, report, error, &demo->pope[when][split]);
 }
 
 static int describe_picture(demo_state *demo, const char *path, char **answer)
@@ -154,16 +129,16 @@ static int describe_picture(demo_state *demo, const char *path, char **answer)
     return outcome;
 }
 
-static int measure(demo_state *demo, const char *when, measurement *result, double *seconds)
+static int ask(demo_state *demo, int when)
 {
     double start = seconds_now();
     int outcome = DONE;
-    for (int i = 0; outcome == DONE && i < SPLITS; i++) outcome = ask_split(demo, when, i, result);
-    events_label("  describing");
-    for (int i = 0; outcome == DONE && i < EXAMPLES && demo->pictures[i] != NULL; i++)
-        outcome = describe_picture(demo, demo->pictures[i], &result->answers[i]);
+    for (int i = 0; outcome == DONE && i < SPLITS; i++) outcome = ask_split(demo, when, i);
+    events_label("   describing");
+    for (int i = 0; outcome == DONE && i < demo->gallery.count; i++)
+        outcome = describe_picture(demo, demo->gallery.pictures[i].path, &demo->gallery.pictures[i].answers[when]);
     events_clear();
-    *seconds = seconds_now() - start;
+    demo->seconds_asking[when] = seconds_now() - start;
     return outcome;
 }
 
@@ -179,7 +154,7 @@ static int make_pairs(demo_state *demo)
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    events_label("  pairs");
+    events_label("   pairs");
     double start = seconds_now();
     hadpo_status status = hadpo_world_pairs(demo->session.model, text, strlen(text), &report, &error);
     json_object_put(config);
@@ -193,8 +168,8 @@ static int train_adapter(demo_state *demo)
     json *config = json_tokener_parse(recipe);
     path_set(config, "data.desc", text_value(in_folder(demo, "pairs/desc_data.json", path, sizeof path)));
     path_set(config, "data.pope", text_value(in_folder(demo, "pairs/pope_data.json", path, sizeof path)));
-    path_set(config, "data.image_data", text_value(text_at(demo->world, "image_data", "")));
-    path_set(config, "data.images", text_value(text_at(demo->world, "training_images", "")));
+    path_set(config, "data.image_data", text_value(in_folder(demo, "world/VG/image_data.json", path, sizeof path)));
+    path_set(config, "data.images", text_value(in_folder(demo, "world/VG", path, sizeof path)));
     path_set(config, "output", text_value(in_folder(demo, "adapter", adapter, sizeof adapter)));
     path_set(config, "log", text_value(in_folder(demo, "training.jsonl", path, sizeof path)));
     json *seed = path_get(demo->call->request, "seed");
@@ -204,7 +179,7 @@ static int train_adapter(demo_state *demo)
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
     const char *doing = "preparing the training";
-    events_label("  training");
+    events_label("   training");
     double start = seconds_now();
     hadpo_status status = hadpo_trainer_open(demo->session.model, text, strlen(text), &trainer, &error);
     json_object_put(config);
@@ -227,18 +202,9 @@ static int train_adapter(demo_state *demo)
 
 /* ---- what it came to --------------------------------------------------------------------------------------------- */
 
-static void print_examples(const demo_state *demo)
+static double share(int part, int whole)
 {
-    int shown = 0;
-    for (int i = 0; i < EXAMPLES && shown < EXAMPLES_SHOWN; i++) {
-        const char *before = demo->before.answers[i], *after = demo->after.answers[i];
-        if (before == NULL || after == NULL || strcmp(before, after) == 0) continue;
-        printf("\n%s\n  before\n", demo->pictures[i]);
-        print_wrapped(before, 4, 100);
-        puts("  after");
-        print_wrapped(after, 4, 100);
-        shown++;
-    }
+    return whole > 0 ? 100.0 * part / whole : 0;
 }
 
 static void print_results(const demo_state *demo)
@@ -246,41 +212,54 @@ static void print_results(const demo_state *demo)
     putchar('\n');
     print_pope_table_head();
     for (int i = 0; i < SPLITS; i++) {
-        print_pope_table_row(split_names[i], "before", demo->before.pope[i]);
-        print_pope_table_row("", "after", demo->after.pope[i]);
-        print_pope_table_change(demo->before.pope[i], demo->after.pope[i]);
+        print_pope_table_row(split_names[i], "before", demo->pope[BEFORE][i]);
+        print_pope_table_row("", "after", demo->pope[AFTER][i]);
+        print_pope_table_change(demo->pope[BEFORE][i], demo->pope[AFTER][i]);
     }
-    print_examples(demo);
-    printf("\nseconds: world %.1f, questions before %.1f, pairs %.1f, training %.1f, questions after %.1f\n", demo->seconds_world,
-           demo->seconds_before, demo->seconds_pairs, demo->seconds_training, demo->seconds_after);
+    sentence_count before = gallery_count(&demo->gallery, BEFORE), after = gallery_count(&demo->gallery, AFTER);
+    printf("\nDescriptions of %d pictures           before      after\n", before.descriptions);
+    printf("sentences naming what is not there  %5.1f %%    %5.1f %%\n", share(before.invented, before.sentences),
+           share(after.invented, after.sentences));
+    printf("words in a description              %5.1f      %5.1f\n", share(before.words, 100 * before.descriptions),
+           share(after.words, 100 * after.descriptions));
+    gallery_print(&demo->gallery, 2);
+    puts("  x: names something that is not in the picture");
+    printf("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
+           demo->seconds_asking[BEFORE], demo->seconds_pairs, demo->seconds_training, demo->seconds_asking[AFTER]);
+}
+
+static json *count_json(sentence_count count)
+{
+    json *object = json_object_new_object();
+    path_set(object, "descriptions", json_object_new_int(count.descriptions));
+    path_set(object, "sentences", json_object_new_int(count.sentences));
+    path_set(object, "naming_absent", json_object_new_int(count.invented));
+    path_set(object, "words", json_object_new_int(count.words));
+    return object;
 }
 
 static void print_results_json(const demo_state *demo)
 {
     json *all = json_object_new_object();
-    for (int i = 0; i < SPLITS; i++) {
+    for (int when = BEFORE; when <= AFTER; when++) {
+        const char *name = when == BEFORE ? "before" : "after";
         char key[64];
-        snprintf(key, sizeof key, "before.%s", split_names[i]);
-        path_set(all, key, json_object_get(demo->before.pope[i]));
-        snprintf(key, sizeof key, "after.%s", split_names[i]);
-        path_set(all, key, json_object_get(demo->after.pope[i]));
+        for (int i = 0; i < SPLITS; i++) {
+            snprintf(key, sizeof key, "%s.pope.%s", name, split_names[i]);
+            path_set(all, key, json_object_get(demo->pope[when][i]));
+        }
+        snprintf(key, sizeof key, "%s.descriptions", name);
+        path_set(all, key, count_json(gallery_count(&demo->gallery, when)));
+        snprintf(key, sizeof key, "%s.seconds", name);
+        path_set(all, key, json_object_new_double(demo->seconds_asking[when]));
     }
-    json *examples = json_object_new_array();
-    for (int i = 0; i < EXAMPLES && demo->after.answers[i] != NULL; i++) {
-        json *example = json_object_new_object();
-        path_set(example, "image", text_value(demo->pictures[i]));
-        path_set(example, "before", text_value(demo->before.answers[i]));
-        path_set(example, "after", text_value(demo->after.answers[i]));
-        json_object_array_add(examples, example);
-    }
-    path_set(all, "descriptions", examples);
+    path_set(all, "descriptions", gallery_json(&demo->gallery));
+    path_set(all, "world", json_object_get(demo->world));
     path_set(all, "pairs", json_object_get(demo->pairs));
     path_set(all, "training", json_object_get(demo->training));
     path_set(all, "seconds.world", json_object_new_double(demo->seconds_world));
-    path_set(all, "seconds.before", json_object_new_double(demo->seconds_before));
     path_set(all, "seconds.pairs", json_object_new_double(demo->seconds_pairs));
     path_set(all, "seconds.training", json_object_new_double(demo->seconds_training));
-    path_set(all, "seconds.after", json_object_new_double(demo->seconds_after));
     print_json(all);
     json_object_put(all);
 }
@@ -309,12 +288,6 @@ static int choose_folder(demo_state *demo)
     return mkdtemp(demo->folder) == NULL ? fail_file("cannot make a folder", demo->folder) : DONE;
 }
 
-static void free_measurement(measurement *result)
-{
-    for (int i = 0; i < SPLITS; i++) json_object_put(result->pope[i]);
-    for (int i = 0; i < EXAMPLES; i++) free(result->answers[i]);
-}
-
 static int demo(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&demo_command, "unexpected argument %s", call->files[0]);
@@ -323,10 +296,9 @@ static int demo(invocation *call)
     int outcome = open_engine(&demo.session, call);
     if (outcome == DONE) outcome = choose_folder(&demo);
     if (outcome == DONE) outcome = make_world(&demo);
-    if (outcome == DONE) outcome = choose_pictures(&demo);
     if (outcome == DONE) {
         say(&demo, "2  asking the model what it sees: POPE, three splits, and descriptions");
-        outcome = measure(&demo, "before", &demo.before, &demo.seconds_before);
+        outcome = ask(&demo, BEFORE);
     }
     if (outcome == DONE) {
         say(&demo, "3  collecting what it got wrong on other pictures: preference pairs");
@@ -338,7 +310,7 @@ static int demo(invocation *call)
     }
     if (outcome == DONE) {
         say(&demo, "5  asking again");
-        outcome = measure(&demo, "after", &demo.after, &demo.seconds_after);
+        outcome = ask(&demo, AFTER);
     }
     bool keep = cli_switch(call, "keep") || cli_text(call, "output") != NULL;
     if (outcome == DONE && cli_switch(call, "json")) print_results_json(&demo);
@@ -352,9 +324,11 @@ static int demo(invocation *call)
     }
     close_session(&demo.session);
     if (demo.folder != NULL && !keep) nftw(demo.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    free_measurement(&demo.before);
-    free_measurement(&demo.after);
-    for (int i = 0; i < EXAMPLES; i++) free(demo.pictures[i]);
+    for (int i = 0; i < SPLITS; i++) {
+        json_object_put(demo.pope[BEFORE][i]);
+        json_object_put(demo.pope[AFTER][i]);
+    }
+    gallery_free(&demo.gallery);
     json_object_put(demo.world);
     json_object_put(demo.pairs);
     json_object_put(demo.training);

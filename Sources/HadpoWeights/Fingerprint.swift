@@ -12,9 +12,10 @@ extension Checkpoint {
             try progress.tick()
             hash.update(record: File.name(of: file.path))
             hash.update(record: "\(file.byteCount)")
-            // A torch file's offsets are in its directory, and the tensors below carry them.
-            let header = try file.file.bytes(at: file.header.lowerBound, count: file.header.count)
-            try header.withBytes { (bytes) throws(HadpoError) in hash.update(bytes) }
+            for range in file.headers {
+                let header = try file.file.bytes(at: range.lowerBound, count: range.count)
+                try header.withBytes { (bytes) throws(HadpoError) in hash.update(bytes) }
+            }
         }
         for name in names {
             guard let info = info(name), let file = file(of: name) else { continue }

@@ -59,7 +59,7 @@ extension WeightFile {
         }
         try checkTiling(&regions, dataCount, path)
         return WeightFile(
-            file: file, format: .safetensors, tensors: tensors, metadata: metadata, header: 0..<dataStart)
+            file: file, format: .safetensors, tensors: tensors, metadata: metadata, headers: [0..<dataStart])
     }
 
     private static func parsedHeader(_ file: ByteFile, _ count: Int) throws(HadpoError) -> [JSON.Member] {

@@ -61,20 +61,20 @@ package final class WeightFile: Sendable {
     /// `__metadata__` of safetensors.
     package let metadata: [(key: String, value: String)]
     /// The bytes that say which tensors there are and where.
-    let header: Range<Int>
+    let headers: [Range<Int>]
 
     package var path: String { file.path }
     package var byteCount: Int { file.byteCount }
 
     init(
         file: ByteFile, format: Format, tensors: [TensorInfo], metadata: [(key: String, value: String)] = [],
-        header: Range<Int>
+        headers: [Range<Int>]
     ) {
         self.file = file
         self.format = format
         self.tensors = tensors
         self.metadata = metadata
-        self.header = header
+        self.headers = headers
     }
 
     /// Tells the format by the first bytes, never by the file's name.
@@ -92,8 +92,8 @@ package final class WeightFile: Sendable {
         }
         switch beginning {
         case .safetensors: return try readSafetensors(file)
-        case .zip, .pickle:
-            throw HadpoError(.unsupported, "files written by torch.save are not read yet", at: file.path)
+        case .zip: return try readTorchZip(file)
+        case .pickle: return try readTorchLegacy(file)
         case .lfsPointer:
             throw HadpoError(
                 .format, "this is a git-lfs pointer, not the weights: run `git lfs pull` in the folder it came from",

@@ -36,7 +36,10 @@ import Testing
             _ = withVaList([Int32(digits), x]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
             return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }
-        for x in [0, -0.0, 0.5, 1.5, 2.5, 0.125, 0.375, 0.05, 1e22, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 51.13, 99.995, -0.0001] {
+        for x in [
+            0, -0.0, 0.5, 1.5, 2.5, 0.125, 0.375, 0.05, 1e22, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 51.13, 99.995,
+            -0.0001,
+        ] {
             for digits in [0, 1, 2, 3, 10, 20] { #expect(fixed(x, digits) == expected(x, digits)) }
         }
         for _ in 0..<3000 {
@@ -137,5 +140,10 @@ import Testing
                 1642, 405, 1494, 1786, 847, 1864, 1102, 1104, 1396, 192, 395, 1153, 1133, 1432, 1648, 1492, 543, 1357, 1645, 1249,
             ])
         #expect(random.below(1_000_000_000_000) == 97_434_296_155)
+        #expect(
+            random.sample(60, 40) == [
+                54, 27, 21, 5, 23, 51, 26, 59, 16, 28, 44, 6, 12, 49, 40, 18, 48, 2, 37, 47, 55, 31, 45, 32, 36, 1, 39, 15, 58, 9,
+                11, 46, 3, 42, 52, 57, 25, 43, 38, 19,
+            ])
     }
 }

@@ -51,9 +51,14 @@ import Testing
     }
 
     @Test("the interval of the accuracy takes pictures as units") func interval() throws {
-        // Picture 1 all right, picture 2 all wrong: deviations +1 and -1, error sqrt(2 * 2/1) / 4 = 0.5.
-        let apart = try PopeScore(questions: questions, answers: answers(["Yes", "No", "No", "Yes"]))
-        #expect(apart.accuracyInterval == 0...1)
+        // Twenty pictures with two questions each, all right in the first ten, all wrong in the others: every deviation is 1,
+        // error = sqrt(20 * 20/19) / 40.
+        let many = (1...40).map { PopeQuestion(id: $0, image: "\(($0 + 1) / 2).jpg", text: "q", isYes: true) }
+        let apart = try PopeScore(questions: many, answers: answers((1...40).map { $0 <= 20 ? "Yes" : "No" }))
+        let error = 1.959964 * (20.0 * 20 / 19).squareRoot() / 40
+        // 1e-12 is far above rounding and far below the change a wrong factor makes.
+        #expect(abs((apart.accuracyInterval?.upperBound ?? 0) - (0.5 + error)) < 1e-12)
+        #expect(abs((apart.accuracyInterval?.lowerBound ?? 0) - (0.5 - error)) < 1e-12)
         // One right and one wrong in each: no spread between pictures.
         let together = try PopeScore(questions: questions, answers: answers(["Yes", "Yes", "Yes", "Yes"]))
         #expect(together.accuracyInterval == 0.5...0.5)

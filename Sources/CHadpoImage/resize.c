@@ -1,8 +1,8 @@
 /* resize.c - Pillow's Image.resize for RGB8, bit for bit (src/libImaging/Resample.c and Geometry.c).
  *
  * A separable convolution whose kernel is widened by the scale when shrinking (so it antialiases), weights in double and
- * then rounded to 22 fractional bits, and one rounding to 8 bits between the horizontal and the vertical pass: all three
- * are part of the result. */
+ * then rounded to 22 fractional bits, and one rounding to 8 bits between the two passes: all three are part of
+ * the result. */
 #include "decoders.h"
 
 #include <limits.h>
@@ -163,8 +163,13 @@ static hi_status nearest(const uint8_t *in, size_t W, size_t H, uint8_t *out, si
     return HI_OK;
 }
 
+static int down_first(size_t W, size_t H, size_t OW, size_t OH, hi_pass_order order) {
+    int64_t rows_lost = (int64_t)H - (int64_t)OH, columns_lost = (int64_t)W - (int64_t)OW;
+    return order == HI_PILLOW_13 && rows_lost > 0 && rows_lost > 2 * columns_lost;
+}
+
 hi_status hi_resize(const uint8_t *input, size_t W, size_t H, uint8_t *output, size_t OW, size_t OH, hi_filter filter,
-                    char *message) {
+                    hi_pass_order order, char *message) {
     static const kernel kernels[] = {[HI_LANCZOS] = {lanczos, 3.0},
                                      [HI_BILINEAR] = {bilinear, 1.0},
                                      [HI_BICUBIC] = {bicubic, 2.0},
@@ -172,7 +177,7 @@ hi_status hi_resize(const uint8_t *input, size_t W, size_t H, uint8_t *output, s
                                      [HI_HAMMING] = {hamming, 1.0}};
     message[0] = 0;
     if (W == 0 || H == 0 || OW == 0 || OH == 0 || W > INT_MAX / 8 || H > INT_MAX / 8 || OW > INT_MAX / 8 || OH > INT_MAX / 8 ||
-        W > SIZE_MAX / 3 / H || OW > SIZE_MAX / 3 / OH || OW > SIZE_MAX / 3 / H)
+        W > SIZE_MAX / 3 / H || OW > SIZE_MAX / 3 / OH || OW > SIZE_MAX / 3 / H || W > SIZE_MAX / 3 / OH)
         return hi_fail(HI_ARGUMENT, message, "cannot resize %zu x %zu pixels to %zu x %zu", W, H, OW, OH);
     if ((unsigned)filter > HI_HAMMING) return hi_fail(HI_ARGUMENT, message, "unknown resampling filter %d", (int)filter);
     if (W == OW && H == OH) {
@@ -182,20 +187,27 @@ hi_status hi_resize(const uint8_t *input, size_t W, size_t H, uint8_t *output, s
     if (filter == HI_NEAREST) return nearest(input, W, H, output, OW, OH, message);
 
     axis across = {0}, down = {0};
-    uint8_t *narrowed = NULL; /* OW x H */
+    uint8_t *between = NULL; /* OW x H, or W x OH when going down first */
     int32_t *sums = NULL;
-    int need_across = OW != W, need_down = OH != H;
+    int need_across = OW != W, need_down = OH != H, down_then_across = down_first(W, H, OW, OH, order);
     int ready = 1;
     if (need_across) ready = axis_init(&across, W, OW, kernels[filter]);
     if (ready && need_down) ready = axis_init(&down, H, OH, kernels[filter]);
-    if (ready && need_across && need_down) ready = (narrowed = malloc(OW * H * 3)) != NULL;
-    if (ready && need_down) ready = (sums = malloc(OW * 3 * sizeof *sums)) != NULL;
-    if (ready) {
-        if (need_across) horizontal(input, W, H, need_down ? narrowed : output, OW, &across);
-        if (need_down) vertical(need_across ? narrowed : input, OW, output, OH, &down, sums);
+    if (ready && need_across && need_down) ready = (between = malloc(down_then_across ? W * OH * 3 : OW * H * 3)) != NULL;
+    if (ready && need_down) ready = (sums = malloc((down_then_across ? W : OW) * 3 * sizeof *sums)) != NULL;
+    if (ready && !need_down) {
+        horizontal(input, W, H, output, OW, &across);
+    } else if (ready && !need_across) {
+        vertical(input, W, output, OH, &down, sums);
+    } else if (ready && down_then_across) {
+        vertical(input, W, between, OH, &down, sums);
+        horizontal(between, W, OH, output, OW, &across);
+    } else if (ready) {
+        horizontal(input, W, H, between, OW, &across);
+        vertical(between, OW, output, OH, &down, sums);
     }
     free(sums);
-    free(narrowed);
+    free(between);
     axis_free(&across);
     axis_free(&down);
     return ready ? HI_OK : hi_fail(HI_NO_MEMORY, message, "no memory to resize %zu x %zu pixels to %zu x %zu", W, H, OW, OH);

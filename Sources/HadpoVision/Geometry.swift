@@ -7,10 +7,18 @@ package enum Resample: Int, Sendable {
     case lanczos, bilinear, bicubic, box, hamming
 }
 
+/// Which axis is resampled first, by the Pillow that does so. It shows by a level or two in images that shrink more in height.
+package enum PassOrder: Int, Sendable {
+    /// Every Pillow up to 12, so also what HA-DPO's published numbers were made with.
+    case pillow12 = 12
+    case pillow13 = 13
+}
+
 extension RGBImage {
     /// Pillow's `Image.resize`, bit for bit.
     package func resized(
-        width newWidth: Int, height newHeight: Int, _ resample: Resample, limits: ImageLimits = .init()
+        width newWidth: Int, height newHeight: Int, _ resample: Resample, order: PassOrder = .pillow12,
+        limits: ImageLimits = .init()
     ) throws(HadpoError) -> RGBImage {
         try Self.check(width: newWidth, height: newHeight, maxPixels: limits.maxPixels)
         if (newWidth, newHeight) == (width, height) { return self }
@@ -19,7 +27,7 @@ extension RGBImage {
         let resized = [UInt8](unsafeUninitializedCapacity: newWidth * newHeight * 3) { output, count in
             status = hi_resize(
                 pixels, width, height, output.baseAddress, newWidth, newHeight, hi_filter(UInt32(resample.rawValue)),
-                &message.text)
+                hi_pass_order(UInt32(order.rawValue)), &message.text)
             count = status == HI_OK ? newWidth * newHeight * 3 : 0
         }
         try message.check(status)

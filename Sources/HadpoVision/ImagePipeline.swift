@@ -2,6 +2,7 @@ import HadpoBase
 
 /// From a decoded image to what a vision tower eats, in the order of HF's processors: pad, resize, centre crop, rescale,
 /// normalise. Bit-equal to transformers' PIL processors and, with padding, to upstream LLaVA's path.
+/// Transformers leaves the order of the resampling passes to Pillow: see `passOrder`.
 /// H, W: size of the output.
 package struct ImagePipeline: Sendable, Equatable {
     package enum Resize: Sendable, Equatable {
@@ -12,15 +13,18 @@ package struct ImagePipeline: Sendable, Equatable {
     }
     package struct Size: Sendable, Equatable {
         package let height: Int, width: Int
+        package init(height: Int, width: Int) { (self.height, self.width) = (height, width) }
     }
     package struct Normalization: Sendable, Equatable {
         package let mean: [Double], std: [Double]  // three each
+        package init(mean: [Double], std: [Double]) { (self.mean, self.std) = (mean, std) }
     }
 
     /// Pad to a square with the mean colour before anything else.
     package let pad: Bool
     package let resize: Resize
     package let resample: Resample
+    package let passOrder: PassOrder
     /// Cut from the middle; a side that is too short is filled with black.
     package let crop: Size?
     package let rescale: Double?
@@ -31,7 +35,8 @@ package struct ImagePipeline: Sendable, Equatable {
     private static let largestSide = 8192
 
     package init(
-        pad: Bool, resize: Resize, resample: Resample, crop: Size?, rescale: Double?, normalization: Normalization?
+        pad: Bool, resize: Resize, resample: Resample, passOrder: PassOrder = .pillow12, crop: Size?, rescale: Double?,
+        normalization: Normalization?
     ) throws(HadpoError) {
         let sides: [Int]
         switch (crop, resize) {
@@ -65,7 +70,7 @@ package struct ImagePipeline: Sendable, Equatable {
                 expected: "three numbers in 0...1")
         }
         if let rescale, !rescale.isFinite { throw HadpoError(.config, "the rescale factor is not a finite number") }
-        (self.pad, self.resize, self.resample, self.crop) = (pad, resize, resample, crop)
+        (self.pad, self.resize, self.resample, self.passOrder, self.crop) = (pad, resize, resample, passOrder, crop)
         (self.rescale, self.normalization) = (rescale, normalization)
     }
 
@@ -90,7 +95,15 @@ package struct ImagePipeline: Sendable, Equatable {
     /// The same pipeline with or without padding to a square.
     package func padding(_ pad: Bool) throws(HadpoError) -> ImagePipeline {
         try ImagePipeline(
-            pad: pad, resize: resize, resample: resample, crop: crop, rescale: rescale, normalization: normalization)
+            pad: pad, resize: resize, resample: resample, passOrder: passOrder, crop: crop, rescale: rescale,
+            normalization: normalization)
+    }
+
+    /// The same pipeline as another Pillow runs it.
+    package func ordered(_ passOrder: PassOrder) throws(HadpoError) -> ImagePipeline {
+        try ImagePipeline(
+            pad: pad, resize: resize, resample: resample, passOrder: passOrder, crop: crop, rescale: rescale,
+            normalization: normalization)
     }
 
     /// 3*H*W values, channel by channel.
@@ -112,8 +125,8 @@ package struct ImagePipeline: Sendable, Equatable {
         if pad { parts.append("pad \(background)") }
         switch resize {
         case .none: break
-        case .shortestEdge(let edge): parts.append("shortest edge \(edge) \(resample)")
-        case .exact(let height, let width): parts.append("resize \(height)x\(width) \(resample)")
+        case .shortestEdge(let edge): parts.append("shortest edge \(edge) \(resample) \(passOrder)")
+        case .exact(let height, let width): parts.append("resize \(height)x\(width) \(resample) \(passOrder)")
         }
         if let crop { parts.append("centre crop \(crop.height)x\(crop.width)") }
         if let rescale { parts.append("times \(rescale)") }
@@ -134,9 +147,9 @@ package struct ImagePipeline: Sendable, Equatable {
             let newLong = edge * long / short  // Python's int(edge * long / short): equal while edge * long < 2^53
             image =
                 image.width <= image.height
-                ? try image.resized(width: edge, height: newLong, resample)
-                : try image.resized(width: newLong, height: edge, resample)
-        case .exact(let height, let width): image = try image.resized(width: width, height: height, resample)
+                ? try image.resized(width: edge, height: newLong, resample, order: passOrder)
+                : try image.resized(width: newLong, height: edge, resample, order: passOrder)
+        case .exact(let height, let width): image = try image.resized(width: width, height: height, resample, order: passOrder)
         }
         if let crop, (crop.width, crop.height) != (image.width, image.height) {
             // >> 1 is Python's // 2: a negative corner rounds away from the image
@@ -163,7 +176,8 @@ package struct ImagePipeline: Sendable, Equatable {
     }
 
     package static func == (a: ImagePipeline, b: ImagePipeline) -> Bool {
-        a.pad == b.pad && a.resize == b.resize && a.resample == b.resample && a.crop == b.crop && a.rescale == b.rescale
+        a.pad == b.pad && a.resize == b.resize && a.resample == b.resample && a.passOrder == b.passOrder && a.crop == b.crop
+            && a.rescale == b.rescale
             && a.normalization == b.normalization
     }
 }

@@ -24,7 +24,9 @@ extension ImagePipeline {
     package init(preprocessorConfig: JSON) throws(HadpoError) {
         var config = Fields(preprocessorConfig, at: "")
         if let inner = config["image_processor"] { config = Fields(inner, at: "/image_processor") }
-        guard config.isObject else { throw config.error("an image processor is not a JSON object", "") }
+        guard config.value.objectValue != nil else {
+            throw HadpoError(.config, "the image processor is not an object", found: config.value.kind, expected: "an object")
+        }
 
         let key = config["image_processor_type"] == nil ? "feature_extractor_type" : "image_processor_type"
         guard let name = try config.string(key), let processor = ProcessorClass(name: name) else {
@@ -64,7 +66,7 @@ extension ImagePipeline {
             case .side(let side)?: crop = Size(height: side, width: side)
             case .exact(let height, let width)?: crop = Size(height: height, width: width)
             case .shortestEdge?:
-                throw config.error("a crop needs a height and a width", "crop_size")
+                throw config.error("a crop needs two sides", "crop_size", expected: "an integer, or height and width")
             }
         }
         let number = try config.integer("resample") ?? Resample.bicubic.rawValue
@@ -91,7 +93,7 @@ private struct Fields {
         case exact(height: Int, width: Int)
     }
 
-    private let value: JSON
+    let value: JSON
     private let pointer: String
 
     init(_ value: JSON, at pointer: String) {
@@ -99,87 +101,53 @@ private struct Fields {
         self.pointer = pointer
     }
 
-    private var members: [JSON.Member] { if case .object(let members) = value { members } else { [] } }
-    var isObject: Bool { if case .object = value { true } else { false } }
-    var keys: [String] { members.map(\.key) }
-    func place(_ key: String) -> String { key.isEmpty ? pointer : "\(pointer)/\(key)" }
+    var keys: [String] { value.objectValue?.map(\.key) ?? [] }
+    func place(_ key: String) -> String { "\(pointer)/\(key)" }
 
     subscript(_ key: String) -> JSON? {
-        let found = members.first { $0.key == key }?.value
+        let found = value[key]
         return found == .null ? nil : found
     }
 
-    func error(_ message: String, _ key: String, expected: String? = nil) -> HadpoError {
-        HadpoError(.config, message, at: place(key), found: (key.isEmpty ? value : self[key]).map { "\($0)" }, expected: expected)
+    func error(_ message: String, _ key: String, expected: String) -> HadpoError {
+        HadpoError(.config, message, at: place(key), found: self[key]?.text(), expected: expected)
     }
 
-    func bool(_ key: String) throws(HadpoError) -> Bool? {
-        switch self[key] {
-        case nil: nil
-        case .bool(let flag)?: flag
-        default: throw error("not a flag", key, expected: "true or false")
+    private func read<T>(_ key: String, _ expected: String, _ convert: (JSON) -> T?) throws(HadpoError) -> T? {
+        guard let found = self[key] else { return nil }
+        guard let value = convert(found) else {
+            throw error("an image processor setting has the wrong type", key, expected: expected)
         }
+        return value
     }
 
-    func string(_ key: String) throws(HadpoError) -> String? {
-        switch self[key] {
-        case nil: nil
-        case .string(let text)?: text
-        default: throw error("not a text", key, expected: "a string")
-        }
-    }
-
-    func integer(_ key: String) throws(HadpoError) -> Int? {
-        switch self[key] {
-        case nil: nil
-        case .int(let number)?: Int(clamping: number)
-        default: throw error("not a whole number", key, expected: "an integer")
-        }
-    }
-
-    func number(_ key: String) throws(HadpoError) -> Double? {
-        switch self[key] {
-        case nil: nil
-        case .int(let number)?: Double(number)
-        case .double(let number)?: number
-        default: throw error("not a number", key, expected: "a number")
-        }
-    }
+    func bool(_ key: String) throws(HadpoError) -> Bool? { try read(key, "true or false", \.boolValue) }
+    func string(_ key: String) throws(HadpoError) -> String? { try read(key, "a string", \.stringValue) }
+    func integer(_ key: String) throws(HadpoError) -> Int? { try read(key, "an integer", \.intValue) }
+    func number(_ key: String) throws(HadpoError) -> Double? { try read(key, "a number", \.doubleValue) }
 
     /// One number for all channels or one for each.
     func channels(_ key: String) throws(HadpoError) -> [Double]? {
-        guard case .array(let elements)? = self[key] else {
-            return try number(key).map { [$0, $0, $0] }
+        try read(key, "three numbers") { value in
+            if let one = value.doubleValue { return [one, one, one] }
+            let channels = value.arrayValue?.compactMap(\.doubleValue)
+            return channels?.count == value.arrayValue?.count ? channels : nil
         }
-        var channels: [Double] = []
-        for element in elements {
-            switch element {
-            case .int(let number): channels.append(Double(number))
-            case .double(let number): channels.append(number)
-            default: throw error("not a list of numbers", key, expected: "three numbers")
-            }
-        }
-        return channels
     }
 
     /// 336, [336, 336], {"shortest_edge": 336} or {"height": 336, "width": 336}.
     func size(_ key: String) throws(HadpoError) -> Extent? {
-        switch self[key] {
-        case nil: return nil
-        case .int(let side)?: return .side(Int(clamping: side))
-        case .array(let elements)?:
-            if elements.count == 2, case .int(let height) = elements[0], case .int(let width) = elements[1] {
-                return .exact(height: Int(clamping: height), width: Int(clamping: width))
-            }
-        case .object?:
-            let inner = Fields(self[key] ?? .null, at: place(key))
-            let given = inner.keys.filter { inner[$0] != nil }.sorted()
-            if given == ["shortest_edge"], let edge = try inner.integer("shortest_edge") { return .shortestEdge(edge) }
-            if given == ["height", "width"], let height = try inner.integer("height"), let width = try inner.integer("width") {
+        try read(key, "an integer, shortest_edge, or height and width") { value in
+            if let side = value.intValue { return .side(side) }
+            if let pair = value.arrayValue, pair.count == 2, let height = pair[0].intValue, let width = pair[1].intValue {
                 return .exact(height: height, width: width)
             }
-        default: break
+            let given = value.objectValue?.filter { !$0.value.isNull }.map(\.key).sorted()
+            if given == ["shortest_edge"], let edge = value["shortest_edge"]?.intValue { return .shortestEdge(edge) }
+            if given == ["height", "width"], let height = value["height"]?.intValue, let width = value["width"]?.intValue {
+                return .exact(height: height, width: width)
+            }
+            return nil
         }
-        throw error("a size of this form is not supported", key, expected: "an integer, shortest_edge, or height and width")
     }
 }

@@ -15,7 +15,7 @@ let layers: [(String, [String])] = [
     ("HadpoModels", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision"]),
     ("HadpoTrain", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels"]),
     ("HadpoEval", ["HadpoBase", "HadpoTensor", "HadpoText", "HadpoVision", "HadpoModels"]),
-    ("HadpoWorld", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "CHadpoWorldAssets"]),
+    ("HadpoWorld", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "HadpoEval", "CHadpoWorldAssets"]),
     ("HadpoCAPI", ["CHadpo", "HadpoBase", "HadpoTensor", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "HadpoEval", "HadpoWorld"]),
 ]
 

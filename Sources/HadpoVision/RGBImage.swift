@@ -20,7 +20,7 @@ package struct RGBImage: Sendable, Equatable {
     package let pixels: [UInt8]
 
     /// The caller has made `pixels` of the right size.
-    init(width: Int, height: Int, pixels: [UInt8]) {
+    package init(width: Int, height: Int, pixels: [UInt8]) {
         self.width = width
         self.height = height
         self.pixels = pixels

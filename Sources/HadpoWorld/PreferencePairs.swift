@@ -1,3 +1,5 @@
+import HadpoEval
+
 /// The world's corrector: what an annotator with the picture in front of him makes of a model's description.
 package enum Corrector {
     /// The corrected description, or nil when the text names nothing absent (there is nothing to prefer then).
@@ -60,12 +62,17 @@ package struct WorldQuestion: Sendable, Equatable {
     package var category: Category
     package var present: Bool
 
+    package init(category: Category, present: Bool) {
+        self.category = category
+        self.present = present
+    }
+
     package var text: String { WorldLanguage.question(category) }
     package var rightAnswer: String { WorldLanguage.answer(category, yes: present) }
     package var wrongAnswer: String { WorldLanguage.answer(category, yes: !present) }
 
     /// Decided by POPE's official reading.
-    package func isAnsweredRight(by answer: String) -> Bool { WorldLanguage.readsAsYes(answer) == present }
+    package func isAnsweredRight(by answer: String) -> Bool { PopeRule.officialSaysYes(answer) == present }
 
     /// The questions from which preference pairs are mined: 2 present things, 2 absent ones of the theme, the absent partner of
     /// a present one, 1 unrelated.

@@ -7,11 +7,11 @@ package enum SceneSplit: Sendable, Equatable {
     /// Pictures on which POPE and SHR are measured.
     case evaluation
 
-    var stream: UInt64 {
+    var number: UInt64 {
         switch self {
-        case .preference: 1
-        case .evaluation: 2
-        case .base(let stage): 16 &+ UInt64(bitPattern: Int64(stage))
+        case .preference: 0
+        case .evaluation: 1
+        case .base(let stage): 2 &+ UInt64(truncatingIfNeeded: stage)
         }
     }
 }

@@ -1,5 +1,7 @@
+import HadpoBase
+
 /// Random numbers as a pure function of (seed, split, index, purpose): scene 7 of a split is the same picture whatever was
-/// drawn before it. A SplitMix64 stream (Steele, Lea, Flood 2014) whose starting point is a hash of the key.
+/// drawn before it.
 package struct SceneRandom: Sendable {
     /// What a stream is for; streams of different purposes never share numbers.
     package enum Purpose: UInt64, Sendable {
@@ -7,41 +9,24 @@ package struct SceneRandom: Sendable {
         case caption, questions, answers, preferencePairs
     }
 
-    private var state: UInt64
+    private var numbers: Philox
 
+    /// Index, split and purpose fill the bits of a Philox stream without overlap (indices below 2^32, stages below 2^15); an
+    /// epoch starts 2^32 numbers after the one before it.
     package init(seed: UInt64, split: SceneSplit, index: Int, purpose: Purpose, epoch: Int = 0) {
-        state = 0
-        for word in [seed, split.stream, UInt64(bitPattern: Int64(index)), purpose.rawValue, UInt64(bitPattern: Int64(epoch))] {
-            state = Self.mix(state &+ word &+ Self.increment)
-        }
+        let stream = UInt64(truncatingIfNeeded: index) << 32 | (split.number & 0xFFFF) << 16 | purpose.rawValue
+        numbers = Philox(seed: seed, stream: stream, position: UInt64(truncatingIfNeeded: epoch) << 32)
     }
 
-    private static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
-
-    private static func mix(_ value: UInt64) -> UInt64 {
-        var z = value
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    package mutating func next() -> UInt64 {
-        state &+= Self.increment
-        return Self.mix(state)
-    }
-
-    /// Uniform in [0, 1) with 53 bits.
-    package mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+    /// Uniform in [0, 1).
+    package mutating func unit() -> Double { numbers.uniform() }
 
     package mutating func uniform(_ range: Range<Double>) -> Double {
         range.lowerBound + unit() * (range.upperBound - range.lowerBound)
     }
 
-    /// Uniform in 0 ..< count; 0 when there is nothing to choose from. The bias of count / 2^64 is far below anything countable.
-    package mutating func index(below count: Int) -> Int {
-        guard count > 1 else { return 0 }
-        return Int(next().multipliedFullWidth(by: UInt64(count)).high)
-    }
+    /// Uniform in 0 ..< count; 0 when there is nothing to choose from.
+    package mutating func index(below count: Int) -> Int { numbers.below(count) }
 
     package mutating func chance(_ probability: Double) -> Bool { unit() < probability }
 

@@ -1,14 +1,15 @@
+import HadpoVision
 import HadpoWorld
 import Testing
 
 private let rasterizer = SceneRasterizer()
 
-private func picture(_ category: HadpoWorld.Category, _ color: ObjectColor, on tint: Tint = .gray, size: Int = 64) -> Picture {
+private func picture(_ category: HadpoWorld.Category, _ color: ObjectColor, on tint: Tint = .gray, size: Int = 64) -> RGBImage {
     let object = SceneObject(category: category, color: color, column: 1, row: 1, x: 22, y: 22, side: 20)
     return rasterizer.draw(Scene(theme: .kitchen, background: tint, objects: [object]), size: size)
 }
 
-private func pixel(_ picture: Picture, _ x: Int, _ y: Int) -> [Int] {
+private func pixel(_ picture: RGBImage, _ x: Int, _ y: Int) -> [Int] {
     (0..<3).map { Int(picture.pixels[(y * picture.width + x) * 3 + $0]) }
 }
 

@@ -1,3 +1,4 @@
+import HadpoEval
 import HadpoWorld
 import Testing
 
@@ -22,20 +23,11 @@ func sentences() {
     #expect(WorldLanguage.descriptionRequest == WorldLanguage.descriptionRequests[0])
 }
 
-@Test("POPE's official reading is applied to the letter")
+@Test("the official rule reads the world's answers as they are meant")
 func officialReading() {
-    // The sheet's golden parses.
-    let yes = [
-        "Yes, there is a dog.", "No</s>", "No\nThere is none.", "There isn't a dog.", "NO.", "I can see it. No dog.", "", "None",
-    ]
-    let no = ["No, there is no dog in the image.</s>", "It is not visible", "no.", "  no "]
-    for answer in yes + ["cannot tell"] { #expect(WorldLanguage.readsAsYes(answer), "\(answer)") }
-    for answer in no { #expect(!WorldLanguage.readsAsYes(answer), "\(answer)") }
-    // "Not really" is a yes: only "not" in lower case counts.
-    #expect(WorldLanguage.readsAsYes("Not really"))
     for category in Category.allCases {
-        #expect(WorldLanguage.readsAsYes(WorldLanguage.answer(category, yes: true)))
-        #expect(!WorldLanguage.readsAsYes(WorldLanguage.answer(category, yes: false)))
+        #expect(PopeRule.officialSaysYes(WorldLanguage.answer(category, yes: true)))
+        #expect(!PopeRule.officialSaysYes(WorldLanguage.answer(category, yes: false)))
     }
 }
 

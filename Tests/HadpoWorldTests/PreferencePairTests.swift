@@ -30,6 +30,17 @@ func replacementsInOrder() {
             + " The car is small. The house is big. The bench is big. The background is cyan.")
 }
 
+@Test("an invention in the middle becomes a detail of what was said before it, not of what comes after")
+func detailsFollowTheirObject() {
+    let text =
+        "There is an orange house in the middle. There is a bus on the left. There is a red car on the left."
+        + " There is a green bench on the right."
+    #expect(
+        Corrector.chosen(for: text, of: scene)
+            == "There is an orange house in the middle. The house is big. There is a red car on the left."
+            + " There is a green bench on the right.")
+}
+
 @Test("nothing is preferred when the description names nothing absent")
 func nothingToCorrect() {
     #expect(Corrector.chosen(for: "There is a purple car on the right. The background is pink.", of: scene) == nil)

@@ -22,8 +22,8 @@ func scenesArePure() {
 func firstSceneIsPinned() {
     let scene = scenes[0]
     let words = scene.objects.map { "\($0.color.rawValue) \($0.category.rawValue) \($0.place.rawValue) \($0.size.rawValue)" }
-    #expect(scene.background == .gray)
-    #expect(words == ["blue fork middle big", "blue house middle big", "yellow tree right small", "yellow plate right big"])
+    #expect(scene.background == .white)
+    #expect(words == ["red car left big", "green bench middle small", "orange house right big"])
 }
 
 @Test("no picture is in two splits")

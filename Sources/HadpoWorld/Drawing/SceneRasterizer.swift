@@ -1,15 +1,4 @@
-/// Rows of RGB bytes, top row first.
-package struct Picture: Sendable, Equatable {
-    package var width: Int
-    package var height: Int
-    package var pixels: [UInt8]
-
-    package init(width: Int, height: Int, pixels: [UInt8]) {
-        self.width = width
-        self.height = height
-        self.pixels = pixels
-    }
-}
+import HadpoVision
 
 struct RGB: Sendable, Equatable {
     var red: Int
@@ -35,38 +24,49 @@ package struct SceneRasterizer: Sendable {
     package init() { drawings = Category.allCases.map(\.drawing) }
 
     /// `size` 64 is what the models see; multiples of it show the same scene larger.
-    package func draw(_ scene: Scene, size: Int = 64) -> Picture {
+    package func draw(_ scene: Scene, size: Int = 64) -> RGBImage {
         let size = max(1, size)
         let ground = scene.background.rgb
-        var picture = Picture(width: size, height: size, pixels: [])
-        picture.pixels.reserveCapacity(size * size * 3)
-        for _ in 0..<size * size {
-            picture.pixels.append(UInt8(truncatingIfNeeded: ground.red))
-            picture.pixels.append(UInt8(truncatingIfNeeded: ground.green))
-            picture.pixels.append(UInt8(truncatingIfNeeded: ground.blue))
-        }
+        var canvas = Canvas(size: size)
+        for index in 0..<size * size { canvas.set(index, ground) }
         for object in scene.objects {
-            draw(object, scale: Double(size) / Scene.extent, on: &picture)
+            draw(object, scale: Double(size) / Scene.extent, on: &canvas)
         }
-        return picture
+        return RGBImage(width: size, height: size, pixels: canvas.bytes)
     }
 
-    private func draw(_ object: SceneObject, scale: Double, on picture: inout Picture) {
+    private struct Canvas {
+        let size: Int
+        var bytes: [UInt8]
+
+        init(size: Int) {
+            self.size = size
+            bytes = [UInt8](repeating: 0, count: size * size * 3)
+        }
+
+        mutating func set(_ pixel: Int, _ color: RGB) {
+            bytes[pixel * 3] = UInt8(truncatingIfNeeded: color.red)
+            bytes[pixel * 3 + 1] = UInt8(truncatingIfNeeded: color.green)
+            bytes[pixel * 3 + 2] = UInt8(truncatingIfNeeded: color.blue)
+        }
+
+        func color(_ pixel: Int) -> RGB { RGB(Int(bytes[pixel * 3]), Int(bytes[pixel * 3 + 1]), Int(bytes[pixel * 3 + 2])) }
+    }
+
+    private func draw(_ object: SceneObject, scale: Double, on canvas: inout Canvas) {
         let n = Self.oversampling
         // Only the pixels that the object touches are drawn at the larger size.
         let left = max(0, Int((object.x * scale).rounded(.down)) - 1)
         let top = max(0, Int((object.y * scale).rounded(.down)) - 1)
-        let right = min(picture.width, Int(((object.x + object.side) * scale).rounded(.up)) + 1)
-        let bottom = min(picture.height, Int(((object.y + object.side) * scale).rounded(.up)) + 1)
+        let right = min(canvas.size, Int(((object.x + object.side) * scale).rounded(.up)) + 1)
+        let bottom = min(canvas.size, Int(((object.y + object.side) * scale).rounded(.up)) + 1)
         guard left < right, top < bottom else { return }
         let columns = (right - left) * n
         let rows = (bottom - top) * n
         var samples = [RGB](repeating: RGB(0, 0, 0), count: columns * rows)
         for row in 0..<rows {
             for column in 0..<columns {
-                let pixel = ((top + row / n) * picture.width + left + column / n) * 3
-                samples[row * columns + column] = RGB(
-                    Int(picture.pixels[pixel]), Int(picture.pixels[pixel + 1]), Int(picture.pixels[pixel + 2]))
+                samples[row * columns + column] = canvas.color((top + row / n) * canvas.size + left + column / n)
             }
         }
 
@@ -98,10 +98,8 @@ package struct SceneRasterizer: Sendable {
                         blue += sample.blue
                     }
                 }
-                let pixel = (y * picture.width + x) * 3
-                picture.pixels[pixel] = UInt8(truncatingIfNeeded: (red + n * n / 2) / (n * n))
-                picture.pixels[pixel + 1] = UInt8(truncatingIfNeeded: (green + n * n / 2) / (n * n))
-                picture.pixels[pixel + 2] = UInt8(truncatingIfNeeded: (blue + n * n / 2) / (n * n))
+                func mean(_ sum: Int) -> Int { (sum + n * n / 2) / (n * n) }
+                canvas.set(y * canvas.size + x, RGB(mean(red), mean(green), mean(blue)))
             }
         }
     }

@@ -50,11 +50,4 @@ package enum WorldLanguage {
         }
         return sentences + Tint.allCases.map { Statement.background($0).sentence } + descriptionRequests
     }
-
-    /// POPE's official reading of an answer (evaluate.py): the part before the first dot, without commas, split at single
-    /// spaces, means "no" when one of its words is exactly `No`, `not` or `no`; everything else means "yes".
-    package static func readsAsYes(_ answer: String) -> Bool {
-        let head = answer.prefix { $0 != "." }.filter { $0 != "," }
-        return !head.split(separator: " ", omittingEmptySubsequences: false).contains { ["No", "not", "no"].contains($0) }
-    }
 }

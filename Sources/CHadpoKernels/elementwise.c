@@ -177,3 +177,13 @@ int hk_scatter_add_rows(hk_pool *pool, size_t R, size_t C, const float *x, size_
     hk_run(pool, R * C < ALONE_BELOW, hk_blocks(C, 4 * STRIP), scatter_task, &j);
     return HK_OK;
 }
+
+int hk_zero(void *x, size_t bytes) {
+    memset(x, 0, bytes);
+    return HK_OK;
+}
+
+int hk_copy(const void *x, void *y, size_t bytes) {
+    memcpy(y, x, bytes);
+    return HK_OK;
+}

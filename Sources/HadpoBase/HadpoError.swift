@@ -19,21 +19,64 @@ package enum Status: Int32, Sendable {
 }
 
 /// Every failure of the library: what went wrong, what was found, what was expected, and where.
+///
+/// One word wide: it is thrown through every layer, and a typed error of one word travels in a register.
 package struct HadpoError: Error, Sendable, Equatable {
-    package let status: Status
-    package var message: String
-    /// File path, JSON pointer, tensor name or line: where to look.
-    package var place: String?
-    package var found: String?
-    package var expected: String?
+    private struct Fields: Sendable, Equatable {
+        var status: Status
+        var message: String
+        var place: String?
+        var found: String?
+        var expected: String?
+    }
+
+    private final class Box: Sendable {
+        let fields: Fields
+        init(_ fields: Fields) { self.fields = fields }
+    }
+
+    private var box: Box
 
     package init(
         _ status: Status, _ message: String, at place: String? = nil, found: String? = nil, expected: String? = nil
     ) {
-        self.status = status
-        self.message = message
-        self.place = place
-        self.found = found
-        self.expected = expected
+        box = Box(Fields(status: status, message: message, place: place, found: found, expected: expected))
+    }
+
+    package static func == (a: HadpoError, b: HadpoError) -> Bool { a.box.fields == b.box.fields }
+
+    private mutating func change(_ body: (inout Fields) -> Void) {
+        var fields = box.fields
+        body(&fields)
+        box = Box(fields)
+    }
+
+    package var status: Status { box.fields.status }
+    package var message: String {
+        get { box.fields.message }
+        set { change { $0.message = newValue } }
+    }
+    /// File path, JSON pointer, tensor name or line: where to look.
+    package var place: String? {
+        get { box.fields.place }
+        set { change { $0.place = newValue } }
+    }
+    package var found: String? {
+        get { box.fields.found }
+        set { change { $0.found = newValue } }
+    }
+    package var expected: String? {
+        get { box.fields.expected }
+        set { change { $0.expected = newValue } }
+    }
+}
+
+extension HadpoError: CustomStringConvertible {
+    package var description: String {
+        var text = "\(status): \(message)"
+        if let place { text += "; at \(place)" }
+        if let found { text += "; found \(found)" }
+        if let expected { text += "; expected \(expected)" }
+        return text
     }
 }

@@ -101,6 +101,8 @@ int hk_convert_to_f32(hk_pool *pool, size_t n, const void *x, hk_dtype dtype, fl
 int hk_convert_from_f32(hk_pool *pool, size_t n, const float *x, void *y, hk_dtype dtype); /* round to nearest even */
 double hk_sum_of_squares(hk_pool *pool, size_t n, const float *x);                  /* in double, fixed order */
 int hk_all_finite(hk_pool *pool, size_t n, const float *x);                         /* 1 or 0 */
+int hk_zero(void *x, size_t bytes);
+int hk_copy(const void *x, void *y, size_t bytes); /* no overlap */
 /* y[r,:] = table[ids[r],:]; ids are in range (the caller checked). */
 int hk_gather_rows(hk_pool *pool, size_t R, size_t C, const void *table, hk_dtype dtype, const int32_t *ids, float *y, size_t ldy);
 /* table[ids[r],:] += x[r,:], in the order of r for every row of the table. */

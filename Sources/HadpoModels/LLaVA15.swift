@@ -1,0 +1,135 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoNN
+import HadpoTensor
+import HadpoText
+import HadpoVision
+import HadpoWeights
+
+// LLaVA-1.5: CLIP ViT (second to last layer, class row dropped) -> two linear layers with GELU -> Llama decoder, whose
+// sequence has the picture's rows in the place of the <image> token.
+
+package final class LLaVA15: VisionLanguageModel {
+    package let config: LLaVAConfig
+    package let device: any Device
+    package let tokenizer: any Tokenizer
+    package let pipeline: ImagePipeline
+    package let fingerprint: String
+
+    package private(set) var vision: CLIPVision
+    /// Linear layers of the projector as they are now: trained, or replaced by an adapter folder's.
+    package private(set) var projector: [Linear]
+    /// The projector as the checkpoint has it: the reference model's (DESIGN: the reference uses the initial projector).
+    private var initialProjector: [Linear]
+    package private(set) var decoder: LlamaDecoder
+
+    /// Names of the network's parts; each checkpoint layout spells them differently (`LLaVANames`).
+    package init(
+        config: LLaVAConfig, source: any ParameterSource, device: any Device, tokenizer: any Tokenizer, pipeline: ImagePipeline,
+        fingerprint: String
+    ) throws(HadpoError) {
+        self.config = config
+        self.device = device
+        self.tokenizer = tokenizer
+        self.pipeline = pipeline
+        self.fingerprint = fingerprint
+        vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
+        projector = try LLaVA15.makeProjector(config, source)
+        initialProjector = projector
+        decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text)
+    }
+
+    private static func makeProjector(_ config: LLaVAConfig, _ source: any ParameterSource) throws(HadpoError) -> [Linear] {
+        var layers: [Linear] = []
+        for i in 0..<config.projectorLayers {
+            layers.append(
+                try Linear(
+                    source, "\(LLaVANames.projector)\(i + 1)", inputs: i == 0 ? config.vision.width : config.text.width,
+                    outputs: config.text.width, bias: true))
+        }
+        return layers
+    }
+
+    /// Takes the named parts from `source` again, for training: its trainable parameters replace the frozen views.
+    package func replace(vision newVision: Bool, decoder newDecoder: Bool, from source: any ParameterSource) throws(HadpoError) {
+        if newVision {
+            vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
+        }
+        if newDecoder { decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text) }
+    }
+
+    /// The projector with other numbers (an adapter folder's, or trainable copies); nil goes back to the checkpoint's.
+    package func replaceProjector(_ layers: [Linear]?) { projector = layers ?? initialProjector }
+
+    package var imageRows: Int { config.vision.patches + (config.keepsClassRow ? 1 : 0) }
+
+    package func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
+        let features = try vision(tape, pixels, keepsClassRow: config.keepsClassRow)
+        try tape.observer?.observe("vision.features", features.data)
+        return features
+    }
+
+    package func project(_ tape: Tape, _ features: Value, reference: Bool) throws(HadpoError) -> Value {
+        var x = features
+        for (i, layer) in (reference ? initialProjector : projector).enumerated() {
+            if i > 0 { x = try tape.activation(config.projectorActivation, x) }
+            x = try layer(tape, x)
+        }
+        try tape.observer?.observe("projected", x.data)
+        return x
+    }
+
+    /// "layers.3.self_attn.q_proj" and its linear layer, for all seven of every decoder layer: what upstream's "all linears" means.
+    package var adaptable: [(name: String, linear: Linear)] {
+        decoder.layers.enumerated().flatMap { i, layer in
+            layer.linears.map { ("layers.\(i)." + $0.name.split(separator: ".").suffix(2).joined(separator: "."), $0) }
+        }
+    }
+}
+
+/// The network's own names, and how the layouts on disk spell them.
+package enum LLaVANames {
+    package static let vision = "vision_tower.vision_model"
+    package static let projector = "multi_modal_projector.linear_"
+    package static let decoder = "language_model.model"
+    package static let head = "language_model.lm_head"
+
+    /// Own prefix -> spellings, tried in order on what the file holds. One row per part:
+    /// transformers <= 4.51, 4.52 and later in memory, what transformers 5 writes, the original release.
+    private static let spellings: [(own: String, probe: String, found: [String])] = [
+        (decoder + ".", "embed_tokens.weight", ["language_model.model.", "model.language_model.", "model."]),
+        (head + ".", "weight", ["language_model.lm_head.", "lm_head."]),
+        (
+            vision + ".", "pre_layrnorm.weight",
+            [
+                "vision_tower.vision_model.", "model.vision_tower.vision_model.", "vision_tower.", "model.vision_tower.",
+                "model.vision_tower.vision_tower.vision_model.", "vision_model.",
+            ]
+        ),
+        (
+            projector + "1.", "weight",
+            [
+                "multi_modal_projector.linear_1.", "model.multi_modal_projector.linear_1.", "model.mm_projector.0.",
+                "model.mm_projector.",
+            ]
+        ),
+        (
+            projector + "2.", "weight",
+            ["multi_modal_projector.linear_2.", "model.multi_modal_projector.linear_2.", "model.mm_projector.2."]
+        ),
+        (projector + "3.", "weight", ["model.mm_projector.4."]),
+    ]
+
+    /// How this checkpoint spells each part: own prefix -> prefix in the file. Parts it does not have are left out.
+    package static func table(_ checkpoint: Checkpoint) -> [(own: String, file: String)] {
+        spellings.compactMap { row in
+            row.found.first { checkpoint.info($0 + row.probe) != nil }.map { (row.own, $0) }
+        }
+    }
+
+    /// A network name in the file's spelling; unknown ones stay, so that an error names what was looked for.
+    package static func spell(_ name: String, _ table: [(own: String, file: String)]) -> String {
+        for row in table where name.hasPrefix(row.own) { return row.file + name.dropFirst(row.own.count) }
+        return name
+    }
+}

@@ -1,0 +1,130 @@
+import HadpoBase
+import HadpoNN
+import HadpoTensor
+import HadpoText
+import HadpoVision
+import HadpoWeights
+
+/// How pictures are prepared: as the checkpoint says, always padded to a square (upstream HA-DPO), or always cropped.
+package enum ImageProcessorChoice: String, Sendable, CaseIterable { case checkpoint, pad, crop }
+
+/// A LLaVA-1.5 folder on disk, in any of its layouts: what it holds and how it spells it.
+package final class LLaVAFolder {
+    package enum Layout: String, Sendable {
+        case huggingFace = "hf"
+        case original = "liuhaotian"
+    }
+
+    package let path: String
+    package let layout: Layout
+    package let configJSON: JSON
+    package let config: LLaVAConfig
+    package let checkpoint: Checkpoint
+    /// The vision tower's own folder; nil when the checkpoint holds the tower.
+    package let towerPath: String?
+    private let tower: Checkpoint?
+    private let names: [(own: String, file: String)]
+    private let towerNames: [(own: String, file: String)]
+
+    /// - Parameter visionTower: folder of the CLIP tower for an original checkpoint, which only names it.
+    package init(path: String, visionTower: String?, load: LoadMode, arena: Arena, progress: any Progress) throws(HadpoError) {
+        self.path = path
+        guard File.isDirectory(path) else {
+            throw HadpoError(.io, "the model folder does not exist", at: path, expected: "a folder with config.json and weights")
+        }
+        configJSON = try File.readJSON(File.join(path, "config.json"), limits: .checkpoint)
+        guard configJSON.objectValue != nil else {
+            throw HadpoError(.weights, "config.json is not an object", at: File.join(path, "config.json"), found: configJSON.kind)
+        }
+        checkpoint = try Checkpoint.open(path, load: load, arena: arena, progress: progress)
+        names = LLaVANames.table(checkpoint)
+        if LLaVAConfig.isOriginal(configJSON) {
+            layout = .original
+            let named = configJSON["mm_vision_tower"]?.stringValue ?? ""
+            let candidates = [
+                visionTower, named, File.join(path, named), File.join(path, File.name(of: named)),
+                File.join(File.folder(of: path), File.name(of: named)),
+            ]
+            guard let folder = candidates.compactMap({ $0 }).first(where: { !$0.isEmpty && File.isDirectory($0) }) else {
+                throw HadpoError(
+                    .weights,
+                    "the checkpoint names a vision tower that is in a folder of its own; give that folder as vision_tower",
+                    at: File.join(path, "config.json"), found: "mm_vision_tower '\(named)'",
+                    expected: "a folder like openai/clip-vit-large-patch14-336")
+            }
+            towerPath = folder
+            config = try LLaVAConfig(
+                original: configJSON, tower: File.readJSON(File.join(folder, "config.json"), limits: .checkpoint))
+            let tower = try Checkpoint.open(folder, load: load, arena: arena, progress: progress)
+            self.tower = tower
+            towerNames = LLaVANames.table(tower)
+        } else {
+            layout = .huggingFace
+            towerPath = nil
+            tower = nil
+            towerNames = []
+            config = try LLaVAConfig(huggingFace: configJSON)
+        }
+    }
+
+    /// Parameters by the network's names. Trainable ones become fp32 copies, the others are views into the files.
+    package func parameters(device: any Device, isTrainable: @escaping (String) -> Bool = { _ in false }) -> CheckpointParameters
+    {
+        CheckpointParameters(device: device, isTrainable: isTrainable) { [self] name in locate(name) }
+    }
+
+    /// Which file spelling holds a parameter of the network.
+    package func locate(_ name: String) -> (checkpoint: Checkpoint, name: String) {
+        if let tower, name.hasPrefix(LLaVANames.vision) { return (tower, LLaVANames.spell(name, towerNames)) }
+        return (checkpoint, LLaVANames.spell(name, names))
+    }
+
+    package func fingerprint(progress: any Progress) throws(HadpoError) -> String {
+        var text = try checkpoint.fingerprint(progress: progress)
+        if let tower { text += "+" + (try tower.fingerprint(progress: progress)) }
+        return text
+    }
+    package var weightBytes: Int { checkpoint.totalBytes + (tower?.totalBytes ?? 0) }
+
+    package func imagePipeline(_ choice: ImageProcessorChoice) throws(HadpoError) -> ImagePipeline {
+        let size = config.vision.imageSize
+        let pipeline: ImagePipeline
+        switch choice {
+        case .pad: pipeline = try .clip(size: size, pad: true)
+        case .crop: pipeline = try .clip(size: size, pad: false)
+        case .checkpoint:
+            if let pads = config.padsImages {
+                pipeline = try .clip(size: size, pad: pads)
+            } else if File.isFile(File.join(path, "preprocessor_config.json")) {
+                pipeline = try ImagePipeline(preprocessorConfig: File.readJSON(File.join(path, "preprocessor_config.json")))
+            } else if File.isFile(File.join(path, "processor_config.json")),
+                let inner = try File.readJSON(File.join(path, "processor_config.json"))["image_processor"]
+            {
+                pipeline = try ImagePipeline(preprocessorConfig: inner)
+            } else {
+                pipeline = try .clip(size: size, pad: false)
+            }
+        }
+        guard pipeline.outputSize.height == size, pipeline.outputSize.width == size else {
+            throw HadpoError(
+                .weights, "the image processor and the vision tower disagree on the picture's size", at: path,
+                found: "\(pipeline.outputSize.width)x\(pipeline.outputSize.height)", expected: "\(size)x\(size)")
+        }
+        return pipeline
+    }
+
+    package func openModel(device: any Device, processor: ImageProcessorChoice, progress: any Progress) throws(HadpoError)
+        -> LLaVA15
+    {
+        let tokenizer = try TokenizerFile.load(directory: path)
+        guard tokenizer.vocabularyCount <= config.text.vocabulary else {
+            throw HadpoError(
+                .weights, "the tokenizer has more pieces than the model has embeddings", at: path,
+                found: "\(tokenizer.vocabularyCount) pieces", expected: "at most \(config.text.vocabulary)")
+        }
+        let pipeline = try imagePipeline(processor)
+        return try LLaVA15(
+            config: config, source: parameters(device: device), device: device, tokenizer: tokenizer, pipeline: pipeline,
+            fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity)
+    }
+}

@@ -1,0 +1,166 @@
+import HadpoBase
+
+// "hadpo.train/1": every key of a training, with HA-DPO's effective values for LLaVA-1.5 as defaults (the values that
+// upstream's command line really led to, not those it names).
+
+package struct TrainConfig: Sendable {
+    package enum Method: String, Sendable, CaseIterable { case dpo, sft }
+    package enum OnLong: String, Sendable, CaseIterable { case error, truncate, skip }
+    package enum Frontend: String, Sendable, CaseIterable { case initial, policy }
+
+    package let method: Method
+    package let data: DataConfig
+    package let template: String
+    package let maxLength: Int
+    package let onLong: OnLong
+    package let beta: Double
+    package let gamma: Double
+    package let epochs: Int
+    package let steps: Int
+    package let batch: Int
+    package let accumulation: Int
+    package let optimizer: OptimizerSettings
+    package let schedule: ScheduleConfig
+    package let lora: LoRAConfig
+    package let projector: Bool
+    package let visionTower: Bool
+    package let allWeights: Bool
+    package let frontend: Frontend
+    package let referenceCache: String?
+    package let featureCacheBytes: Int
+    package let packRows: Int
+    package let checkpointing: Bool
+    package let seed: Int
+    package let output: String?
+    package let saveEvery: Int
+    package let log: String?
+
+    package init(_ r: inout ConfigReader) throws(HadpoError) {
+        method = try r.choice("method", default: .dpo, help: "dpo: preference pairs; sft: language-model loss on samples")
+        data = try r.object("data", help: "what to train on", DataConfig.init)
+        template = try r.choice(
+            "template", default: "hadpo-train", of: ["hadpo-train", "hadpo-eval", "hf", "raw"],
+            help: "prompt template of questions")
+        maxLength = try r.int("max_length", default: 2048, in: 8...1 << 20, help: "longest sequence in rows, picture included")
+        onLong = try r.choice("on_long", default: .error, help: "what to do with an answer that does not fit")
+        beta = try r.double("beta", default: 0.1, in: 0...1000, help: "strength of the tie to the reference model")
+        gamma = try r.double(
+            "gamma", default: 0, in: 0...1000, help: "weight of the language-model loss on data.samples beside DPO")
+        epochs = try r.int("epochs", default: 1, in: 0...1_000_000, help: "passes over the data when steps is 0")
+        steps = try r.int("steps", default: 0, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
+        batch = try r.int("batch", default: 16, in: 1...65536, help: "samples per forward and backward pass")
+        accumulation = try r.int("accumulation", default: 1, in: 1...65536, help: "batches per optimizer step")
+        optimizer = try r.object("optimizer", help: "AdamW") { r throws(HadpoError) in
+            var settings = OptimizerSettings(
+                learningRate: try r.double("learning_rate", default: 2e-6, in: 0...10, help: "peak of the schedule"))
+            settings.beta1 = try r.double("beta1", default: 0.9, in: 0...1)
+            settings.beta2 = try r.double("beta2", default: 0.999, in: 0...1)
+            settings.epsilon = try r.double("epsilon", default: 1e-8, in: 0...1)
+            settings.weightDecay = try r.double("weight_decay", default: 0, in: 0...10, help: "on matrices, decoupled")
+            settings.maxGradNorm = try r.double("max_grad_norm", default: 0, in: 0...1e9, help: "0 does not clip")
+            return settings
+        }
+        schedule = try r.object("schedule", help: "learning rate over time", ScheduleConfig.init)
+        lora = try r.object("lora", help: "low-rank adapters on the decoder", LoRAConfig.init)
+        projector = try r.bool("projector", default: true, help: "train the projector too, at the same rate (as upstream does)")
+        visionTower = try r.bool("vision_tower", default: false, help: "train the vision tower (method sft)")
+        allWeights = try r.bool(
+            "all_weights", default: false, help: "train every decoder weight instead of adapters (method sft)")
+        (frontend, referenceCache) = try r.object("reference", help: "the reference model") { r throws(HadpoError) in
+            let frontend: Frontend = try r.choice(
+                "frontend", default: .initial,
+                help: "projector of the reference: the initial one, or the policy's (upstream); policy turns the cache off")
+            return (frontend, try r.optionalString("cache", help: "file that keeps reference log-probs across runs"))
+        }
+        featureCacheBytes = try r.int(
+            "feature_cache_bytes", default: 1 << 30, in: 0...Int.max, help: "memory for vision features of frozen towers")
+        packRows = try r.int("pack_rows", default: 2048, in: 1...1 << 24, help: "rows computed together; samples are never split")
+        checkpointing = try r.bool(
+            "checkpointing", default: true, help: "compute layers again on the way back instead of keeping them")
+        seed = try r.int("seed", default: 42, in: 0...Int.max, help: "adapter start and order")
+        output = try r.optionalString("output", help: "folder for checkpoints (save_every)")
+        saveEvery = try r.int("save_every", default: 0, in: 0...1_000_000_000, help: "steps between checkpoints; 0: none")
+        log = try r.optionalString("log", help: "JSON Lines file, one record per step")
+        try r.check(
+            method == .sft || !allWeights, "all_weights", "preference training needs its reference: it trains adapters",
+            expected: "method \"sft\"")
+        try r.check(
+            method == .sft || !visionTower, "vision_tower", "preference training keeps the vision tower",
+            expected: "method \"sft\"")
+        try r.check(saveEvery == 0 || output != nil, "save_every", "checkpoints need a folder", expected: "output")
+        try r.check(steps > 0 || epochs > 0, "steps", "nothing to do", found: "steps 0, epochs 0")
+    }
+
+    package struct DataConfig: Sendable {
+        package enum Format: String, Sendable, CaseIterable { case hadpo, pairs, samples }
+        package let format: Format
+        package let desc: String?
+        package let pope: String?
+        package let imageData: String?
+        package let images: String
+        package let pairs: String?
+        package let samples: String?
+        package let order: SampleOrder.Kind
+        package let seed: Int
+
+        init(_ r: inout ConfigReader) throws(HadpoError) {
+            format = try r.choice(
+                "format", default: .hadpo, help: "hadpo: upstream's files; pairs: hadpo.pairs/1; samples: hadpo.samples/1")
+            desc = try r.optionalString("desc", help: "desc_data.json")
+            pope = try r.optionalString("pope", help: "pope_data.json")
+            imageData = try r.optionalString("image_data", help: "Visual Genome image_data.json (finds pictures by id)")
+            images = try r.string("images", default: ".", help: "folder of the pictures (Visual Genome root with format hadpo)")
+            pairs = try r.optionalString("pairs", help: "JSON Lines of pairs")
+            samples = try r.optionalString("samples", help: "JSON Lines of samples (sft, or gamma above 0)")
+            order = try r.choice("order", default: .shuffled, help: "shuffled: a seeded permutation per epoch; file: as given")
+            seed = try r.int("seed", default: 42, in: 0...Int.max, help: "choice among paraphrases (upstream always used 42)")
+            switch format {
+            case .hadpo: try r.check(desc != nil || pope != nil, "desc", "format hadpo needs desc, pope or both")
+            case .pairs: try r.check(pairs != nil, "pairs", "format pairs needs a file")
+            case .samples: try r.check(samples != nil, "samples", "format samples needs a file")
+            }
+        }
+    }
+
+    package struct ScheduleConfig: Sendable {
+        package let kind: LearningRateSchedule.Kind
+        package let warmupSteps: Int
+        package let warmupRatio: Double
+
+        init(_ r: inout ConfigReader) throws(HadpoError) {
+            kind = try r.choice("kind", default: .cosine, help: "after the warm-up")
+            warmupSteps = try r.int("warmup_steps", default: 0, in: 0...1_000_000_000, help: "0: by ratio")
+            warmupRatio = try r.double(
+                "warmup_ratio", default: 0.03, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
+        }
+    }
+
+    package struct LoRAConfig: Sendable {
+        package let rank: Int
+        package let alpha: Double
+        package let target: [String]
+        package let initial: String?
+
+        init(_ r: inout ConfigReader) throws(HadpoError) {
+            rank = try r.int("rank", default: 128, in: 0...65536, help: "0: no adapters")
+            alpha = try r.double("alpha", default: 256, in: 0...1e9, help: "scaling = alpha / rank")
+            target = try r.strings(
+                "target", default: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+                help: "decoder layers that get an adapter")
+            initial = try r.optionalString("init", help: "adapter folder to start from instead of B = 0")
+            let known = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+            for name in target {
+                try r.check(
+                    known.contains(name), "target", "unknown layer", found: "'\(name)'", expected: known.joined(separator: ", "))
+            }
+        }
+    }
+
+    /// Steps of the whole run and the schedule over them.
+    package func plan(samples: Int) -> (steps: Int, schedule: LearningRateSchedule) {
+        let perStep = batch * accumulation
+        let total = steps > 0 ? steps : epochs * max(1, (samples + perStep - 1) / perStep)
+        let warmup = schedule.warmupSteps > 0 ? schedule.warmupSteps : Int((schedule.warmupRatio * Double(total)).rounded(.up))
+        return (total, LearningRateSchedule(schedule.kind, warmupSteps: warmup, totalSteps: total))
+    }
+}

@@ -1,0 +1,94 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoModels
+import HadpoNN
+import HadpoTensor
+
+/// Makes the parts of a model trainable that a configuration names, and lists them in a fixed order.
+package struct TrainableParts {
+    package private(set) var parameters: [TrainableParameter] = []
+    /// The decoder's adapters by name ("layers.0.self_attn.q_proj").
+    package private(set) var adapters: [(name: String, lora: LoRA)] = []
+    /// The trainable projector, empty when it stays as it is.
+    package private(set) var projector: [Linear] = []
+
+    /// - Parameter start: adapters to start from, by name; those absent start as PEFT's do: A uniform, B zero.
+    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, start: [String: (a: Tensor, b: Tensor)])
+        throws(HadpoError)
+    {
+        let device = model.device
+        if config.allWeights || config.visionTower {
+            let source = folder.parameters(device: device) { name in
+                if name.hasPrefix(LLaVANames.vision) { return config.visionTower }
+                return config.allWeights && !name.hasPrefix(LLaVANames.projector)
+            }
+            try model.replace(vision: config.visionTower, decoder: config.allWeights, from: source)
+            for (name, value) in source.trainable { parameters.append(try TrainableParameter(name, value, device: device)) }
+        } else if config.lora.rank > 0 {
+            try addAdapters(model, config, start)
+        }
+        if config.projector {
+            for layer in model.projector {
+                let weight = try TrainableParts.master(layer.weight, device)
+                var bias: Value?
+                if let old = layer.bias { bias = try TrainableParts.master(old, device) }
+                projector.append(Linear(name: layer.name, weight: weight, bias: bias))
+                parameters.append(try TrainableParameter(layer.name + ".weight", weight, device: device))
+                if let bias { parameters.append(try TrainableParameter(layer.name + ".bias", bias, device: device)) }
+            }
+            model.replaceProjector(projector)
+        }
+        guard !parameters.isEmpty else {
+            throw HadpoError(
+                .config, "nothing is trained", at: "/lora/rank", expected: "adapters, projector, vision_tower or all_weights")
+        }
+    }
+
+    private mutating func addAdapters(_ model: LLaVA15, _ config: TrainConfig, _ start: [String: (a: Tensor, b: Tensor)])
+        throws(HadpoError)
+    {
+        let device = model.device
+        let rank = config.lora.rank
+        for (i, (name, linear)) in model.adaptable.enumerated() {
+            linear.adapter = nil
+            guard config.lora.target.contains(where: { name.hasSuffix("." + $0) }) else { continue }
+            let a: Tensor
+            let b: Tensor
+            if let given = start[name] {
+                guard given.a.shape == [rank, linear.inputs], given.b.shape == [linear.outputs, rank] else {
+                    throw HadpoError(
+                        .weights, "the adapter to start from has another shape", at: name,
+                        found: "A \(given.a.shape), B \(given.b.shape)",
+                        expected: "A \([rank, linear.inputs]), B \([linear.outputs, rank])")
+                }
+                a = try TrainableParts.copy(given.a, device)
+                b = try TrainableParts.copy(given.b, device)
+            } else {
+                // kaiming_uniform with a = sqrt(5): uniform in +-1/sqrt(inputs).
+                var random = Philox(seed: UInt64(config.seed), stream: 1 << 32 + UInt64(i))
+                let bound = 1 / Double(linear.inputs).squareRoot()
+                a = try device.tensor(
+                    (0..<rank * linear.inputs).map { _ in Float((2 * random.uniform() - 1) * bound) }, [rank, linear.inputs])
+                b = try device.zeros([linear.outputs, rank])
+            }
+            let lora = LoRA(
+                a: Value(a, needsGradient: true), b: Value(b, needsGradient: true),
+                scaling: Float(config.lora.alpha / Double(rank)))
+            linear.adapter = lora
+            adapters.append((name, lora))
+            parameters.append(try TrainableParameter(name + ".lora_A", lora.a, device: device))
+            parameters.append(try TrainableParameter(name + ".lora_B", lora.b, device: device))
+        }
+    }
+
+    private static func master(_ value: Value, _ device: any Device) throws(HadpoError) -> Value {
+        Value(try copy(value.data, device), needsGradient: true)
+    }
+
+    /// An fp32 copy of its own.
+    private static func copy(_ tensor: Tensor, _ device: any Device) throws(HadpoError) -> Tensor {
+        let copy = try device.allocate(tensor.shape)
+        try device.convert(tensor, into: copy)
+        return copy
+    }
+}

@@ -6,6 +6,7 @@ One part per package, because transformers 4.31 and 4.57 do not live in one envi
     make_text.py models   needs protobuf and sentencepiece       folders with tokenizer.model, and sentencepiece.json
     make_text.py fast     needs tokenizers 0.22                   folders with tokenizer.json, and fast.json
     make_text.py slow     needs transformers 4.31 or 4.57         slow-<version>.json (no torch needed)
+    make_text.py beams    needs transformers 4.31 or 4.57, torch  beams-<version>.json
 """
 
 import json
@@ -271,5 +272,121 @@ def slow():
     write("slow-%s.json" % version, result)
 
 
+BEAM_VOCABULARY, BEAM_STEPS = 12, 7
+
+
+def beam_table():
+    """Logits by position modulo 7, last id and next id: positions matter so that no two sequences have equal sums."""
+    rng = random.Random(9)
+    n = BEAM_VOCABULARY
+    table = [[[round(rng.gauss(0, 1.5), 4) for _ in range(n)] for _ in range(n)] for _ in range(BEAM_STEPS)]
+    for step in table:
+        for row in step:
+            row[0], row[1], row[2] = -9.0, -9.0, round(row[2] + 0.8, 4)
+    return table
+
+
+def beam_cases():
+    rng = random.Random(10)
+    cases = []
+    for early in [False, True, "never"]:
+        for penalty in [1.0, 0.0, 2.0, -0.5, 0.6]:
+            for _ in range(3):
+                beams = rng.choice([2, 3, 5])
+                cases.append({
+                    "prompt": [1] + [rng.randrange(3, BEAM_VOCABULARY) for _ in range(rng.choice([0, 3, 8]))], "beams": beams,
+                    "early_stopping": early, "length_penalty": penalty, "repetition_penalty": rng.choice([1.0, 1.0, 1.5]),
+                    "max_new_tokens": rng.choice([1, 4, 9]), "eos": rng.choice([[2], [2], [2, 3]]), "returned": rng.choice([1, beams])})
+    return cases
+
+
+def beams():
+    import torch
+    import transformers
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    version = ".".join(transformers.__version__.split(".")[:2])
+    try:
+        from transformers import GenerationMixin
+    except ImportError:
+        from transformers.generation import GenerationMixin
+    table = torch.tensor(beam_table())
+
+    class ToyConfig(PretrainedConfig):
+        model_type = "toy"
+        vocab_size = BEAM_VOCABULARY
+
+    class Toy(PreTrainedModel, GenerationMixin):
+        config_class = ToyConfig
+        main_input_name = "input_ids"
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.unused = torch.nn.Linear(1, 1)
+
+        def prepare_inputs_for_generation(self, input_ids, **_):
+            return {"input_ids": input_ids}
+
+        def can_generate(self):
+            return True
+
+        def forward(self, input_ids, return_dict=None, **_):
+            rows = table[(input_ids.shape[1] - 1) % BEAM_STEPS][input_ids[:, -1]]
+            return CausalLMOutputWithPast(logits=rows[:, None, :])
+
+        def _reorder_cache(self, past_key_values, beam_idx):
+            return past_key_values
+
+    toy = Toy(ToyConfig()).eval()
+    cases = beam_cases()
+    for case in cases:
+        if version == "4.31":
+            case["eos"] = [2]  # it keeps too few candidates for two
+        config = GenerationConfig(
+            num_beams=case["beams"], num_return_sequences=case["returned"], early_stopping=case["early_stopping"],
+            length_penalty=case["length_penalty"], repetition_penalty=case["repetition_penalty"], pad_token_id=0, bos_token_id=1,
+            max_new_tokens=case["max_new_tokens"], eos_token_id=case["eos"], do_sample=False, use_cache=False,
+            return_dict_in_generate=True, output_scores=True)
+        out = toy.generate(torch.tensor([case["prompt"]]), generation_config=config)
+        rows = out.sequences.tolist()
+        if version == "4.57":  # pads with EOS where the pad id is 0
+            lengths = [len(case["prompt"]) + sum(i >= 0 for i in row) for row in out.beam_indices.tolist()]
+            rows = [row[:length] for row, length in zip(rows, lengths)]
+        case["sequences"] = [[i for i in row if i != 0] for row in rows]
+        case["scores"] = out.sequences_scores.tolist()
+    write("beams-%s.json" % version, {"table": beam_table(), "cases": cases, "processed": processed_scores()})
+
+
+def processed_scores():
+    """Scores before and after each processor; null is minus infinity."""
+    import torch
+    from transformers.generation import logits_process as lp
+
+    rng = random.Random(12)
+    makers = [
+        ("repetition_penalty", [1.5, 0.8], lambda v: lp.RepetitionPenaltyLogitsProcessor(v)),
+        ("temperature", [0.7, 2.0], lambda v: lp.TemperatureLogitsWarper(v)),
+        ("top_k", [1, 3, 100], lambda v: lp.TopKLogitsWarper(v)),
+        ("top_k_2", [1, 3], lambda v: lp.TopKLogitsWarper(v, min_tokens_to_keep=2)),
+        ("top_p", [0.05, 0.5, 0.9, 0.999], lambda v: lp.TopPLogitsWarper(v)),
+        ("top_p_2", [0.05, 0.9], lambda v: lp.TopPLogitsWarper(v, min_tokens_to_keep=2)),
+    ]
+    result = []
+    for name, values, maker in makers:
+        for value in values:
+            for kind in range(3):
+                row = [round(rng.gauss(0, 2), 2) for _ in range(16)]
+                if kind == 1:  # ties, at the border of top_k as well
+                    row = [float(round(v)) for v in row]
+                if kind == 2:
+                    row[3], row[7] = -float("inf"), max(row)
+                history = [rng.randrange(16) for _ in range(6)]
+                out = maker(value)(torch.tensor([history]), torch.tensor([row])).tolist()[0]
+                clean = lambda values: [None if v == -float("inf") else v for v in values]
+                result.append({"name": name, "value": value, "history": history, "before": clean(row), "after": clean(out)})
+    return result
+
+
 if __name__ == "__main__":
-    {"models": models, "fast": fast, "slow": slow}[sys.argv[1]]()
+    {"models": models, "fast": fast, "slow": slow, "beams": beams}[sys.argv[1]]()

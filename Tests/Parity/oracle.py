@@ -4,6 +4,7 @@ T positions after the image is expanded, V vocabulary rows, P image rows (patche
 split at "<image>", every chunk is encoded by itself with the dummy prefix, and there is one BOS in front.
 """
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -42,6 +43,8 @@ def answer_ids(encode, text, answer):
 
 def pixels(path, size, pad):
     """[3, size, size] float32 by transformers' PIL pipeline."""
+    # From 13 on, Pillow resizes tall pictures down before across, and rounds between: up to two levels apart.
+    assert int(PIL.__version__.split(".")[0]) < 13, "the oracle is Pillow 12 or older, as for HA-DPO's published figures"
     image = Image.open(path)
     kind = LlavaImageProcessorPil if pad else CLIPImageProcessorPil
     processor = kind(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, **({"do_pad": True} if pad else {}))

@@ -18,7 +18,7 @@ struct BPEModel: Sendable {
     let byteIDs: [Int32]
 
     init(_ json: JSON, source: String) throws(HadpoError) {
-        let reader = ComponentReader(source: source)
+        let reader = ComponentReader(source: source, base: "/model")
         if let type = json["type"], type.stringValue != "BPE" {
             throw reader.unsupported("/type", "this tokenizer model", type.stringValue ?? type.kind, "BPE")
         }

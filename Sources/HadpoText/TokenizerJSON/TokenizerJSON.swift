@@ -41,7 +41,7 @@ struct TokenizerJSON {
     init(_ json: JSON, source: String) throws(HadpoError) {
         self.source = source
         let reader = ComponentReader(source: source)
-        model = try BPEModel(try reader.object(json, "", "model"), source: "\(source)#/model")
+        model = try BPEModel(try reader.object(json, "", "model"), source: source)
         added = try Self.readAdded(json["added_tokens"] ?? .null, model, reader)
         normalizers = try Self.readNormalizer(json["normalizer"] ?? .null, reader, "/normalizer")
         metaspace = try Self.readPreTokenizer(json["pre_tokenizer"] ?? .null, reader)
@@ -220,13 +220,16 @@ struct TokenizerJSON {
 struct ComponentReader {
     static let longestReplacement = 64
     let source: String
+    /// JSON pointer of what the other pointers are relative to.
+    var base = ""
 
     func wrong(_ pointer: String, _ found: String, _ expected: String) -> HadpoError {
-        HadpoError(.format, "the tokenizer file is malformed", at: "\(source)#\(pointer)", found: found, expected: expected)
+        HadpoError(
+            .format, "the tokenizer file is malformed", at: "\(source)#\(base)\(pointer)", found: found, expected: expected)
     }
 
     func unsupported(_ pointer: String, _ what: String, _ found: String, _ expected: String) -> HadpoError {
-        HadpoError(.unsupported, "\(what) is not supported", at: "\(source)#\(pointer)", found: found, expected: expected)
+        HadpoError(.unsupported, "\(what) is not supported", at: "\(source)#\(base)\(pointer)", found: found, expected: expected)
     }
 
     func object(_ json: JSON, _ pointer: String, _ key: String) throws(HadpoError) -> JSON {

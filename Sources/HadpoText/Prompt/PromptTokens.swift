@@ -1,0 +1,97 @@
+import HadpoBase
+
+/// One stretch of a prompt.
+package enum PromptPiece: Sendable, Equatable {
+    case tokens([Int32])
+    case image
+}
+
+/// The ids of a prompt with one picture.
+package struct PromptTokens: Sendable, Equatable {
+    /// BOS and the text in front of the picture.
+    package let before: [Int32]
+    package let after: [Int32]
+    private let text: String
+    private let splitting: PromptSplitting
+
+    package var pieces: [PromptPiece] { [.tokens(before), .image, .tokens(after)] }
+    /// Positions when the picture takes `imageCount` of them.
+    package func count(imageCount: Int) -> Int { before.count + imageCount + after.count }
+
+    /// `sample` names the prompt in errors.
+    package init(
+        _ prompt: String, splitting: PromptSplitting, tokenizer: any Tokenizer, sample: String
+    ) throws(HadpoError) {
+        text = prompt
+        self.splitting = splitting
+        (before, after) = try Self.tokenize(prompt, splitting, tokenizer, sample)
+    }
+
+    package init(
+        question: String, template: PromptTemplate, tokenizer: any Tokenizer, sample: String
+    ) throws(HadpoError) {
+        try self.init(
+            template.prompt(question: question), splitting: template.splitting, tokenizer: tokenizer, sample: sample)
+    }
+
+    /// The ids of an answer as a training or scoring target, EOS last: those that the tokens of "prompt answer</s>" have more than the
+    /// tokens of the prompt. The answer begins behind one space, which belongs to its first token.
+    package func answer(_ answer: String, tokenizer: any Tokenizer, sample: String) throws(HadpoError) -> [Int32] {
+        // Upstream's label masking splits the text at these and then masks the wrong part or the whole sample.
+        for forbidden in [PromptTemplate.endOfAnswer, PromptTemplate.image, " ASSISTANT: "]
+        where occurrences(of: forbidden, in: answer) > 0 {
+            throw HadpoError(
+                .argument, "an answer contains text that the prompt template uses", at: sample, found: "'\(forbidden)'",
+                expected: "an answer without it")
+        }
+        let whole = text + " " + answer + PromptTemplate.endOfAnswer
+        let (wholeBefore, wholeAfter) = try Self.tokenize(whole, splitting, tokenizer, sample)
+        guard wholeBefore == before, wholeAfter.starts(with: after) else {
+            throw HadpoError(
+                .argument, "the prompt's last token and the answer's first grow together", at: sample,
+                found: "a prompt that ends '\(String(text.suffix(16)))'",
+                expected: "a prompt that ends in a word or punctuation, without a space")
+        }
+        let result = Array(wholeAfter.dropFirst(after.count))
+        guard let eos = tokenizer.eosID, result.last == eos else {
+            throw HadpoError(
+                .unsupported, "the tokenizer does not read </s> as the end of a sequence", at: sample,
+                found: result.last.map { "token \($0) at the end" } ?? "no token",
+                expected: tokenizer.eosID.map { "\($0)" } ?? "an EOS token")
+        }
+        return result
+    }
+
+    private static func tokenize(
+        _ text: String, _ splitting: PromptSplitting, _ tokenizer: any Tokenizer, _ sample: String
+    ) throws(HadpoError) -> (before: [Int32], after: [Int32]) {
+        let images = occurrences(of: PromptTemplate.image, in: text)
+        guard images == 1 else {
+            throw HadpoError(
+                .argument, "a prompt must have exactly one picture", at: sample, found: "<image> \(images) times",
+                expected: "once")
+        }
+        if splitting == .imageToken, let id = tokenizer.id(ofPiece: PromptTemplate.image), tokenizer.isAdded(id) {
+            let ids = tokenizer.encode(text, addBOS: true)
+            guard let place = ids.firstIndex(of: id) else {
+                throw HadpoError(.internal, "the image token is lost in tokenising", at: sample)
+            }
+            return (Array(ids[..<place]), Array(ids[(place + 1)...]))
+        }
+        let bytes = Array(text.utf8)
+        let mark = Array(PromptTemplate.image.utf8)
+        let cut = bytes.indices.first { bytes[$0...].starts(with: mark) } ?? bytes.count
+        let before = tokenizer.encode(String(decoding: bytes[..<cut], as: UTF8.self), addBOS: true)
+        var after = tokenizer.encode(String(decoding: bytes[(cut + mark.count)...], as: UTF8.self), addBOS: true)
+        if let bos = tokenizer.bosID, before.first == bos, after.first == bos { after.removeFirst() }
+        return (before, after)
+    }
+}
+
+/// How often `pattern` stands in `text`, by bytes, without overlap.
+private func occurrences(of pattern: String, in text: String) -> Int {
+    var matcher = PrefixMatcher()
+    matcher.insert(pattern.utf8, value: 0)
+    let bytes = Array(text.utf8)
+    return matcher.matches(in: bytes, 0..<bytes.count).count
+}

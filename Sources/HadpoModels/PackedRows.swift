@@ -1,12 +1,7 @@
 import HadpoBase
 import HadpoNN
 import HadpoTensor
-
-/// A prompt as the decoder sees it: token ids, with the picture's rows in between.
-package enum PromptPiece: Sendable, Equatable {
-    case tokens([Int32])
-    case image
-}
+import HadpoText
 
 /// Sequences packed one below the other, nothing padded. A prefix (prompt with its picture) is there once; branches
 /// (chosen, rejected, several questions) continue it: they see the prefix and themselves, and take positions from its end.

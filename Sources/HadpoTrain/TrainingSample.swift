@@ -1,5 +1,6 @@
 import HadpoBase
 import HadpoModels
+import HadpoText
 
 /// A sample as the trainer uses it: tokens, ready to be packed.
 package struct TrainingSample: Sendable {

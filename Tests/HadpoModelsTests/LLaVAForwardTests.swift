@@ -3,6 +3,7 @@ import HadpoBase
 import HadpoModels
 import HadpoNN
 import HadpoTensor
+import HadpoText
 import HadpoVision
 import HadpoWeights
 import Testing

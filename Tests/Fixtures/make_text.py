@@ -141,6 +141,14 @@ def id_lists(count, extra=()):
     return fixed + [[rng.choice(pool) for _ in range(rng.randint(1, 14))] for _ in range(40)]
 
 
+def leading(pieces):
+    """Ids whose text begins with several spaces: how many of them does decoding take off?"""
+    ids = {text: i for i, (text, _, _) in enumerate(pieces)}
+    one, two, word = [next(i for text, i in ids.items() if text in (mark * n + t, " " * n + t)) for mark, n, t in
+                      [(SPACE, 1, ""), (SPACE, 2, ""), (SPACE, 1, "t")]]
+    return [[one, one, word], [two, one, word], [1, one, one, word], [one, 1, one, word], [one, 0, word], [two, two], [1, two, word]]
+
+
 def write(name, value):
     os.makedirs(os.path.dirname(os.path.join(HERE, name)), exist_ok=True)
     with open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
@@ -162,7 +170,7 @@ def models():
             f.write(data)
         processor = sentencepiece.SentencePieceProcessor(model_proto=data)
         encoded = [{"text": t, "ids": processor.encode(t), "decoded": processor.decode(processor.encode(t))} for t in texts()]
-        decoded = [{"ids": ids, "text": processor.decode(ids)} for ids in id_lists(len(pieces))]
+        decoded = [{"ids": ids, "text": processor.decode(ids)} for ids in id_lists(len(pieces)) + leading(pieces)]
         result[name] = {"pieces": pieces, "encoded": encoded, "decoded": decoded}
     write("sentencepiece.json", result)
 

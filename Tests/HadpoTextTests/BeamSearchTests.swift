@@ -95,10 +95,12 @@ struct BeamSearchTests {
             ) { ids in
                 table[(ids.count - 1) % table.count][Int(ids[ids.count - 1])]
             }
-            #expect(try found.map(\.ids) == item.list("sequences").map { $0.ids ?? [] }, "\(found) for \(item.text())")
+            let sequences = try item.list("sequences").map { $0.ids ?? [] }
+            #expect(found.map(\.ids) == sequences, "\(found) for \(item.text())")
             for (hypothesis, score) in zip(found, try item.list("scores")) {
                 // single precision sums of up to 9 log-probabilities of size 10, in another order inside log softmax
-                #expect(abs(hypothesis.score - (score.doubleValue ?? .nan)) < 1e-5 * max(1, abs(hypothesis.score)), "\(item.text())")
+                #expect(
+                    abs(hypothesis.score - (score.doubleValue ?? .nan)) < 1e-5 * max(1, abs(hypothesis.score)), "\(item.text())")
             }
         }
     }

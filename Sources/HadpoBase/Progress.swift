@@ -9,7 +9,7 @@ package protocol Progress: AnyObject {
 }
 
 /// For tests and calls without a host.
-package final class SilentProgress: Progress {
+package final class SilentProgress: Progress, Sendable {
     package init() {}
     package func tick() throws(HadpoError) {}
     package func emit(_ record: JSON) throws(HadpoError) {}

@@ -50,12 +50,16 @@ package final class LLaVA15: VisionLanguageModel {
         return layers
     }
 
+    /// Decoder and vision parameters that a training has replaced (method sft), by network name.
+    package private(set) var trainedParameters: [(name: String, value: Value)] = []
+
     /// Takes the named parts from `source` again, for training: its trainable parameters replace the frozen views.
-    package func replace(vision newVision: Bool, decoder newDecoder: Bool, from source: any ParameterSource) throws(HadpoError) {
+    package func replace(vision newVision: Bool, decoder newDecoder: Bool, from source: CheckpointParameters) throws(HadpoError) {
         if newVision {
             vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         }
         if newDecoder { decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text) }
+        trainedParameters = source.trainable
     }
 
     /// The projector with other numbers (an adapter folder's, or trainable copies); nil goes back to the checkpoint's.
@@ -79,10 +83,13 @@ package final class LLaVA15: VisionLanguageModel {
         return x
     }
 
-    /// "layers.3.self_attn.q_proj" and its linear layer, for all seven of every decoder layer: what upstream's "all linears" means.
-    package var adaptable: [(name: String, linear: Linear)] {
+    /// All seven linear layers of every decoder layer: what upstream's "all linears" means.
+    package var adaptable: [(target: AdapterTarget, linear: Linear)] {
         decoder.layers.enumerated().flatMap { i, layer in
-            layer.linears.map { ("layers.\(i)." + $0.name.split(separator: ".").suffix(2).joined(separator: "."), $0) }
+            layer.linears.map { linear in
+                let projection = linear.name.split(separator: ".").suffix(2).joined(separator: ".")
+                return (AdapterTarget(layer: i, projection: projection), linear)
+            }
         }
     }
 }

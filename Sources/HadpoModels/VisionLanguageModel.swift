@@ -4,6 +4,7 @@ import HadpoNN
 import HadpoTensor
 import HadpoText
 import HadpoVision
+import HadpoWeights
 
 /// What the generator, the evaluators and the trainer need of a model family. One family is one class that conforms.
 package protocol VisionLanguageModel: AnyObject {
@@ -20,8 +21,8 @@ package protocol VisionLanguageModel: AnyObject {
     func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
     /// Features to decoder rows, [images * imageRows, C]. `reference`: with the weights as they were opened.
     func project(_ tape: Tape, _ features: Value, reference: Bool) throws(HadpoError) -> Value
-    /// Linear layers that LoRA may adapt, with the names that adapters use for them.
-    var adaptable: [(name: String, linear: Linear)] { get }
+    /// Linear layers that LoRA may adapt, with the places that adapters name.
+    var adaptable: [(target: AdapterTarget, linear: Linear)] { get }
 }
 
 extension VisionLanguageModel {

@@ -3,17 +3,18 @@ import HadpoBase
 import HadpoModels
 import HadpoNN
 import HadpoTensor
+import HadpoWeights
 
 /// Makes the parts of a model trainable that a configuration names, and lists them in a fixed order.
 package struct TrainableParts {
     package private(set) var parameters: [TrainableParameter] = []
-    /// The decoder's adapters by name ("layers.0.self_attn.q_proj").
-    package private(set) var adapters: [(name: String, lora: LoRA)] = []
+    /// The decoder's adapters by place.
+    package private(set) var adapters: [(target: AdapterTarget, lora: LoRA)] = []
     /// The trainable projector, empty when it stays as it is.
     package private(set) var projector: [Linear] = []
 
     /// - Parameter start: adapters to start from, by name; those absent start as PEFT's do: A uniform, B zero.
-    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, start: [String: (a: Tensor, b: Tensor)])
+    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, start: [AdapterTarget: AdapterPair])
         throws(HadpoError)
     {
         let device = model.device
@@ -44,20 +45,20 @@ package struct TrainableParts {
         }
     }
 
-    private mutating func addAdapters(_ model: LLaVA15, _ config: TrainConfig, _ start: [String: (a: Tensor, b: Tensor)])
+    private mutating func addAdapters(_ model: LLaVA15, _ config: TrainConfig, _ start: [AdapterTarget: AdapterPair])
         throws(HadpoError)
     {
         let device = model.device
         let rank = config.lora.rank
-        for (i, (name, linear)) in model.adaptable.enumerated() {
+        for (i, (target, linear)) in model.adaptable.enumerated() {
             linear.adapter = nil
-            guard config.lora.target.contains(where: { name.hasSuffix("." + $0) }) else { continue }
+            guard config.lora.target.contains(where: { target.projection.hasSuffix("." + $0) }) else { continue }
             let a: Tensor
             let b: Tensor
-            if let given = start[name] {
+            if let given = start[target] {
                 guard given.a.shape == [rank, linear.inputs], given.b.shape == [linear.outputs, rank] else {
                     throw HadpoError(
-                        .weights, "the adapter to start from has another shape", at: name,
+                        .weights, "the adapter to start from has another shape", at: target.name,
                         found: "A \(given.a.shape), B \(given.b.shape)",
                         expected: "A \([rank, linear.inputs]), B \([linear.outputs, rank])")
                 }
@@ -75,9 +76,9 @@ package struct TrainableParts {
                 a: Value(a, needsGradient: true), b: Value(b, needsGradient: true),
                 scaling: Float(config.lora.alpha / Double(rank)))
             linear.adapter = lora
-            adapters.append((name, lora))
-            parameters.append(try TrainableParameter(name + ".lora_A", lora.a, device: device))
-            parameters.append(try TrainableParameter(name + ".lora_B", lora.b, device: device))
+            adapters.append((target, lora))
+            parameters.append(try TrainableParameter(target.name + ".lora_A", lora.a, device: device))
+            parameters.append(try TrainableParameter(target.name + ".lora_B", lora.b, device: device))
         }
     }
 

@@ -1,0 +1,86 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoNN
+import HadpoTensor
+import HadpoWeights
+
+/// "hadpo.export/1"
+package struct ExportConfig: Sendable {
+    package let output: String
+    package let maxShardBytes: Int
+
+    package init(_ r: inout ConfigReader) throws(HadpoError) {
+        output = try r.string("output", help: "folder to write; must not exist or be empty")
+        maxShardBytes = try r.int("max_shard_bytes", default: 5_000_000_000, in: 1 << 20...1 << 50, help: "largest weight file")
+    }
+}
+
+/// A checkpoint with the adapter merged in: the base's layout, names and types. W + scaling B A is summed in fp32 from the
+/// original weights and rounded once.
+package enum Export {
+    /// Files of a checkpoint folder that are copied as they are.
+    private static let companions = [
+        "config.json", "generation_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "processor_config.json", "chat_template.json",
+        "chat_template.jinja",
+    ]
+
+    package static func run(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: ExportConfig, progress: any Progress)
+        throws(HadpoError)
+    {
+        if File.exists(config.output) {
+            guard File.isDirectory(config.output), try File.list(config.output).isEmpty else {
+                throw HadpoError(
+                    .io, "the folder to export to is not empty", at: config.output, expected: "a new or empty folder")
+            }
+        }
+        try File.makeDirectories(config.output)
+
+        // What replaces a tensor of the file, by the file's name for it.
+        var merged: [String: Linear] = [:]
+        for (_, linear) in model.adaptable where linear.adapter != nil {
+            merged[folder.locate(linear.name + ".weight").name] = linear
+        }
+        var replaced: [String: Tensor] = [:]
+        for layer in model.projector {
+            replaced[folder.locate(layer.name + ".weight").name] = layer.weight.data
+            if let bias = layer.bias { replaced[folder.locate(layer.name + ".bias").name] = bias.data }
+        }
+        for (name, value) in model.trainedParameters { replaced[folder.locate(name).name] = value.data }
+
+        let base = folder.checkpoint
+        let device = model.device
+        var plans: [TensorPlan] = []
+        for name in base.names { if let info = base.info(name) { plans.append(TensorPlan(name, info.dtype, info.shape)) } }
+        let writer = try CheckpointWriter(folder: config.output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
+        for name in base.names {
+            try progress.tick()
+            let stored = try base.tensor(name)
+            if let linear = merged[name], let lora = linear.adapter {
+                let sum = try device.allocate(stored.shape)
+                try device.convert(stored, into: sum)
+                let scaled = try device.allocate(lora.b.shape)
+                try device.copy(lora.b.data, into: scaled)
+                try device.scale(scaled, by: lora.scaling)
+                try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
+                try writer.write(name, try rounded(sum, stored.dtype, device))
+            } else if let tensor = replaced[name] {
+                try writer.write(name, try rounded(tensor, stored.dtype, device).reshaped(stored.shape))
+            } else {
+                try writer.write(name, stored)
+            }
+        }
+        try writer.finish()
+        for name in companions {
+            let source = File.join(folder.path, name)
+            if File.isFile(source) { try File.writeAtomically(File.join(config.output, name), try File.read(source)) }
+        }
+    }
+
+    private static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: any Device) throws(HadpoError) -> Tensor {
+        if tensor.dtype == dtype { return tensor }
+        let result = try device.allocate(tensor.shape, dtype)
+        try device.convert(tensor, into: result)
+        return result
+    }
+}

@@ -1,0 +1,112 @@
+import HadpoBase
+import HadpoModels
+
+/// The data of a training configuration: read, checked, tokenised. Nothing is trained on before all of it is known to be good.
+package struct TrainingData {
+    package let samples: SampleTokens
+    package let auxiliary: SampleTokens
+    /// Samples that were refused, with index and reason.
+    package let problems: [SampleProblem]
+
+    package init(_ model: LLaVA15, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
+        let data = config.data
+        var pairs = SampleSet<PreferencePair>()
+        var captions = SampleSet<CaptionSample>()
+        switch data.format {
+        case .hadpo:
+            guard let imageData = data.imageData else {
+                throw HadpoError(
+                    .config, "format hadpo finds pictures by id", at: "/data/image_data",
+                    expected: "Visual Genome's image_data.json")
+            }
+            pairs = try UpstreamPairs.llava(
+                descriptions: data.desc, questions: data.pope,
+                images: VisualGenomeImages(imageData: imageData, folder: data.images),
+                seed: data.seed)
+        case .pairs:
+            if let path = data.pairs { pairs = try SampleFiles.readPairs(path, imageFolder: data.images) }
+        case .samples: break
+        }
+        if let path = data.samples { captions = try SampleFiles.readSamples(path, imageFolder: data.images) }
+        problems = pairs.problems + captions.problems
+
+        var samples = SampleTokens(model, config)
+        var auxiliary = SampleTokens(model, config)
+        for pair in pairs.samples {
+            try progress.tick()
+            try samples.add(pair)
+        }
+        for caption in captions.samples {
+            try progress.tick()
+            if config.method == .sft { try samples.add(caption) } else { try auxiliary.add(caption) }
+        }
+        if config.method == .sft, !pairs.samples.isEmpty {
+            throw HadpoError(
+                .config, "method sft learns from samples, not from pairs", at: "/data/format", expected: "format \"samples\"")
+        }
+        if config.gamma > 0, config.method == .dpo, auxiliary.samples.isEmpty {
+            throw HadpoError(
+                .config, "gamma weighs a loss on data.samples, which are missing", at: "/gamma",
+                expected: "gamma 0 or data.samples")
+        }
+        self.samples = samples
+        self.auxiliary = auxiliary
+    }
+
+    /// Fails when a sample cannot be trained on, naming the first ones.
+    package func requireClean() throws(HadpoError) {
+        var set = SampleSet<PreferencePair>()
+        set.problems = problems
+        try set.requireClean()
+    }
+}
+
+/// What a training needs in memory, in bytes. Mapped weights are counted: a step touches all of them.
+package struct MemoryPlan: Sendable {
+    package let weights: Int
+    /// Parameter, gradient and two moments of every trainable number, fp32.
+    package let trainable: Int
+    package let activations: Int
+    package let trainableCount: Int
+
+    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, longest: Int) {
+        weights = folder.weightBytes
+        let text = model.config.text
+        var count = 0
+        if config.allWeights || config.visionTower {
+            // Upper bound: everything in the files, at two bytes a number.
+            count += folder.weightBytes / 2
+        } else {
+            for (target, linear) in model.adaptable
+            where config.lora.target.contains(where: { target.projection.hasSuffix("." + $0) }) {
+                count += config.lora.rank * (linear.inputs + linear.outputs)
+            }
+        }
+        if config.projector { for layer in model.projector { count += layer.outputs * (layer.inputs + 1) } }
+        trainableCount = count
+        trainable = 16 * count
+        let rows = max(config.packRows, longest)
+        // One layer's values and their gradients, and what is kept of every layer: its input, or all of it.
+        let layer = rows * (10 * text.width + 6 * text.feedForward)
+        let kept = config.checkpointing ? rows * text.width * text.layers : layer / 2 * text.layers
+        activations = 4 * (layer + kept + 3 * 256 * text.vocabulary)
+    }
+
+    package var total: Int { weights + trainable + activations }
+
+    package var json: JSON {
+        [
+            "weights_bytes": JSON(weights), "trainable_parameters": JSON(trainableCount), "trainable_bytes": JSON(trainable),
+            "activation_bytes": JSON(activations), "total_bytes": JSON(total),
+        ]
+    }
+
+    /// The engine's limit counts what the library allocates; mapped weights belong to the page cache.
+    package func check(limit: Int) throws(HadpoError) {
+        guard limit == 0 || trainable <= limit else {
+            throw HadpoError(
+                .noMemory, "the training does not fit into engine.memory_limit", at: "/lora/rank",
+                found: "\(trainable) bytes for trainable numbers, gradients and moments", expected: "at most \(limit) bytes")
+        }
+    }
+}

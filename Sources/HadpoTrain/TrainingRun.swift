@@ -1,0 +1,182 @@
+import HadpoBase
+import HadpoModels
+import HadpoTensor
+import HadpoWeights
+
+/// A training as a host sees it: opened from a configuration, run in pieces, saved, resumed.
+package final class TrainingRun {
+    package let model: LLaVA15
+    package let trainer: Trainer
+    package let plan: MemoryPlan
+    private let folder: LLaVAFolder
+    private let parts: TrainableParts
+    private let resolved: JSON
+    private let truncated: Int
+    private let skipped: Int
+    /// What a saved state must have been made with: configuration, samples, model.
+    private let identity: String
+    private var log: LineAppender?
+    private var lastRecord: StepRecord?
+
+    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, resolved: JSON, progress: any Progress)
+        throws(HadpoError)
+    {
+        let data = try TrainingData(model, config, progress: progress)
+        try data.requireClean()
+        guard !data.samples.samples.isEmpty else {
+            throw HadpoError(.config, "there is nothing to train on", at: "/data", expected: "at least one sample")
+        }
+        plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        try plan.check(limit: model.device.arena.limit)
+        // Read before the model is touched, so that a bad folder leaves it as it was.
+        var start: [AdapterTarget: AdapterPair] = [:]
+        if let initial = config.lora.initial {
+            start = try AdapterFile.read(folder: initial, arena: model.device.arena, progress: progress).pairs
+        }
+        parts = try TrainableParts(model, folder, config, start: start)
+        trainer = try Trainer(
+            model: model, config: config, samples: data.samples.samples, auxiliary: data.auxiliary.samples,
+            parameters: parts.parameters)
+        self.model = model
+        self.folder = folder
+        self.resolved = resolved
+        truncated = data.samples.truncated + data.auxiliary.truncated
+        skipped = data.samples.skipped + data.auxiliary.skipped
+        identity = TrainingRun.identity(resolved, data, model)
+    }
+
+    /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
+    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: LLaVA15) -> String {
+        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes"]
+        var hash = SHA256()
+        if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
+        hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
+        hash.update(resolved["data"]?["order"]?.text() ?? "")
+        hash.update(model.fingerprint + "|" + model.device.numerics.rawValue)
+        for sample in data.samples.samples + data.auxiliary.samples {
+            hash.update(sample.imagePath.map { File.name(of: $0) } ?? "")
+            for branch in sample.branches { hash.update(branch.map { "\($0)" }.joined(separator: ",") + ";") }
+        }
+        return hash.hexDigest()
+    }
+
+    /// The first event: what will happen.
+    private func start() -> JSON {
+        [
+            "event": "training", "samples": JSON(trainer.samples.count), "auxiliary": JSON(trainer.auxiliary.count),
+            "truncated": JSON(truncated), "skipped": JSON(skipped), "steps": JSON(trainer.totalSteps), "step": JSON(trainer.step),
+            "memory": plan.json,
+        ]
+    }
+
+    /// - Parameter steps: how many optimizer steps at most; 0 runs to the end.
+    package func run(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
+        try progress.emit(start())
+        if log == nil, let path = trainer.config.log { log = try LineAppender(path) }
+        let first = trainer.step
+        let end = steps == 0 ? trainer.totalSteps : min(trainer.totalSteps, first + steps)
+        let begin = Clock.now()
+        while trainer.step < end {
+            let record = try trainer.takeStep(progress: progress)
+            lastRecord = record
+            let json = record.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)
+            // The step has happened: its record and checkpoint come before the host may stop the run.
+            try log?.append(json)
+            if let output = trainer.config.output, trainer.config.saveEvery > 0, trainer.step % trainer.config.saveEvery == 0 {
+                try save(to: output, progress: SilentProgress())
+            }
+            try progress.emit(json)
+            let seconds = Clock.now() - begin
+            let rate = Double(trainer.step - first) / max(seconds, 1e-9)
+            try progress.emit([
+                "event": "progress", "task": "train", "done": JSON(trainer.step), "total": JSON(trainer.totalSteps),
+                "unit": "steps",
+                "seconds": JSON(seconds), "rate": JSON(rate), "eta_seconds": JSON(Double(end - trainer.step) / rate),
+            ])
+        }
+        var report: [JSON.Member] = [
+            .init("schema", "hadpo.train-report/1"), .init("step", JSON(trainer.step)), .init("steps", JSON(trainer.totalSteps)),
+            .init("finished", JSON(trainer.isFinished)), .init("samples", JSON(trainer.samples.count)),
+            .init("truncated", JSON(truncated)), .init("skipped", JSON(skipped)), .init("seconds", JSON(Clock.now() - begin)),
+            .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
+        ]
+        if let lastRecord {
+            report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
+        }
+        return .object(report)
+    }
+
+    /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state.
+    package func save(to directory: String, progress: any Progress) throws(HadpoError) {
+        try File.makeDirectories(directory)
+        var pairs: [AdapterTarget: AdapterPair] = [:]
+        for (target, lora) in parts.adapters { pairs[target] = AdapterPair(a: lora.a.data, b: lora.b.data) }
+        let lora = trainer.config.lora
+        try model.saveAdapter(
+            folder: directory, pairs: pairs,
+            config: AdapterConfig(rank: lora.rank, alpha: lora.alpha, targets: .names(lora.target), baseModel: folder.path),
+            layout: folder.layout == .original ? .original : .huggingFace, writesProjector: !parts.projector.isEmpty,
+            progress: progress)
+        try File.writeAtomically(File.join(directory, "train_config.json"), resolved.text(indent: 2) + "\n")
+        try TrainState.save(trainer, identity: identity, to: directory, progress: progress)
+    }
+
+    package func resume(from directory: String, progress: any Progress) throws(HadpoError) {
+        try TrainState.load(trainer, identity: identity, from: directory, progress: progress)
+        try cutLog()
+    }
+
+    /// Records of steps that the resumed state does not know are taken again, and written again.
+    private func cutLog() throws(HadpoError) {
+        guard let path = trainer.config.log, File.isFile(path) else { return }
+        log = nil
+        var kept = ""
+        for line in try JSONLines.parse(try File.read(path), source: path, dropTornLine: true) {
+            if let step = line.value["step"]?.intValue, step <= trainer.step { kept += line.value.text(ascii: true) + "\n" }
+        }
+        try File.writeAtomically(path, kept)
+    }
+
+    /// Loss, log-probs and every gradient of the step that would come next, as safetensors. Nothing moves.
+    package func inspect(path: String, progress: any Progress) throws(HadpoError) {
+        let device = model.device
+        trainer.optimizer.clearGradients()
+        defer { trainer.optimizer.clearGradients() }
+        let record = try trainer.accumulateGradients(progress: progress)
+        var tensors: [(String, Tensor)] = []
+        for parameter in trainer.optimizer.parameters {
+            tensors.append(("parameter/" + parameter.name, parameter.value.data))
+            if let gradient = parameter.value.gradient {
+                tensors.append(("gradient/" + parameter.name, gradient.reshaped(parameter.value.shape)))
+            }
+        }
+        let numbers = [record.loss, record.policyChosen, record.policyRejected, record.referenceChosen, record.referenceRejected]
+        for (name, number) in zip(
+            ["loss", "policy_logps/chosen", "policy_logps/rejected", "reference_logps/chosen", "reference_logps/rejected"],
+            numbers)
+        {
+            tensors.append((name, try device.tensor([Float(number)], [1])))
+        }
+        let writer = try SafetensorsWriter(
+            path, tensors.map { TensorPlan($0.0, .f32, $0.1.shape) },
+            metadata: [("schema", "hadpo.step/1"), ("step", "\(trainer.step + 1)"), ("loss", "\(record.loss)")],
+            progress: progress)
+        for (name, tensor) in tensors { try writer.write(name, tensor) }
+        try writer.finish()
+    }
+
+    /// `hadpo_data_check`: what a training with this configuration would find, without training.
+    package static func check(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, progress: any Progress)
+        throws(HadpoError) -> JSON
+    {
+        let data = try TrainingData(model, config, progress: progress)
+        let plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        return [
+            "schema": "hadpo.data-check/1", "samples": JSON(data.samples.samples.count),
+            "auxiliary": JSON(data.auxiliary.samples.count),
+            "problems": .array(data.problems.map(\.record)), "truncated": JSON(data.samples.truncated + data.auxiliary.truncated),
+            "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "longest": JSON(data.samples.longest),
+            "steps": JSON(config.plan(samples: max(1, data.samples.samples.count)).steps), "memory": plan.json,
+        ]
+    }
+}

@@ -16,14 +16,19 @@ typedef struct {
     size_t depth;   /* units in a block of K, so that a panel's block stays in the L1 cache */
     /* dst[rows][pitch] = A[rows, k] from the element A points at; `transposed`: A is [k, rows]. */
     void (*pack_a)(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round);
-    /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. */
-    void (*pack_b)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
-                   int round);
+    /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. What lies `ahead`
+     * elements further is fetched into the cache meanwhile (when transposed; that is where rows of weights stream in). */
+    void (*pack_b)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
+                   int transposed, int round);
     /* C[rows, columns] = (accumulate ? C : 0) + A B, every element one chain over the units in order. B's rows are readable up to
      * a multiple of 16 columns. */
     void (*multiply)(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
                      size_t ldc, int accumulate);
+    /* The same for at most HK_FEW_ROWS rows, k elements of K and a transposed B, read in place from element `first`. */
+    void (*few_rows)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
+                     size_t ldb, int round, float *C, size_t ldc, int accumulate);
 } hk_product;
+enum { HK_FEW_ROWS = 4 };
 
 typedef struct {
     size_t heads, kv_heads, head_dim;
@@ -67,7 +72,7 @@ typedef struct {
     /* decayed = 1 - lr decay, step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), rest = 1 - beta. */
     void (*adamw)(size_t n, float *p, const float *g, float *m, float *v, float grad_scale, float decayed, float step, float root,
                   float rest1, float beta2, float rest2, float eps);
-    /* The functions alone, for their tests: 0 exp, 1 erf. */
+    /* 0 exp, 1 erf */
     void (*elementary)(int which, size_t n, const float *x, float *y);
 } hk_kernels;
 

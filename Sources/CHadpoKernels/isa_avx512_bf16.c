@@ -11,7 +11,7 @@
 #define HK_UNIT 2
 #define TILE_ROWS 6
 #define TILE_VECTORS 4
-#define TILE_DEPTH 128 /* pairs */
+#define TILE_DEPTH 256 /* pairs */
 #include "matmul_kernel.h"
 #pragma clang attribute pop
 #endif

@@ -111,7 +111,7 @@ int hk_rope(hk_pool *pool, size_t R, size_t heads, size_t head_dim, const int32_
             float *x, size_t ldx) {
     job j = {.pool = pool, .R = R, .C = heads * head_dim, .heads = heads, .head_dim = head_dim, .positions = positions,
              .inv_freq = inv_freq, .direction = direction, .y = x, .ldx = ldx};
-    if (!hk_reserve(pool, head_dim + 16)) return HK_NO_MEMORY;
+    if (!hk_reserve(pool, head_dim)) return HK_NO_MEMORY;
     run_rows(&j, rope_task);
     return HK_OK;
 }
@@ -158,5 +158,28 @@ static void swiglu_backward_task(void *context, size_t chunk, int worker) {
 int hk_swiglu_backward(hk_pool *pool, size_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup) {
     job j = {.pool = pool, .n = n, .x = gate, .up = up, .dy = dy, .dx = dgate, .dup = dup};
     run_elements(&j, swiglu_backward_task);
+    return HK_OK;
+}
+
+static void exp_task(void *context, size_t chunk, int worker) {
+    job *j = context;
+    size_t i, n = elements_of(j, chunk, &i);
+    (void)worker;
+    j->k->elementary(0, n, j->x + i, j->y + i);
+}
+int hk_exp(hk_pool *pool, size_t n, const float *x, float *y) {
+    job j = {.pool = pool, .n = n, .x = x, .y = y};
+    run_elements(&j, exp_task);
+    return HK_OK;
+}
+static void erf_task(void *context, size_t chunk, int worker) {
+    job *j = context;
+    size_t i, n = elements_of(j, chunk, &i);
+    (void)worker;
+    j->k->elementary(1, n, j->x + i, j->y + i);
+}
+int hk_erf(hk_pool *pool, size_t n, const float *x, float *y) {
+    job j = {.pool = pool, .n = n, .x = x, .y = y};
+    run_elements(&j, erf_task);
     return HK_OK;
 }

@@ -81,28 +81,31 @@ static void norm_weights(size_t R, size_t C, size_t c, size_t n, const float *x,
     });
 }
 
-/* scratch: 2 * (head_dim/2 rounded up to 8), and 8 more. The angle is the fp32 product, as in the checkpoints' own code. */
+static void angles(size_t half, float position, const float *inv_freq, float direction, float *cosine, float *sine) {
+    for (size_t c = 0; c < half; c += 16) {
+        size_t n = hk_min(16, half - c);
+        v16 angle = splat(position) * load_up_to(inv_freq + c, n);
+        v8d s_low, c_low, s_high, c_high;
+        sincos8(widen(low8(angle)), &s_low, &c_low);
+        sincos8(widen(high8(angle)), &s_high, &c_high);
+        store_up_to(cosine + c, join(narrow(c_low), narrow(c_high)), n);
+        store_up_to(sine + c, join(narrow(s_low), narrow(s_high)) * splat(direction), n);
+        if (maximum16(abs16(angle)) < 1e6f) continue;
+        for (size_t i = c; i < c + n; i++) { /* beyond sincos8's reduction */
+            double a = (double)(position * inv_freq[i]);
+            cosine[i] = (float)cos(a);
+            sine[i] = direction * (float)sin(a);
+        }
+    }
+}
+/* scratch: head_dim. The angle is the fp32 product, as in the checkpoints' own code. */
 static void rope(size_t R, size_t heads, size_t head_dim, const int32_t *positions, const float *inv_freq, int direction, float *x,
                  size_t ldx, float *scratch) {
-    size_t half = head_dim / 2, padded = (half + 7) / 8 * 8;
-    float *cosine = scratch, *sine = scratch + padded;
+    size_t half = head_dim / 2;
+    float *cosine = scratch, *sine = scratch + half;
     for (size_t r = 0; r < R; r++) {
-        if (r == 0 || positions[r] != positions[r - 1]) {
-            for (size_t c = 0; c < padded; c += 8) {
-                v8d angle, sn, cs;
-                int small = 1;
-                for (size_t l = 0; l < 8; l++) {
-                    float a = c + l < half ? (float)positions[r] * inv_freq[c + l] : 0;
-                    angle[l] = (double)a;
-                    small &= a < 1e6f && a > -1e6f;
-                }
-                sincos8(angle, &sn, &cs);
-                for (size_t l = 0; l < 8; l++) {
-                    cosine[c + l] = (float)(small ? cs[l] : cos(angle[l]));
-                    sine[c + l] = (float)direction * (float)(small ? sn[l] : sin(angle[l]));
-                }
-            }
-        }
+        if (r == 0 || positions[r] != positions[r - 1])
+            angles(half, (float)positions[r], inv_freq, (float)direction, cosine, sine);
         for (size_t h = 0; h < heads; h++) {
             float *low = x + r * ldx + h * head_dim, *high = low + half;
             EACH16(half, {

@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "vector.h"
 
+
 /* Sixteen units along the contiguous dimension, which is K; `n` elements exist. */
 INLINE v16 load_along(const void *p, hk_dtype dtype, size_t i, size_t n, int round) {
 #if HK_UNIT == 2
@@ -41,13 +42,56 @@ INLINE v16 load_across(const void *p, hk_dtype dtype, size_t i, size_t next, siz
 #endif
 }
 
+#if HK_UNIT == 1
+/* The two 16-bit numbers of each lane as fp32, the one at the lower address first. */
+INLINE void split_halves(v16 pairs, hk_dtype dtype, v16 *first, v16 *second) {
+    v16u x = (v16u)pairs;
+    if (dtype == HK_BF16) {
+        *first = (v16)(x << 16);
+        *second = (v16)(x & splat_bits(0xffff0000u));
+        return;
+    }
+#ifdef HK_TARGET_AVX512
+    const __m512i evens_then_odds =
+        _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    __m512i y = _mm512_permutexvar_epi16(evens_then_odds, (__m512i)x);
+    *first = (v16)_mm512_cvtph_ps(_mm512_castsi512_si256(y));
+    *second = (v16)_mm512_cvtph_ps(_mm512_extracti64x4_epi64(y, 1));
+#else
+    *first = f16_to_f32(x & splat_bits(0xffff));
+    *second = f16_to_f32(x >> 16);
+#endif
+}
+/* pack_columns for 32 k's of 16 columns: transposed as pairs, half the shuffles of converting first. */
+INLINE void pack_halves(float *dst, size_t pitch, const uint16_t *B, size_t ldb, hk_dtype dtype, int round) {
+    v16 r[16], first, second;
+    UNROLL for (size_t i = 0; i < 16; i++) r[i] = load((const float *)(B + i * ldb));
+    transpose16(r);
+    UNROLL for (size_t i = 0; i < 16; i++) {
+        split_halves(r[i], dtype, &first, &second);
+        store(dst + 2 * i * pitch, round ? round_to_bf16(first) : first);
+        store(dst + (2 * i + 1) * pitch, round ? round_to_bf16(second) : second);
+    }
+}
+#endif
 /* out[16 u's][pitch] = transpose of sixteen runs along K, for up to 16 columns. */
 INLINE void pack_columns(float *dst, size_t pitch, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb,
-                         int round) {
+                         size_t ahead, int round) {
+    const size_t size = dtype == HK_F32 ? 4 : 2;
     v16 r[16];
     size_t u = 0;
     if (columns == 16) {
+#if HK_UNIT == 1
+        if (dtype != HK_F32)
+            for (; u + 32 <= k; u += 32) {
+                UNROLL for (size_t i = 0; i < 16; i++)
+                    __builtin_prefetch((const char *)B + (first + i * ldb + u + ahead) * size, 0, 2);
+                pack_halves(dst + u * pitch, pitch, (const uint16_t *)B + first + u, ldb, dtype, round);
+            }
+#endif
         for (; (u + 16) * HK_UNIT <= k; u += 16) {
+            UNROLL for (size_t i = 0; i < 16; i++)
+                __builtin_prefetch((const char *)B + (first + i * ldb + u * HK_UNIT + ahead) * size, 0, 2);
             UNROLL for (size_t i = 0; i < 16; i++) r[i] = load_along(B, dtype, first + i * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
             transpose16(r);
             UNROLL for (size_t i = 0; i < 16; i++) store(dst + (u + i) * pitch, r[i]);
@@ -60,12 +104,12 @@ INLINE void pack_columns(float *dst, size_t pitch, size_t columns, size_t k, con
         for (size_t i = 0; i < hk_min(16, units - u); i++) store(dst + (u + i) * pitch, r[i]);
     }
 }
-INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
-                      int round) {
+INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
+                      int transposed, int round) {
     size_t pitch = hk_blocks(columns, 16) * 16;
     if (transposed) {
         for (size_t c = 0; c < columns; c += 16)
-            pack_columns(dst + c, pitch, hk_min(16, columns - c), k, B, dtype, first + c * ldb, ldb, round);
+            pack_columns(dst + c, pitch, hk_min(16, columns - c), k, B, dtype, first + c * ldb, ldb, ahead, round);
         return;
     }
     for (size_t u = 0; u * HK_UNIT < k; u++) {
@@ -74,13 +118,13 @@ INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dt
         if (c < columns) store(dst + u * pitch + c, load_across(B, dtype, row + c, next, columns - c, round));
     }
 }
-static void pack_b(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
-                   int round) {
-    if (dtype == HK_F32 && !round) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 0);
-    else if (dtype == HK_F32) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 1);
-    else if (dtype == HK_BF16) pack_b_of(dst, columns, k, B, HK_BF16, first, ldb, transposed, 0);
-    else if (!round) pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 0);
-    else pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 1);
+static void pack_b(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
+                   int transposed, int round) {
+    if (dtype == HK_F32 && !round) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, ahead, transposed, 0);
+    else if (dtype == HK_F32) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, ahead, transposed, 1);
+    else if (dtype == HK_BF16) pack_b_of(dst, columns, k, B, HK_BF16, first, ldb, ahead, transposed, 0);
+    else if (!round) pack_b_of(dst, columns, k, B, HK_F16, first, ldb, ahead, transposed, 0);
+    else pack_b_of(dst, columns, k, B, HK_F16, first, ldb, ahead, transposed, 1);
 }
 
 static void pack_a(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round) {
@@ -94,6 +138,12 @@ static void pack_a(float *dst, size_t pitch, size_t rows, size_t k, const float 
     for (size_t r = 0; r < rows; r += 16) {
         for (size_t u = 0; u < units; u += 16) {
             v16 t[16];
+            if (rows - r >= 16 && (u + 16) * HK_UNIT <= k) {
+                UNROLL for (size_t i = 0; i < 16; i++) t[i] = load_across(A, HK_F32, (u + i) * HK_UNIT * lda + r, lda, 16, round);
+                transpose16(t);
+                UNROLL for (size_t i = 0; i < 16; i++) store(dst + (r + i) * pitch + u, t[i]);
+                continue;
+            }
             for (size_t i = 0; i < 16; i++) {
                 size_t at = (u + i) * HK_UNIT;
                 t[i] = at < k ? load_across(A, HK_F32, at * lda + r, at + 1 < k ? lda : 0, rows - r, round) : splat(0);
@@ -116,11 +166,17 @@ INLINE void tile(const size_t rows, const size_t vectors, size_t units, const fl
     v16 acc[TILE_ROWS][TILE_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = accumulate ? load(C + r * ldc + 16 * v) : splat(0);
-    for (size_t u = 0; u < units; u++) {
-        v16 b[TILE_VECTORS];
-        UNROLL for (size_t v = 0; v < vectors; v++) b[v] = load(B + u * ldb + 16 * v);
-        UNROLL for (size_t r = 0; r < rows; r++)
-            UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = multiply_add(A[r * lda + u], b[v], acc[r][v]);
+    /* The tile below is next: its C and, a cache line of every row at a time, its A are on their way meanwhile. */
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t v = 0; v < vectors; v++) __builtin_prefetch(C + (rows + r) * ldc + 16 * v, 1);
+    for (size_t first = 0; first < units; first += 16) {
+        UNROLL for (size_t r = 0; r < rows; r++) __builtin_prefetch(A + (rows + r) * lda + first);
+        for (size_t u = first; u < hk_min(first + 16, units); u++) {
+            v16 b[TILE_VECTORS];
+            UNROLL for (size_t v = 0; v < vectors; v++) b[v] = load(B + u * ldb + 16 * v);
+            UNROLL for (size_t r = 0; r < rows; r++)
+                UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = multiply_add(A[r * lda + u], b[v], acc[r][v]);
+        }
     }
     UNROLL for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++) store(C + r * ldc + 16 * v, acc[r][v]);
@@ -176,4 +232,77 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
     }
 }
 
-const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply};
+/* ---- a few rows ----
+ * The pass over W is the whole cost then: sixteen columns are transposed in registers and multiplied at once, without a packed copy.
+ * The chains are those of the tile. */
+INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype,
+                        size_t first, size_t ldb, int round, float *C, size_t ldc, int accumulate) {
+    enum { AHEAD = 2048 /* bytes; measured best, by a little */ };
+    const size_t size = dtype == HK_F32 ? 4 : 2;
+    for (size_t c = 0; c < columns; c += 16, first += 16 * ldb) {
+        size_t n = hk_min(16, columns - c), u = 0;
+        v16 acc[HK_FEW_ROWS], r[16];
+        const float *a[HK_FEW_ROWS];
+        UNROLL for (size_t i = 0; i < rows; i++) {
+            a[i] = A + hk_min(i, m - 1) * lda; /* rows that do not exist repeat the last one */
+            acc[i] = accumulate ? load_up_to(C + hk_min(i, m - 1) * ldc + c, n) : splat(0);
+        }
+#define FETCH(at)                                                                                                                 \
+    {                                                                                                                             \
+        size_t next = (at) + AHEAD / size < k ? (at) + AHEAD / size : (at) + AHEAD / size - k + 16 * ldb;                         \
+        UNROLL for (size_t i = 0; i < 16; i++) __builtin_prefetch((const char *)B + (first + i * ldb + next) * size, 0, 2);       \
+    }
+        if (n == 16) {
+#if HK_UNIT == 1
+            if (dtype != HK_F32)
+                for (; u + 32 <= k; u += 32) {
+                    FETCH(u)
+                    UNROLL for (size_t i = 0; i < 16; i++)
+                        r[i] = load((const float *)((const uint16_t *)B + first + i * ldb + u));
+                    transpose16(r);
+                    UNROLL for (size_t i = 0; i < 16; i++) {
+                        v16 even, odd;
+                        split_halves(r[i], dtype, &even, &odd);
+                        even = round ? round_to_bf16(even) : even;
+                        odd = round ? round_to_bf16(odd) : odd;
+                        UNROLL for (size_t j = 0; j < rows; j++) {
+                            acc[j] = multiply_add(a[j][u + 2 * i], even, acc[j]);
+                            acc[j] = multiply_add(a[j][u + 2 * i + 1], odd, acc[j]);
+                        }
+                    }
+                }
+#endif
+            for (; (u + 16) * HK_UNIT <= k; u += 16) {
+                FETCH(u * HK_UNIT)
+                UNROLL for (size_t i = 0; i < 16; i++)
+                    r[i] = load_along(B, dtype, first + i * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
+                transpose16(r);
+                UNROLL for (size_t i = 0; i < 16; i++)
+                    UNROLL for (size_t j = 0; j < rows; j++) acc[j] = multiply_add(a[j][u + i], r[i], acc[j]);
+            }
+        }
+        for (size_t units = hk_blocks(k, HK_UNIT); u < units; u += 16) {
+            for (size_t i = 0; i < 16; i++)
+                r[i] = i < n ? load_along(B, dtype, first + i * ldb + u * HK_UNIT, k - u * HK_UNIT, round) : splat(0);
+            transpose16(r);
+            for (size_t i = 0; i < hk_min(16, units - u); i++)
+                UNROLL for (size_t j = 0; j < rows; j++) acc[j] = multiply_add(a[j][u + i], r[i], acc[j]);
+        }
+        UNROLL for (size_t j = 0; j < rows; j++)
+            if (j < m) store_up_to(C + j * ldc + c, acc[j], n);
+    }
+#undef FETCH
+}
+static void few_rows(size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
+                     size_t ldb, int round, float *C, size_t ldc, int accumulate) {
+#define FEW(T, ROUND)                                                                                                             \
+    (m == 1 ? few_rows_of(1, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                  \
+            : few_rows_of(HK_FEW_ROWS, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate))
+    if (dtype == HK_F32 && !round) FEW(HK_F32, 0);
+    else if (dtype == HK_F32) FEW(HK_F32, 1);
+    else if (dtype == HK_BF16) FEW(HK_BF16, 0);
+    else if (!round) FEW(HK_F16, 0);
+    else FEW(HK_F16, 1);
+}
+
+const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply, few_rows};

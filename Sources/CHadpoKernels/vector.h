@@ -89,13 +89,14 @@ INLINE float sum16(v16 x) {
     return a[0] + a[1];
 }
 INLINE float maximum16(v16 x) {
-    float t[16], m;
-    store(t, x);
-    m = t[0];
-    for (int i = 1; i < 16; i++) m = t[i] > m ? t[i] : m;
-    return m;
+    x = max16(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    x = max16(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    x = max16(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    return x[0] > x[1] ? x[0] : x[1];
 }
 INLINE double sum8d(v8d x) { return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7])); }
+INLINE v16 join(v8 a, v8 b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+INLINE v8 narrow(v8d x) { return __builtin_convertvector(x, v8); }
 INLINE v8d widen(v8 x) { return __builtin_convertvector(x, v8d); }
 
 /* ---- conversions of stored types ---- */

@@ -20,7 +20,8 @@ enum { HK_OK = 0, HK_NO_MEMORY = 1 };
 typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2 } hk_dtype;
 
 /* Inner kernels. AUTO takes the best one the processor has (BF16 only for HK_FAST). Forcing one that the processor lacks
- * fails in hk_pool_create. OPENBLAS: fp32 sgemm through a libopenblas opened with dlopen on first use. */
+ * fails in hk_pool_create; AVX512_BF16 with HK_EXACT is AVX512. OPENBLAS: matmul by fp32 sgemm (FAST too) through a libopenblas
+ * opened with dlopen on first use; the promises about bits above do not hold for it. */
 typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5 } hk_isa;
 
 /* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation. */
@@ -35,7 +36,8 @@ void hk_pool_free(hk_pool *pool);
 int hk_pool_threads(const hk_pool *pool);
 const char *hk_pool_isa_name(const hk_pool *pool); /* static: "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
 
-/* task(context, chunk, worker) for every chunk in 0..<chunks, worker in 0..<threads. Returns when all are done. */
+/* A pool serves one caller at a time, and a task does not call hk_parallel or any operation of its own pool.
+ * task(context, chunk, worker) for every chunk in 0..<chunks, worker in 0..<threads. Returns when all are done. */
 typedef void (*hk_task)(void *context, size_t chunk, int worker);
 void hk_parallel(hk_pool *pool, size_t chunks, hk_task task, void *context);
 
@@ -80,13 +82,16 @@ int hk_layernorm_forward(hk_pool *pool, size_t R, size_t C, const float *x, cons
                          float *mean, float *rstd);
 int hk_layernorm_backward(hk_pool *pool, size_t R, size_t C, const float *x, const float *w, const float *mean, const float *rstd,
                           const float *dy, float *dx, float *dw, float *db);
-/* Rotates pairs (i, i + head_dim/2) of each head in place: angle = positions[row] * inv_freq[i]. direction +1 forward,
- * -1 its inverse (= the gradient). cos and sin in double, rounded once. */
+/* Rotates pairs (i, i + head_dim/2) of each head in place: angle = positions[row] * inv_freq[i], the
+ * product in fp32 as the checkpoints' own code has it. direction +1 forward, -1 its inverse (= the gradient). cos and sin in
+ * double, rounded once. */
 int hk_rope(hk_pool *pool, size_t R, size_t heads, size_t head_dim, const int32_t *positions, const float *inv_freq, int direction,
             float *x, size_t ldx);
 typedef enum { HK_GELU_ERF = 0, HK_GELU_QUICK = 1, HK_SILU = 2, HK_RELU = 3, HK_GELU_TANH = 4 } hk_activation;
 int hk_activation_forward(hk_pool *pool, hk_activation kind, size_t n, const float *x, float *y);
 int hk_activation_backward(hk_pool *pool, hk_activation kind, size_t n, const float *x, const float *dy, float *dx);
+int hk_exp(hk_pool *pool, size_t n, const float *x, float *y); /* within 2 ulp; subnormal results and overflow included */
+int hk_erf(hk_pool *pool, size_t n, const float *x, float *y); /* within 2 ulp */
 /* SwiGLU: y = silu(gate) * up. */
 int hk_swiglu_forward(hk_pool *pool, size_t n, const float *gate, const float *up, float *y);
 int hk_swiglu_backward(hk_pool *pool, size_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup);

@@ -1,0 +1,193 @@
+import CHadpoKernels
+import Glibc
+import Testing
+
+struct AttentionCase {
+    var heads = 2, kvHeads = 1, headDim = 32
+    var segments: [hk_segment]
+    var qRows: Int, kRows: Int
+    var pad = 0
+    var scale: Float = 0.7
+    var ldq: Int { heads * headDim + pad }
+    var ldk: Int { kvHeads * headDim + pad }
+
+    struct Inputs {
+        let q: [Float], k: [Float], v: [Float], dout: [Float]
+    }
+    func inputs(seed: Int) -> Inputs {
+        var n = Numbers(seed)
+        return Inputs(q: n.floats(qRows * ldq), k: n.floats(kRows * ldk), v: n.floats(kRows * ldk), dout: n.floats(qRows * ldq))
+    }
+    struct Forward {
+        let out: [Float], lse: [Float]
+    }
+    func forward(_ pool: Pool, _ x: Inputs) -> Forward? {
+        let out = Guarded(zeros: qRows * ldq)
+        let lse = Guarded(zeros: qRows * heads)
+        let status = hk_attention_forward(
+            pool.raw, segments, segments.count, heads, kvHeads, headDim, scale, x.q, ldq, x.k, ldk, x.v, ldk, out.pointer, ldq,
+            lse.pointer)
+        return status == 0 && out.intact && lse.intact ? Forward(out: out.values, lse: lse.values) : nil
+    }
+    struct Gradients {
+        let dq: [Float], dk: [Float], dv: [Float]
+    }
+    func backward(_ pool: Pool, _ x: Inputs, _ f: Forward) -> Gradients? {
+        let dq = Guarded(zeros: qRows * ldq)
+        let dk = Guarded(zeros: kRows * ldk)
+        let dv = Guarded(zeros: kRows * ldk)
+        let status = hk_attention_backward(
+            pool.raw, segments, segments.count, heads, kvHeads, headDim, scale, x.q, ldq, x.k, ldk, x.v, ldk, f.out, ldq, f.lse,
+            x.dout, ldq,
+            dq.pointer, ldq, dk.pointer, ldk, dv.pointer, ldk)
+        return status == 0 && dq.intact && dk.intact && dv.intact ? Gradients(dq: dq.values, dk: dk.values, dv: dv.values) : nil
+    }
+    func keys(_ s: hk_segment, _ i: Int) -> [Int] {
+        let own = s.own_count == 0 ? 0 : max(0, s.own_count - s.q_count + i + 1)
+        return Array(s.ctx_start..<(s.ctx_start + s.ctx_count)) + Array(s.own_start..<(s.own_start + own))
+    }
+    /// Softmax attention and its gradients written out in Double.
+    func reference(_ x: Inputs) -> (out: [Double], lse: [Double], dq: [Double], dk: [Double], dv: [Double]) {
+        var out = [Double](repeating: 0, count: qRows * ldq)
+        var dq = out
+        var lse = [Double](repeating: 0, count: qRows * heads)
+        var dk = [Double](repeating: 0, count: kRows * ldk)
+        var dv = dk
+        for s in segments {
+            for i in 0..<s.q_count {
+                let keys = keys(s, i)
+                for h in 0..<heads {
+                    let q = (s.q_start + i) * ldq + h * headDim
+                    let kv = h / (heads / kvHeads) * headDim
+                    var p = keys.map { key in
+                        (0..<headDim).reduce(0.0) { $0 + Double(x.q[q + $1]) * Double(x.k[key * ldk + kv + $1]) } * Double(scale)
+                    }
+                    let peak = p.max() ?? -.infinity
+                    let sum = p.reduce(0.0) { $0 + exp($1 - peak) }
+                    lse[(s.q_start + i) * heads + h] = keys.isEmpty ? -.infinity : peak + log(sum)
+                    p = p.map { exp($0 - peak) / sum }
+                    for (j, key) in keys.enumerated() {
+                        for c in 0..<headDim { out[q + c] += p[j] * Double(x.v[key * ldk + kv + c]) }
+                    }
+                    let delta = (0..<headDim).reduce(0.0) { $0 + Double(x.dout[q + $1]) * out[q + $1] }
+                    for (j, key) in keys.enumerated() {
+                        let dp = (0..<headDim).reduce(0.0) { $0 + Double(x.dout[q + $1]) * Double(x.v[key * ldk + kv + $1]) }
+                        let ds = p[j] * (dp - delta) * Double(scale)
+                        for c in 0..<headDim {
+                            dq[q + c] += ds * Double(x.k[key * ldk + kv + c])
+                            dk[key * ldk + kv + c] += ds * Double(x.q[q + c])
+                            dv[key * ldk + kv + c] += p[j] * Double(x.dout[q + c])
+                        }
+                    }
+                }
+            }
+        }
+        return (out, lse, dq, dk, dv)
+    }
+}
+func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) -> hk_segment {
+    hk_segment(
+        q_start: q.lowerBound, q_count: q.count, ctx_start: ctx.lowerBound, ctx_count: ctx.count, own_start: own.lowerBound,
+        own_count: own.count)
+}
+
+@Suite struct AttentionTests {
+    static let cases: [AttentionCase] = [
+        .init(headDim: 1, segments: [segment(0..<1, own: 0..<1)], qRows: 1, kRows: 1),
+        .init(segments: [segment(0..<3, own: 0..<3)], qRows: 3, kRows: 3, pad: 3),
+        .init(heads: 4, kvHeads: 2, headDim: 33, segments: [segment(0..<129, own: 0..<129)], qRows: 129, kRows: 129, pad: 1),
+        .init(heads: 3, kvHeads: 3, headDim: 88, segments: [segment(0..<65, ctx: 0..<65)], qRows: 65, kRows: 65),
+        // decode: one query after a prefix, in the middle of a cache with other rows
+        .init(heads: 2, kvHeads: 2, headDim: 64, segments: [segment(0..<1, ctx: 5..<75, own: 80..<97)], qRows: 1, kRows: 100),
+        // two pairs of prefix, chosen and rejected
+        .init(
+            heads: 4, kvHeads: 4, headDim: 32,
+            segments: [
+                segment(0..<50, own: 0..<50), segment(50..<67, ctx: 0..<50, own: 50..<67),
+                segment(67..<100, ctx: 0..<50, own: 67..<100),
+                segment(100..<120, own: 100..<120), segment(120..<121, ctx: 100..<120, own: 120..<121),
+                segment(121..<130, ctx: 100..<120, own: 121..<130),
+            ], qRows: 130, kRows: 130, pad: 2),
+        // fewer own rows than queries: the first queries see the context alone, and without one nothing
+        .init(headDim: 17, segments: [segment(0..<5, ctx: 0..<4, own: 4..<7), segment(5..<9, own: 0..<2)], qRows: 9, kRows: 7),
+        .init(heads: 1, headDim: 128, segments: [segment(0..<20, ctx: 0..<180, own: 180..<200)], qRows: 20, kRows: 200),
+    ]
+
+    @Test("attention and its gradients are those written out in Double", arguments: everyISA, cases.indices)
+    func valueAndGradient(isa: UInt32, index: Int) throws {
+        guard let pool = Pool(isa) else { return }
+        let c = Self.cases[index]
+        let x = c.inputs(seed: index)
+        let expected = c.reference(x)
+        let f = try #require(c.forward(pool, x))
+        // fp32 sums of up to 200 terms of size 1; a key too many or too few is over 1e-3.
+        #expect(deviation(f.out, expected.out) < 5e-6)
+        for (a, b) in zip(f.lse, expected.lse) { #expect(a == Float(b) || abs(Double(a) - b) < 1e-5) }
+        let g = try #require(c.backward(pool, x, f))
+        #expect(deviation(g.dq, expected.dq) < 1e-5)
+        #expect(deviation(g.dk, expected.dk) < 1e-5)
+        #expect(deviation(g.dv, expected.dv) < 1e-5)
+    }
+
+    @Test(
+        "a prefix given as context has the same bits as the plain causal sequence", arguments: everyISA,
+        [(157, 61, 40, 2), (150, 1, 32, 4), (700, 611, 64, 4), (70, 64, 128, 1)])
+    func sharedPrefixIsPlain(isa: UInt32, shape: (Int, Int, Int, Int)) throws {
+        guard let pool = Pool(isa) else { return }
+        let (T, prefix, d, kvHeads) = shape
+        var plain = AttentionCase(
+            heads: 4, kvHeads: kvHeads, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T)
+        let x = plain.inputs(seed: T)
+        let a = try #require(plain.forward(pool, x))
+        let gradient = try #require(plain.backward(pool, x, a))
+        plain.segments = [segment(0..<prefix, own: 0..<prefix), segment(prefix..<T, ctx: 0..<prefix, own: prefix..<T)]
+        let b = try #require(plain.forward(pool, x))
+        #expect(sameBits(a.out, b.out))
+        #expect(sameBits(a.lse, b.lse))
+        let split = try #require(plain.backward(pool, x, b))
+        #expect(sameBits(gradient.dq, split.dq))
+        if kvHeads == 4 {  // one query head for every kv head: the queries add to dk and dv in the order of their rows either way
+            #expect(sameBits(gradient.dk, split.dk) && sameBits(gradient.dv, split.dv))
+        } else {  // the heads of a group take turns segment by segment instead of once: other roundings of a sum of up to 628 terms
+            #expect(deviation(split.dk, gradient.dk.map(Double.init)) < 1e-6)
+            #expect(deviation(split.dv, gradient.dv.map(Double.init)) < 1e-6)
+        }
+        // decode: the last row alone
+        plain.segments = [segment((T - 1)..<T, ctx: 0..<prefix, own: prefix..<T)]
+        let last = try #require(plain.forward(pool, x))
+        #expect(sameBits(Array(last.out[((T - 1) * plain.ldq)...]), Array(a.out[((T - 1) * plain.ldq)...])))
+    }
+
+    @Test("one thread and several give the same bits", arguments: everyISA)
+    func threadsDoNotShow(isa: UInt32) throws {
+        guard let one = Pool(isa, threads: 1), let many = Pool(isa, threads: 4) else { return }
+        let segments = (0..<40).flatMap { i -> [hk_segment] in
+            let r = i * 50
+            return [
+                segment(r..<(r + 20), own: r..<(r + 20)),
+                segment((r + 20)..<(r + 37), ctx: r..<(r + 20), own: (r + 20)..<(r + 37)),
+                segment((r + 37)..<(r + 50), ctx: r..<(r + 20), own: (r + 37)..<(r + 50)),
+            ]
+        }
+        let c = AttentionCase(heads: 4, kvHeads: 2, headDim: 32, segments: segments, qRows: 2000, kRows: 2000)
+        let x = c.inputs(seed: 9)
+        let a = try #require(c.forward(one, x))
+        let b = try #require(c.forward(many, x))
+        #expect(sameBits(a.out, b.out) && sameBits(a.lse, b.lse))
+        let g = try #require(c.backward(one, x, a))
+        let h = try #require(c.backward(many, x, b))
+        #expect(sameBits(g.dq, h.dq) && sameBits(g.dk, h.dk) && sameBits(g.dv, h.dv))
+    }
+
+    @Test("large scores do not overflow")
+    func largeScores() throws {
+        let pool = try #require(Pool(HK_AUTO.rawValue))
+        let c = AttentionCase(heads: 1, headDim: 8, segments: [segment(0..<20, own: 0..<20)], qRows: 20, kRows: 20, scale: 1e4)
+        let x = c.inputs(seed: 3)
+        let f = try #require(c.forward(pool, x))
+        // Scores up to 8e4 carry an fp32 error of 5e-3, which the softmax passes on.
+        #expect(deviation(f.out, c.reference(x).out) < 2e-2)
+        let g = try #require(c.backward(pool, x, f))
+        #expect((g.dq + g.dk + g.dv).allSatisfy { $0.isFinite })
+    }
+}

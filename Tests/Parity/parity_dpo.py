@@ -52,12 +52,14 @@ def plain(name):
         name = name.removeprefix(prefix)
     if "lora_" in name:
         name = name.removesuffix(".weight")
+    for index, own in ((0, "linear_1"), (2, "linear_2")):  # upstream's names, under which trained projectors are saved
+        name = name.replace(f"mm_projector.{index}.", f"{dpo.PROJECTOR}{own}.")
     return name.replace("vision_tower.vision_model.", "vision_tower.")
 
 
 def gradients(path):
     """Name -> gradient in the file of hadpo_trainer_inspect."""
-    return {name[len("gradient."):]: t for name, t in host.tensors(path).items() if name.startswith("gradient.")}
+    return {name.removeprefix("gradient/"): t for name, t in host.tensors(path).items() if name.startswith("gradient/")}
 
 
 def saved_weights(folder):

@@ -15,6 +15,7 @@ package final class LLaVA15: VisionLanguageModel {
     package let tokenizer: any Tokenizer
     package let pipeline: ImagePipeline
     package let fingerprint: String
+    package var eosIDs: [Int32]
 
     package private(set) var vision: CLIPVision
     /// Linear layers of the projector as they are now: trained, or replaced by an adapter folder's.
@@ -33,6 +34,7 @@ package final class LLaVA15: VisionLanguageModel {
         self.tokenizer = tokenizer
         self.pipeline = pipeline
         self.fingerprint = fingerprint
+        eosIDs = tokenizer.eosID.map { [$0] } ?? []
         vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         projector = try LLaVA15.makeProjector(config, source)
         initialProjector = projector

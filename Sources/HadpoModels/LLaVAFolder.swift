@@ -123,8 +123,25 @@ package final class LLaVAFolder {
                 found: "\(tokenizer.vocabularyCount) pieces", expected: "at most \(config.text.vocabulary)")
         }
         let pipeline = try imagePipeline(processor)
-        return try LLaVA15(
+        let model = try LLaVA15(
             config: config, source: parameters(device: device), device: device, tokenizer: tokenizer, pipeline: pipeline,
             fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity)
+        if let ids = try generationEOS() { model.eosIDs = ids }
+        return model
+    }
+
+    /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.
+    private func generationEOS() throws(HadpoError) -> [Int32]? {
+        let file = File.join(path, "generation_config.json")
+        guard File.isFile(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
+            return nil
+        }
+        let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }
+        let known = ids.compactMap { $0 }
+        guard known.count == ids.count, !ids.isEmpty else {
+            throw HadpoError(
+                .weights, "eos_token_id is not an id", at: file, found: value.text(), expected: "an integer or an array of them")
+        }
+        return known
     }
 }

@@ -14,6 +14,8 @@ package protocol VisionLanguageModel: AnyObject {
     var pipeline: ImagePipeline { get }
     /// Rows that one picture takes in the decoder's sequence.
     var imageRows: Int { get }
+    /// Ids that end an answer: the checkpoint's generation settings, else the tokenizer's EOS.
+    var eosIDs: [Int32] { get }
     /// Identifies weights and image pipeline in cache keys.
     var fingerprint: String { get }
 

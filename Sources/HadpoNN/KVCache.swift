@@ -4,8 +4,9 @@ import HadpoTensor
 /// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32. Which rows belong to which
 /// sequence is the caller's business: a shared prefix at the start, branches behind it.
 package final class KVCache {
-    package let capacity: Int
-    let layers: [(k: Tensor, v: Tensor)]
+    package private(set) var capacity: Int
+    private(set) var layers: [(k: Tensor, v: Tensor)]
+    private let width: Int
     private let device: any Device
 
     package init(device: any Device, layers: Int, width: Int, capacity: Int) throws(HadpoError) {
@@ -13,6 +14,7 @@ package final class KVCache {
         for _ in 0..<layers { made.append((try device.allocate([capacity, width]), try device.allocate([capacity, width]))) }
         self.layers = made
         self.capacity = capacity
+        self.width = width
         self.device = device
     }
 
@@ -32,5 +34,23 @@ package final class KVCache {
             try device.copy(layer.k.rows(source), into: layer.k.rows(destination))
             try device.copy(layer.v.rows(source), into: layer.v.rows(destination))
         }
+    }
+
+    /// Another capacity. Of the present rows those in `moves` are kept, at their new places. Layer after layer, so that the old
+    /// and the new cache never exist side by side. After an error the cache is of no use.
+    package func resize(to newCapacity: Int, keeping moves: [(from: Range<Int>, to: Int)]) throws(HadpoError) {
+        for i in layers.indices {
+            let k = try device.allocate([newCapacity, width])
+            let v = try device.allocate([newCapacity, width])
+            for move in moves where !move.from.isEmpty {
+                let destination = move.to..<move.to + move.from.count
+                try device.copy(layers[i].k.rows(move.from), into: k.rows(destination))
+                try device.copy(layers[i].v.rows(move.from), into: v.rows(destination))
+            }
+            layers[i] = (k, v)
+            // The old layer goes back to the system: blocks of its size are not asked for again.
+            device.arena.trim()
+        }
+        capacity = newCapacity
     }
 }

@@ -231,10 +231,13 @@ def write_tokenizer(folder, image_token, model_file=None, json_file=None):
         names |= {image_token: "<image>", image_token + 1: "<pad>"}
         if model_file and not json_file:
             _write_json(folder / "added_tokens.json", {"<image>": image_token, "<pad>": image_token + 1})
+    # The oracle gives the text behind <image> a leading space of its own, as llava-hf's tokenizer.json does; a tokenizer.model does
+    # so under `legacy` alone.
+    legacy = image_token is not None and json_file is None
     _write_json(folder / "tokenizer_config.json", {
         "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
         "pad_token": "<pad>" if image_token is not None else "<unk>", "clean_up_tokenization_spaces": False,
-        "legacy": False, "tokenizer_class": "LlamaTokenizer", "padding_side": "left",
+        "legacy": legacy, "tokenizer_class": "LlamaTokenizer", "padding_side": "left",
         "added_tokens_decoder": {str(i): {"content": n, "lstrip": False, "normalized": False, "rstrip": False,
                                           "single_word": False, "special": True} for i, n in names.items()}})
     _write_json(folder / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})

@@ -1,0 +1,74 @@
+import HadpoBase
+import HadpoTensor
+import HadpoText
+
+extension Generation {
+    /// Beam search on the only prefix of a session. Each beam is a branch; a beam that goes on in several keeps its branch for the
+    /// first of them and is copied into the branches of beams that end.
+    static func beams(
+        _ session: PromptSession, _ request: GenerationConfig, promptIDs: [Int32]
+    ) throws(HadpoError) -> (Generated, score: Double) {
+        let count = request.beamCount
+        let eosIDs = session.model.eosIDs
+        var settings = BeamSearch.Settings()
+        settings.beamCount = count
+        settings.lengthPenalty = request.lengthPenalty
+        settings.earlyStopping = request.earlyStopping
+        settings.maximumLength = promptIDs.count + request.maxNewTokens
+        settings.eosIDs = eosIDs
+        settings.rule = request.beamRule
+        var search = try BeamSearch(prompt: promptIDs, settings)
+
+        var pace = GenerationPace(task: "generate", unit: "tokens")
+        var logits = try session.open(
+            Array(repeating: PromptSession.Continuation(prefix: 0, ids: []), count: count),
+            room: min(max(0, request.maxNewTokens - 1), PromptSession.roomStep))
+        /// The branch that holds each beam.
+        var branches = Array(0..<count)
+        while true {
+            var logProbs: [[Float]] = []
+            for beam in 0..<count {
+                var scores = logits.rows(beam..<beam + 1).floats()
+                scores.withUnsafeMutableBufferPointer { scores in
+                    ScoreProcessing.logSoftmax(scores)
+                    ScoreProcessing.penalizeRepetition(
+                        scores, of: search.beams[beam], penalty: request.choice.repetitionPenalty)
+                }
+                logProbs.append(scores)
+            }
+            let step = try search.step(logProbs: logProbs)
+            if search.isDone { break }
+            branches = try follow(step.parents, from: branches, session)
+            try pace.report((search.beams.first?.count ?? 0) - promptIDs.count, of: request.maxNewTokens, session.progress)
+            logits = try session.extend(branches, by: step.tokens)
+        }
+        guard let best = search.finish().first else { throw HadpoError(.internal, "a beam search without a result") }
+        let ids = Array(best.ids.dropFirst(promptIDs.count))
+        var text = GenerationText(session.model.tokenizer, stops: try StopStrings(request.stop))
+        for id in ids where !eosIDs.contains(id) { _ = text.push(id) }
+        _ = text.finish()
+        let finish: Generated.Finish =
+            text.isStopped ? .stop : (ids.last.map(eosIDs.contains) ?? false) ? .eos : .length
+        return (Generated(ids: ids, text: text.text, finish: finish, promptCount: session.prefixCount(0)), best.score)
+    }
+
+    /// The branches that hold the new beams. There are as many branches without a successor as there are second successors, and no
+    /// branch is both read and overwritten, so nothing needs a place of its own in between.
+    private static func follow(
+        _ parents: [Int], from branches: [Int], _ session: PromptSession
+    ) throws(HadpoError) -> [Int] {
+        var free = branches.indices.filter { !parents.contains($0) }.map { branches[$0] }
+        var taken: Set<Int> = []
+        var next: [Int] = []
+        for parent in parents {
+            let branch = branches[parent]
+            if taken.insert(branch).inserted {
+                next.append(branch)
+            } else if let place = free.popLast() {
+                try session.copy(branch, to: place)
+                next.append(place)
+            }
+        }
+        return next
+    }
+}

@@ -27,6 +27,8 @@ package enum Generation {
         package var stop: [String] = []
         package var seed: UInt64 = 0
         package var keepsFirstLogits = false
+        /// Progress records of a single branch.
+        package var reports = false
 
         package init(maxNewTokens: Int) { self.maxNewTokens = maxNewTokens }
     }
@@ -49,20 +51,28 @@ package enum Generation {
         let session = try PromptSession(
             model, [PromptSession.Prefix(prompt.pieces, pixels: pixels)], room: room * request.beamCount, progress: progress)
 
-        var generated: Generated
+        let generated: Generated
         var score: Double?
         if request.beamCount > 1 {
-            (generated, score) = try beams(session, request, promptIDs: prompt.ids)
+            var rule = BeamRule(count: request.beamCount, maxNewTokens: request.maxNewTokens)
+            rule.lengthPenalty = request.lengthPenalty
+            rule.earlyStopping = request.earlyStopping
+            rule.transformers = request.beamRule
+            rule.repetitionPenalty = request.choice.repetitionPenalty
+            rule.stop = request.stop
+            rule.reports = true
+            (generated, score) = try beams(
+                session, PromptSession.Continuation(prefix: 0, ids: []), rule, history: prompt.ids)
             if request.stream { try progress.emit(["event": "token", "text": .string(generated.text)]) }
         } else {
             var rule = Rule(maxNewTokens: request.maxNewTokens)
             rule.choice = request.choice
             rule.stop = request.stop
             rule.seed = request.seed
+            rule.reports = !request.stream
             let branch = PromptSession.Continuation(prefix: 0, ids: [])
             generated = try answers(session, [branch], rule, histories: [prompt.ids], streams: request.stream)[0]
         }
-        generated.promptCount = rows
         let seconds = Clock.now() - start
         var result: JSON = [
             "text": .string(generated.text), "ids": JSON(generated.ids.map(Int.init)),
@@ -128,7 +138,7 @@ package enum Generation {
             }
             active = next
             if active.isEmpty { break }
-            if branches.count == 1 { try pace.report(states[0].ids.count, of: rule.maxNewTokens, session.progress) }
+            if rule.reports, branches.count == 1 { try pace.report(states[0].ids.count, of: rule.maxNewTokens, session.progress) }
             logits = try session.extend(active, by: tokens)
         }
         return zip(states, branches).map { state, branch in

@@ -3,26 +3,46 @@ import HadpoTensor
 import HadpoText
 
 extension Generation {
-    /// Beam search on the only prefix of a session. Each beam is a branch; a beam that goes on in several keeps its branch for the
-    /// first of them and is copied into the branches of beams that end.
-    static func beams(
-        _ session: PromptSession, _ request: GenerationConfig, promptIDs: [Int32]
+    /// What beam search is told, with transformers' defaults.
+    package struct BeamRule: Sendable {
+        package var count: Int
+        package var maxNewTokens: Int
+        package var lengthPenalty = 1.0
+        package var earlyStopping = BeamSearch.EarlyStopping.heuristic
+        package var transformers = TransformersRule.v431
+        package var repetitionPenalty: Float = 1
+        package var stop: [String] = []
+        package var keepsFirstLogits = false
+        package var reports = false
+
+        package init(count: Int, maxNewTokens: Int) {
+            self.count = count
+            self.maxNewTokens = maxNewTokens
+        }
+    }
+
+    /// Beam search behind one continuation. Each beam is a branch; a beam that goes on in several keeps its branch for the first of
+    /// them and is copied into the branches of beams that end.
+    /// - Parameter history: the ids of the whole prompt with the picture as one, which transformers 4.31 counts in lengths.
+    package static func beams(
+        _ session: PromptSession, _ continuation: PromptSession.Continuation, _ rule: BeamRule, history promptIDs: [Int32]
     ) throws(HadpoError) -> (Generated, score: Double) {
-        let count = request.beamCount
+        let count = rule.count
         let eosIDs = session.model.eosIDs
         var settings = BeamSearch.Settings()
         settings.beamCount = count
-        settings.lengthPenalty = request.lengthPenalty
-        settings.earlyStopping = request.earlyStopping
-        settings.maximumLength = promptIDs.count + request.maxNewTokens
+        settings.lengthPenalty = rule.lengthPenalty
+        settings.earlyStopping = rule.earlyStopping
+        settings.maximumLength = promptIDs.count + rule.maxNewTokens
         settings.eosIDs = eosIDs
-        settings.rule = request.beamRule
+        settings.rule = rule.transformers
         var search = try BeamSearch(prompt: promptIDs, settings)
 
         var pace = GenerationPace(task: "generate", unit: "tokens")
         var logits = try session.open(
-            Array(repeating: PromptSession.Continuation(prefix: 0, ids: []), count: count),
-            room: min(max(0, request.maxNewTokens - 1), PromptSession.roomStep))
+            Array(repeating: continuation, count: count),
+            room: min(max(0, rule.maxNewTokens - 1), PromptSession.roomStep))
+        let firstLogits = rule.keepsFirstLogits ? logits.rows(0..<1).floats() : []
         /// The branch that holds each beam.
         var branches = Array(0..<count)
         while true {
@@ -32,24 +52,29 @@ extension Generation {
                 scores.withUnsafeMutableBufferPointer { scores in
                     ScoreProcessing.logSoftmax(scores)
                     ScoreProcessing.penalizeRepetition(
-                        scores, of: search.beams[beam], penalty: request.choice.repetitionPenalty)
+                        scores, of: search.beams[beam], penalty: rule.repetitionPenalty)
                 }
                 logProbs.append(scores)
             }
             let step = try search.step(logProbs: logProbs)
             if search.isDone { break }
             branches = try follow(step.parents, from: branches, session)
-            try pace.report((search.beams.first?.count ?? 0) - promptIDs.count, of: request.maxNewTokens, session.progress)
+            if rule.reports {
+                try pace.report((search.beams.first?.count ?? 0) - promptIDs.count, of: rule.maxNewTokens, session.progress)
+            }
             logits = try session.extend(branches, by: step.tokens)
         }
         guard let best = search.finish().first else { throw HadpoError(.internal, "a beam search without a result") }
         let ids = Array(best.ids.dropFirst(promptIDs.count))
-        var text = GenerationText(session.model.tokenizer, stops: try StopStrings(request.stop))
+        var text = GenerationText(session.model.tokenizer, stops: try StopStrings(rule.stop))
         for id in ids where !eosIDs.contains(id) { _ = text.push(id) }
         _ = text.finish()
         let finish: Generated.Finish =
             text.isStopped ? .stop : (ids.last.map(eosIDs.contains) ?? false) ? .eos : .length
-        return (Generated(ids: ids, text: text.text, finish: finish, promptCount: session.prefixCount(0)), best.score)
+        let generated = Generated(
+            ids: ids, text: text.text, finish: finish,
+            promptCount: session.prefixCount(continuation.prefix) + continuation.ids.count, firstLogits: firstLogits)
+        return (generated, best.score)
     }
 
     /// The branches that hold the new beams. There are as many branches without a successor as there are second successors, and no

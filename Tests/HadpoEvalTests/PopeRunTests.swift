@@ -1,0 +1,221 @@
+import Glibc
+import HadpoBase
+import HadpoEval
+import HadpoModels
+import HadpoTensor
+import HadpoText
+import HadpoVision
+import Testing
+
+/// A fixture model, six questions on two of its pictures in mixed order, and a folder that goes away.
+private final class PopeSubject {
+    let fixtures = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures/llava")
+    let folder: String
+    let model: LLaVA15
+
+    /// - Parameter words: the tokenizer has words for yes and no, as real ones do; the fixture's begins both with the same token.
+    init(_ name: String = "old-f32", words: Bool = false) throws {
+        var template = Array("/tmp/hadpo-pope-XXXXXX".utf8CString)
+        folder = try #require(
+            template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
+        let device = try CPUDevice(numerics: .exact)
+        let checkpoint = try LLaVAFolder(
+            path: File.join(fixtures, name), visionTower: nil, load: .map, arena: device.arena, progress: SilentProgress())
+        let opened = try checkpoint.openModel(device: device, processor: .pad, progress: SilentProgress())
+        model =
+            words
+            ? try LLaVA15(
+                config: checkpoint.config, source: checkpoint.parameters(device: device), device: device,
+                tokenizer: WordTokenizer(base: opened.tokenizer), pipeline: opened.pipeline, fingerprint: "") : opened
+        for picture in ["wide.jpg", "tall.png"] {
+            try File.writeAtomically(path(picture), try File.read(File.join(fixtures, "pictures/" + picture)))
+        }
+        try write("questions.json", PopeSubject.questions)
+    }
+
+    deinit {
+        for name in (try? File.list(folder)) ?? [] { try? File.remove(path(name)) }
+        rmdir(folder)
+    }
+
+    static let questions = [
+        PopeQuestion(id: 1, image: "wide.jpg", text: "Is there a dog in the image?", isYes: true),
+        PopeQuestion(id: 2, image: "tall.png", text: "Is there a dog in the image?", isYes: false),
+        PopeQuestion(id: 3, image: "wide.jpg", text: "Is there a table in the image?", isYes: true),
+        PopeQuestion(id: 4, image: "wide.jpg", text: "Is there a cat in the image?", isYes: false),
+        PopeQuestion(id: 5, image: "tall.png", text: "Is there a cup in the image?", isYes: true),
+        PopeQuestion(id: 6, image: "tall.png", text: "Is there a man in the image?", isYes: false),
+    ]
+
+    func path(_ name: String) -> String { File.join(folder, name) }
+
+    func write(_ name: String, _ questions: [PopeQuestion]) throws {
+        try File.writeAtomically(path(name), questions.map { $0.record.text() + "\n" }.joined())
+    }
+
+    func run(_ keys: [JSON.Member] = [], answers: String = "answers.jsonl", progress: any Progress = SilentProgress()) throws
+        -> JSON
+    {
+        let config = try ConfigReader.read(
+            .object(
+                [
+                    .init("schema", "hadpo.pope/1"), .init("questions", .string(path("questions.json"))),
+                    .init("images", .string(folder)), .init("answers", .string(path(answers))), .init("max_new_tokens", 10),
+                ] + keys), schema: "hadpo.pope/1", PopeRunConfig.init
+        ).config
+        return try PopeRun.run(model: model, config: config, progress: progress)
+    }
+}
+
+/// The fixture's tokenizer with two words more, in the two rows of the embedding that no token has.
+private struct WordTokenizer: Tokenizer {
+    let base: any Tokenizer
+    var vocabularyCount: Int { 344 }
+    var bosID: Int32? { base.bosID }
+    var eosID: Int32? { base.eosID }
+    var padID: Int32? { base.padID }
+    var unkID: Int32? { base.unkID }
+    var fingerprint: String { base.fingerprint + " words" }
+    func id(ofPiece piece: String) -> Int32? { base.id(ofPiece: piece) }
+    func isAdded(_ id: Int32) -> Bool { base.isAdded(id) }
+    func makeTextDecoder(skipSpecial: Bool) -> any TextDecoding { base.makeTextDecoder(skipSpecial: skipSpecial) }
+
+    func encode(_ text: String, addBOS: Bool) -> [Int32] {
+        var ids = base.encode(text, addBOS: addBOS)
+        for (word, id) in [("Yes", Int32(342)), ("No", 343)] {
+            let pieces = base.encode(word, addBOS: false)
+            if let place = ids.indices.first(where: { ids[$0...].starts(with: pieces) }) {
+                ids.replaceSubrange(place..<place + pieces.count, with: [id])
+            }
+        }
+        return ids
+    }
+}
+
+private final class Listener: Progress {
+    var records: [JSON] = []
+    func tick() throws(HadpoError) {}
+    func emit(_ record: JSON) throws(HadpoError) { records.append(record) }
+}
+
+@Suite struct PopeRunTests {
+    @Test("answers are those of each question asked alone, whatever the batch", arguments: ["none", "hadpo"])
+    func alone(_ compat: String) throws {
+        let subject = try PopeSubject()
+        let report = try subject.run([.init("compat", .string(compat))])
+        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        #expect(lines.map { $0["question_id"]?.intValue } == [1, 2, 3, 4, 5, 6])
+        for (question, line) in zip(PopeSubject.questions, lines) {
+            let request = try ConfigReader.read(
+                ["schema": "hadpo.generate/1", "question": .string(question.text), "max_new_tokens": 10],
+                schema: "hadpo.generate/1", GenerationConfig.init
+            ).config
+            let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+            let answer = try Generation.run(model: subject.model, request: request, image: image, progress: SilentProgress())
+            let ids = (answer["ids"]?.arrayValue ?? []).compactMap { $0.intValue.map(Int32.init) }
+            let wanted = compat == "hadpo" ? subject.model.tokenizer.decodeStripped(ids) : answer["text"]?.stringValue
+            #expect(line["answer"]?.stringValue == wanted)
+            #expect(line["question"]?.stringValue == question.text)
+        }
+        #expect(Set(lines.map { $0["answer"]?.stringValue }).count > 1, "the answers do not tell anything apart")
+        let whole = try File.read(subject.path("answers.jsonl"))
+        for batch in [1, 2, 7] {
+            _ = try subject.run([.init("compat", .string(compat)), .init("batch", JSON(batch))], answers: "other.jsonl")
+            #expect(try File.read(subject.path("other.jsonl")) == whole)
+            try File.remove(subject.path("other.jsonl"))
+        }
+        #expect(report["n"]?.intValue == 6)
+        #expect(report["asked"]?.intValue == 6)
+        #expect(report["protocol"]?["questions_sha256"]?.stringValue == SHA256.hex(try File.read(subject.path("questions.json"))))
+        // Without words for yes and no there is nothing to compare at the first token.
+        #expect(report["roc_area"]?.isNull == true && lines[0]["yes_minus_no"] == nil)
+    }
+
+    @Test("yes_minus_no is the difference of the two first tokens' log-probabilities")
+    func scores() throws {
+        let subject = try PopeSubject(words: true)
+        let report = try subject.run()
+        #expect(report["roc_area"]?.doubleValue != nil)
+        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        let question = PopeSubject.questions[4]
+        func first(_ completion: String) throws -> Float {
+            let request = try ConfigReader.read(
+                ["schema": "hadpo.score/1", "question": .string(question.text), "completion": .string(completion)],
+                schema: "hadpo.score/1", ScoringConfig.init
+            ).config
+            let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+            return try Scoring.run(model: subject.model, request: request, image: image, progress: SilentProgress())[0]
+        }
+        // Logits here, log-probabilities there: their common denominator rounds in fp32.
+        let difference = try #require(lines[4]["yes_minus_no"]?.doubleValue)
+        #expect(try abs(difference - Double(first("Yes") - first("No"))) < 1e-5)
+    }
+
+    @Test("a cut run is continued, a torn line asked again, and the file ends as without the cut")
+    func resume() throws {
+        let subject = try PopeSubject()
+        let first = try subject.run()
+        let whole = try File.read(subject.path("answers.jsonl"))
+        var lines = whole.split(separator: 0x0A).map { Array($0) + [0x0A] }
+        lines.swapAt(0, 4)
+        try File.writeAtomically(subject.path("answers.jsonl"), Array(lines[..<3].joined()) + lines[3].prefix(20))
+        let listener = Listener()
+        let second = try subject.run(progress: listener)
+        #expect(try File.read(subject.path("answers.jsonl")) == whole)
+        #expect(second["asked"]?.intValue == 3)
+        #expect(second["resumed"]?.intValue == 3)
+        #expect(second["accuracy"] == first["accuracy"])
+        #expect(listener.records.contains { $0["event"] == "warning" })
+        #expect(listener.records.last { $0["event"] == "progress" }?["done"]?.intValue == 3)
+
+        let third = try subject.run()
+        #expect(third["asked"]?.intValue == 0)
+        #expect(try File.read(subject.path("answers.jsonl")) == whole)
+    }
+
+    @Test("a missing picture is named before work, an unreadable one when it comes, and nothing is lost")
+    func pictures() throws {
+        let subject = try PopeSubject()
+        try subject.write(
+            "questions.json", PopeSubject.questions + [PopeQuestion(id: 7, image: "none.jpg", text: "Is it?", isYes: true)])
+        func error() -> HadpoError? {
+            do { _ = try subject.run([.init("batch", 1)]) } catch { return error as? HadpoError }
+            return nil
+        }
+        let missing = error()
+        #expect(missing?.status == .io && missing?.place?.contains("question 7") == true)
+        #expect(missing?.found?.contains("none.jpg") == true)
+        #expect(try File.read(subject.path("answers.jsonl")).isEmpty)
+
+        try File.writeAtomically(subject.path("none.jpg"), "no picture")
+        let unreadable = error()
+        #expect(unreadable?.place?.contains("question 7") == true && unreadable?.place?.contains("none.jpg") == true)
+        #expect(try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").count == 6)
+        try File.writeAtomically(subject.path("none.jpg"), try File.read(subject.path("wide.jpg")))
+        #expect(try subject.run()["asked"]?.intValue == 1)
+    }
+
+    @Test("an answers file of other questions is refused and stays as it is")
+    func foreign() throws {
+        let subject = try PopeSubject()
+        let line = PopeAnswer(id: 1, question: "Another question?", text: "Yes").record.text() + "\n"
+        try File.writeAtomically(subject.path("answers.jsonl"), line)
+        #expect(throws: HadpoError.self) { try subject.run() }
+        #expect(try File.read(subject.path("answers.jsonl")) == Array(line.utf8))
+    }
+
+    @Test("beams answer as each question alone")
+    func beams() throws {
+        let subject = try PopeSubject("new-bf16")
+        _ = try subject.run([.init("num_beams", 3)])
+        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        let question = PopeSubject.questions[3]
+        let request = try ConfigReader.read(
+            ["schema": "hadpo.generate/1", "question": .string(question.text), "max_new_tokens": 10, "num_beams": 3],
+            schema: "hadpo.generate/1", GenerationConfig.init
+        ).config
+        let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+        let answer = try Generation.run(model: subject.model, request: request, image: image, progress: SilentProgress())
+        #expect(lines[3]["answer"] == answer["text"])
+    }
+}

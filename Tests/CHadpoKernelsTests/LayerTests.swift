@@ -16,18 +16,18 @@ func reference(_ kind: hk_activation, _ x: Double) -> Double {
 @Suite struct LayerTests {
     static let sizes = [(1, 1), (3, 17), (2, 129), (33, 96), (70, 1000)]
 
-    @Test("exp and erf are within 2 ulp everywhere, ends included", arguments: everyISA)
+    @Test("exp and erf are within 1.2 ulp everywhere, ends included", arguments: everyISA)
     func elementaryFunctions(isa: UInt32) throws {
         guard let pool = Pool(isa) else { return }
         var x = (0..<200_003).map { Float($0 - 110_000) * 0x1p-10 }  // -107...88
         x += [-0.0, 88.7228, 88.73, 1000, .infinity, -.infinity, -87.4, -103.9, -1000, 1e-30, 0x1p-130]
         let y = Guarded(unwritten: x.count)
         #expect(hk_exp(pool.raw, x.count, x, y.pointer) == 0)
-        #expect(zip(y.values, x).map { ulps($0, exp(Double($1))) }.max() ?? 9 < 2)
+        #expect(zip(y.values, x).map { ulps($0, exp(Double($1))) }.max() ?? 9 < 1.2)
         #expect(y.intact)
         #expect(hk_erf(pool.raw, x.count, x, y.pointer) == 0)
-        // Without fused multiply-add the polynomials round once more per term.
-        #expect(zip(y.values, x).map { ulps($0, erf(Double($1))) }.max() ?? 9 < (isa == HK_PORTABLE.rawValue ? 3 : 2))
+        // 1.01 and 1.03 ulp with fused multiply-add, 0.98 and 1.17 without.
+        #expect(zip(y.values, x).map { ulps($0, erf(Double($1))) }.max() ?? 9 < 1.2)
         let nan: [Float] = [.nan]
         #expect(hk_exp(pool.raw, 1, nan, y.pointer) == 0 && y.values[0].isNaN)
         #expect(hk_erf(pool.raw, 1, nan, y.pointer) == 0 && y.values[0].isNaN)
@@ -203,6 +203,6 @@ func reference(_ kind: hk_activation, _ x: Double) -> Double {
             return y.values + dx.values + dw.values + db.values + sum.values + table.values
                 + [Float(bitPattern: UInt32(truncatingIfNeeded: squares)), Float(bitPattern: UInt32(squares >> 32))]
         }
-        #expect(sameBits(results[0], results[1]))
+        #expect(firstDifference(results[0], results[1]) == nil)
     }
 }

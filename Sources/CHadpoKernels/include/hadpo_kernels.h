@@ -90,8 +90,8 @@ int hk_rope(hk_pool *pool, size_t R, size_t heads, size_t head_dim, const int32_
 typedef enum { HK_GELU_ERF = 0, HK_GELU_QUICK = 1, HK_SILU = 2, HK_RELU = 3, HK_GELU_TANH = 4 } hk_activation;
 int hk_activation_forward(hk_pool *pool, hk_activation kind, size_t n, const float *x, float *y);
 int hk_activation_backward(hk_pool *pool, hk_activation kind, size_t n, const float *x, const float *dy, float *dx);
-int hk_exp(hk_pool *pool, size_t n, const float *x, float *y); /* within 2 ulp; subnormal results and overflow included */
-int hk_erf(hk_pool *pool, size_t n, const float *x, float *y); /* within 2 ulp */
+int hk_exp(hk_pool *pool, size_t n, const float *x, float *y); /* within 1.2 ulp; subnormal results and overflow included */
+int hk_erf(hk_pool *pool, size_t n, const float *x, float *y); /* within 1.2 ulp */
 /* SwiGLU: y = silu(gate) * up. */
 int hk_swiglu_forward(hk_pool *pool, size_t n, const float *gate, const float *up, float *y);
 int hk_swiglu_backward(hk_pool *pool, size_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup);

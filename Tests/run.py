@@ -41,7 +41,12 @@ def swift_tests(tally):
     heading("Swift")
     with tempfile.TemporaryDirectory() as folder:
         results = pathlib.Path(folder) / "results.xml"
-        run = subprocess.run([SWIFT, "test", "-c", "release", "--xunit-output", str(results)], cwd=ROOT)
+        run = subprocess.Popen([SWIFT, "test", "-c", "release", "--xunit-output", str(results)], cwd=ROOT, text=True,
+                               encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for line in run.stdout:
+            if not line.startswith(("\u25c7", "\u2714 Test case", "\U00100135")):  # what starts, each argument's success
+                print(line, end="", flush=True)
+        run.wait()
         failed_before = tally.failed
         for path in pathlib.Path(folder).glob("results*.xml"):
             for case in xml.etree.ElementTree.parse(path).iter("testcase"):

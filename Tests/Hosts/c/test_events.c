@@ -13,11 +13,12 @@ static hadpo_status status_in_callback;
 static int32_t count_record(const char *record, size_t size, void *user)
 {
     records++;
-    if (user != (void *)&records || size < 11 || memcmp(record, "{\"event\":\"", 10) != 0 || record[size - 1] != '}') malformed++;
+    if (user != (void *)&records || size < 11 || memcmp(record, "{\"event\":", 9) != 0 || record[size - 1] != '}') malformed++;
     if (of_callback != NULL) {
         /* [one]: a call from within a call is a concurrent call. */
         hadpo_bytes *json = NULL;
-        status_in_callback = hadpo_model_generate(of_callback, "{\"schema\":\"hadpo.generate/1\"}", HADPO_NUL, NULL, &json, NULL);
+        status_in_callback = hadpo_model_generate(of_callback, "{\"schema\":\"hadpo.generate/1\",\"prompt\":\"a\"}", HADPO_NUL, NULL,
+                                                  &json, NULL);
         hadpo_bytes_free(json);
     }
     return answer;

@@ -125,15 +125,15 @@ static void test_pope_score(void)
 {
     const char *questions = "{\"question_id\":1,\"image\":\"a.jpg\",\"text\":\"Is there a dog in the image?\",\"label\":\"yes\"}\n"
                             "{\"question_id\":2,\"image\":\"a.jpg\",\"text\":\"Is there a cat in the image?\",\"label\":\"no\"}\n";
-    const char *answers = "{\"question_id\":1,\"question\":\"q\",\"answer\":\"Yes, there is a dog.\"}\n"
-                          "{\"question_id\":2,\"question\":\"q\",\"answer\":\"No.\"}\n";
+    const char *answers = "{\"question_id\":1,\"question\":\"Is there a dog in the image?\",\"answer\":\"Yes.\"}\n"
+                          "{\"question_id\":2,\"question\":\"Is there a cat in the image?\",\"answer\":\"No.\"}\n";
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
     if (check_status(hadpo_pope_score(questions, HADPO_NUL, answers, HADPO_NUL, &report, &error), HADPO_OK, &error, "two answers"))
         check(strstr(hadpo_bytes_data(report), "accuracy") != NULL, "the report has an accuracy%s", "");
     hadpo_bytes_free(report);
     report = NULL;
-    const char *half = "{\"question_id\":1,\"question\":\"q\",\"answer\":\"Yes\"}\n";
+    const char *half = "{\"question_id\":1,\"question\":\"Is there a dog in the image?\",\"answer\":\"Yes\"}\n";
     check_status(hadpo_pope_score(questions, HADPO_NUL, half, HADPO_NUL, &report, &error), -1, &error, "an answer is missing");
     check_status(hadpo_pope_score("x", HADPO_NUL, answers, HADPO_NUL, &report, &error), -1, &error, "questions are no JSON Lines");
     check_status(hadpo_pope_score(questions, HADPO_NUL, "{}", HADPO_NUL, &report, &error), -1, &error, "an answer without its keys");

@@ -35,7 +35,7 @@ class Configs(unittest.TestCase):
 
     def test_an_unknown_key_is_named_with_the_nearest_known_one(self):
         with self.assertRaises(hadpo.Error) as caught:
-            hadpo.config_resolve({"schema": "hadpo.train/1", "optimizer": {"learning_rat": 1}})
+            hadpo.config_resolve({"schema": "hadpo.train/1", "data": {"desc": "d"}, "optimizer": {"learning_rat": 1}})
         self.assertEqual(caught.exception.status, 21)
         text = json.dumps(caught.exception.record)
         self.assertIn("/optimizer/learning_rat", text)

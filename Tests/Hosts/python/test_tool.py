@@ -61,7 +61,7 @@ class Tool(unittest.TestCase):
 
     def test_a_wrong_config_ends_with_3_and_names_the_place(self):
         error = self.run_tool("config", "-c", self.file("a.json", '{"schema": "hadpo.engine/1",\n "threads": }'), code=3).stderr
-        self.assertIn("line 2", error)
+        self.assertIn(":2:13", error)  # line and column
         error = self.run_tool("describe", *MODEL, PICTURE, "--set", "max_new_token=4", code=3).stderr
         self.assertIn("max_new_tokens", error)
 
@@ -143,7 +143,7 @@ class Tool(unittest.TestCase):
             json.dumps({"question_id": i, "image": "a.jpg", "text": "Is there a cat in the image?", "label": label}) + "\n"
             for i, label in enumerate(("yes", "no", "yes", "no"))))
         answers = self.file("a.jsonl", "".join(
-            json.dumps({"question_id": i, "question": "", "answer": answer}) + "\n"
+            json.dumps({"question_id": i, "question": "Is there a cat in the image?", "answer": answer}) + "\n"
             for i, answer in enumerate(("Yes.", "Yes.", "Yes.", "No."))))
         report = json.loads(self.run_tool("pope", "-q", questions, "--score", answers, "--json").stdout)
         self.assertAlmostEqual(report["accuracy"], 0.75)

@@ -46,6 +46,8 @@ static int describe_one(session *session, const invocation *call, const char *pa
 
 static int describe(invocation *call)
 {
+    if (path_get(call->request, "question") == NULL && path_get(call->request, "prompt") == NULL)
+        path_set(call->request, "question", json_object_new_string("Describe this image in detail."));
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);
     if (outcome == DONE && !cli_switch(call, "json") && path_get(call->request, "stream") == NULL)

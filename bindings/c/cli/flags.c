@@ -28,7 +28,7 @@ const flag output_flags[] = {
     END};
 
 const flag generate_flags[] = {
-    {'Q', "question", TEXT, "TEXT", "request.question", "what to ask, put into the template"},
+    {'Q', "question", TEXT, "TEXT", "request.question", "what to ask (default: Describe this image in detail.)"},
     {0, "prompt", TEXT, "TEXT", "request.prompt", "instead: the whole prompt, with <image> where the picture goes"},
     {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens"},

@@ -10,7 +10,10 @@ static const flag world_flags[] = {
     {0, "evaluation-images", INTEGER, "N", "request.evaluation_images", "make: pictures to be asked about"},
     {0, "training-images", INTEGER, "N", "request.training_images", "make: pictures for preference pairs"},
     {'w', "world", TEXT, "DIR", "request.world", "pairs: a world that `make` wrote"},
-    {0, "minutes", NUMBER, "X", "request.minutes", "train: time to spend"},
+    {0, "images", INTEGER, "N", "request.images", "pairs: at most so many of the training pictures"},
+    {0, "stages", LIST, "NAME", "request.stages", "train: only this stage; may be repeated"},
+    {0, "start", TEXT, "DIR", "request.start", "train: go on from this checkpoint"},
+    {0, "scale", NUMBER, "X", "request.scale", "train: factor on the steps of every stage"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static int finish(const invocation *call, const char *doing, hadpo_status status, hadpo_bytes *text, hadpo_error *error)

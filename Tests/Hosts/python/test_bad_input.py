@@ -299,11 +299,10 @@ class BadInput(unittest.TestCase):
         self.assertEqual(self.outcome(**plan, save=str(adapter))["status"], 0)
         before = {path.name: path.read_bytes() for path in adapter.iterdir() if path.is_file()}
         filler = disk / "filler"
-        with open(filler, "wb") as file:
+        with open(filler, "wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(1024))
-                    file.flush()
             except OSError:
                 pass
         self.refused([IO], "save", **plan, save=str(adapter))

@@ -98,6 +98,7 @@ static int ask_split(demo_state *demo, int when, int split)
     snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], when == BEFORE ? "before" : "after");
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "scores", json_object_new_boolean(1));
+    path_set(config, "max_new_tokens", json_object_new_int(16)); /* "no, there is no umbrella." and its end */
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
@@ -110,7 +111,8 @@ static int ask_split(demo_state *demo, int when, int split)
 
 static int describe_picture(demo_state *demo, const char *path, char **answer)
 {
-    static const char request[] = "{\"schema\":\"hadpo.generate/1\",\"question\":\"Describe this image in detail.\"}";
+    static const char request[] = 
+        "{\"schema\":\"hadpo.generate/1\",\"question\":\"Describe this image in detail.\",\"max_new_tokens\":128}";
     hadpo_image *image = NULL;
     int outcome = decode_image(path, &image);
     if (outcome != DONE) return outcome;

@@ -91,13 +91,13 @@ static void print_sentence(const gallery *gallery, const picture *picture, const
 
 static void print_picture(const gallery *gallery, const picture *picture)
 {
-    enum { WIDTH = 48 };
+    enum { WIDTH = 48, SENTENCES = 12 };
     printf("\n%s shows", picture->name);
     for (size_t i = 0; i < json_object_array_length(picture->objects); i++)
         printf("%s %s", i > 0 ? "," : "", json_object_get_string(json_object_array_get_idx(picture->objects, i)));
     printf("\n  %-*s  %s\n", WIDTH, "before", "after");
     const char *left = picture->answers[BEFORE], *right = picture->answers[AFTER];
-    for (;;) {
+    for (int i = 0; i < SENTENCES; i++) {
         char one[512] = "", other[512] = "";
         if (left != NULL) left = next_sentence(left, one, sizeof one);
         if (right != NULL) right = next_sentence(right, other, sizeof other);

@@ -179,9 +179,10 @@ def save_original(model, folder, dtype, vocabulary, tower="openai/clip-vit-tiny-
     """The liuhaotian layout: pickle shards with the rotary buffers of old, and CLIP in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     text, tensors, clip = model.config.text_config, {}, {}
+    tower_dtype = torch.float16 if dtype == "float16" else torch.float32  # bf16 weights need not fit into fp16
     for name, weight in base_tensors(model).items():
         if name.startswith("model.vision_tower."):
-            clip[name.removeprefix("model.vision_tower.")] = weight.half().clone()
+            clip[name.removeprefix("model.vision_tower.")] = weight.to(tower_dtype).clone()
             continue
         if "embed_tokens" in name or "lm_head" in name:
             weight = weight[:vocabulary]
@@ -212,7 +213,7 @@ def save_original(model, folder, dtype, vocabulary, tower="openai/clip-vit-tiny-
     torch.save(clip, tower_folder / "pytorch_model.bin")
     _write_json(tower_folder / "config.json", {
         "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": 16, "text_config": {"hidden_size": 8},
-        "vision_config": _vision_config(model), "torch_dtype": "float16"})
+        "vision_config": _vision_config(model), "torch_dtype": str(tower_dtype).removeprefix("torch.")})
     _write_json(tower_folder / "preprocessor_config.json", {
         "crop_size": size, "do_center_crop": True, "do_normalize": True, "do_resize": True, "image_mean": CLIP_MEAN,
         "image_std": CLIP_STD, "resample": 3, "size": size, "feature_extractor_type": "CLIPFeatureExtractor"})

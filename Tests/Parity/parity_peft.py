@@ -82,7 +82,9 @@ def main():
                     scratch / f"{layout}-export", dtype=torch.float32, attn_implementation="eager").eval()
                 table.add("transformers loads our export: logits",
                           host.relative(trained, hf_logits(exported, prompt, pixels)), layout)
-            with host.hadpo.Model(engine, path=str(scratch / f"{layout}-export"), processor="pad") as subject:
+            # An original folder only names its vision tower, and so does its export.
+            tower = dict(vision_tower=str(folder / "openai/clip-vit-tiny-patch14-42")) if layout == "original" else {}
+            with host.hadpo.Model(engine, path=str(scratch / f"{layout}-export"), processor="pad", **tower) as subject:
                 table.add("we load our export: logits", host.relative(our_logits(subject, path, scratch), trained), layout)
     return table.report()
 

@@ -12,7 +12,7 @@
 INLINE v16 load_along(const void *p, hk_dtype dtype, size_t i, size_t n, int round) {
 #if HK_UNIT == 2
     (void)round;
-    if (dtype == HK_BF16 && n >= 32) return load((const float *)((const uint16_t *)p + i));
+    if (dtype == HK_BF16 && n >= 32) return load_raw((const uint16_t *)p + i);
     v16 lo = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
     v16 hi = n >= 32 ? load_as_f32(p, dtype, i + 16) : n > 16 ? load_first_as_f32(p, dtype, i + 16, n - 16) : splat(0);
     return (v16)_mm512_cvtne2ps_pbh((__m512)hi, (__m512)lo);
@@ -65,7 +65,7 @@ INLINE void split_halves(v16 pairs, hk_dtype dtype, v16 *first, v16 *second) {
 /* pack_columns for 32 k's of 16 columns: transposed as pairs, half the shuffles of converting first. */
 INLINE void pack_halves(float *dst, size_t pitch, const uint16_t *B, size_t ldb, hk_dtype dtype, int round) {
     v16 r[16], first, second;
-    UNROLL for (size_t i = 0; i < 16; i++) r[i] = load((const float *)(B + i * ldb));
+    UNROLL for (size_t i = 0; i < 16; i++) r[i] = load_raw(B + i * ldb);
     transpose16(r);
     UNROLL for (size_t i = 0; i < 16; i++) {
         split_halves(r[i], dtype, &first, &second);
@@ -258,7 +258,7 @@ INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, c
                 for (; u + 32 <= k; u += 32) {
                     FETCH(u)
                     UNROLL for (size_t i = 0; i < 16; i++)
-                        r[i] = load((const float *)((const uint16_t *)B + first + i * ldb + u));
+                        r[i] = load_raw((const uint16_t *)B + first + i * ldb + u);
                     transpose16(r);
                     UNROLL for (size_t i = 0; i < 16; i++) {
                         v16 even, odd;

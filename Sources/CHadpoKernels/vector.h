@@ -29,6 +29,11 @@ INLINE v16 load(const float *p) {
     memcpy(&x, p, sizeof x);
     return x;
 }
+INLINE v16 load_raw(const void *p) { /* 64 bytes of any type, at any address */
+    v16 x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
 INLINE void store(float *p, v16 x) { memcpy(p, &x, sizeof x); }
 INLINE v16u load_halves(const uint16_t *p) {
     v16h h;

@@ -2,7 +2,8 @@
 #ifndef HADPO_WORLD_ASSETS_H
 #define HADPO_WORLD_ASSETS_H
 #include <stddef.h>
-/* model.safetensors of the committed base checkpoint */
-extern const unsigned char hadpo_world_model[];
-extern const size_t hadpo_world_model_size;
+
+/* model.safetensors of the committed base checkpoint; *size is its length in bytes. */
+const unsigned char *hadpo_world_model(size_t *size);
+
 #endif

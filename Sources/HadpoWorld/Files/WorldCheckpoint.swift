@@ -48,13 +48,13 @@ package struct WorldCheckpoint: Sendable {
             "image_token_index": JSON(imageTokenID), "pad_token_id": JSON(padTokenID),
             "image_seq_length": JSON((imageSize / patchSize) * (imageSize / patchSize)),
             "projector_hidden_act": "gelu", "vision_feature_layer": -2, "vision_feature_select_strategy": "default",
-            "tie_word_embeddings": false, "torch_dtype": "float32",
+            "tie_word_embeddings": false, "torch_dtype": "float16",
             "text_config": [
                 "model_type": "llama", "hidden_size": JSON(hiddenSize), "intermediate_size": JSON(decoderIntermediateSize),
                 "num_hidden_layers": JSON(decoderLayers), "num_attention_heads": JSON(decoderHeads),
                 "num_key_value_heads": JSON(decoderHeads), "vocab_size": JSON(embeddingRows),
                 "max_position_embeddings": 1024, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu",
-                "torch_dtype": "float32",
+                "torch_dtype": "float16",
             ],
             "vision_config": [
                 "model_type": "clip_vision_model", "hidden_size": JSON(hiddenSize),

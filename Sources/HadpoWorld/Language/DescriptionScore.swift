@@ -1,3 +1,5 @@
+import HadpoBase
+
 /// Descriptions measured against the annotation: SHR with a judge who knows the picture. Scores add up over pictures.
 package struct DescriptionScore: Sendable, Equatable {
     package var descriptions = 0
@@ -51,4 +53,16 @@ package struct DescriptionScore: Sendable, Equatable {
     package var wordsPerDescription: Double { ratio(words, descriptions) }
 
     private func ratio(_ part: Int, _ whole: Int) -> Double { whole == 0 ? 0 : Double(part) / Double(whole) }
+}
+
+extension DescriptionScore {
+    package var report: JSON {
+        [
+            "descriptions": JSON(descriptions), "sentences": JSON(sentences),
+            "hallucinated_sentences_ratio": JSON(hallucinatedSentenceRatio),
+            "hallucinated_descriptions_ratio": JSON(hallucinatedDescriptionRatio),
+            "sentences_per_description": JSON(sentencesPerDescription), "words_per_description": JSON(wordsPerDescription),
+            "coverage": JSON(coverage), "attribute_accuracy": JSON(attributeAccuracy),
+        ]
+    }
 }

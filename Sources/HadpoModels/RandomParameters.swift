@@ -1,0 +1,46 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoNN
+import HadpoTensor
+
+/// Initial values of a new network, all trainable and fp32. The same seed gives the same numbers: each parameter draws from a stream of
+/// its own, numbered in the order in which the network asks.
+///
+/// Matrices have the variance of PyTorch's linear layers, 1 / (3 inputs); tables of embeddings and positions a deviation of 0.1,
+/// which is about what such matrices make of a picture. Norms start as the identity, biases at zero.
+package final class RandomParameters: ParameterSource {
+    private let device: any Device
+    private let seed: UInt64
+    /// In the order in which the network asked for them.
+    package private(set) var trainable: [(name: String, value: Value)] = []
+
+    private static let tableDeviation = 0.1
+
+    package init(device: any Device, seed: UInt64) {
+        self.device = device
+        self.seed = seed
+    }
+
+    package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
+        let isTable = name.hasSuffix("embed_tokens.weight") || name.hasSuffix("position_embedding.weight")
+        let inputs = shape.dropFirst().reduce(1, *)
+        return try normal(name, shape, deviation: isTable ? Self.tableDeviation : 1 / (3 * Double(max(1, inputs))).squareRoot())
+    }
+
+    package func vector(_ name: String, _ count: Int) throws(HadpoError) -> Value {
+        if name.hasSuffix("class_embedding") { return try normal(name, [count], deviation: Self.tableDeviation) }
+        return keep(name, try device.tensor([Float](repeating: name.hasSuffix(".bias") ? 0 : 1, count: count), [count]))
+    }
+
+    private func normal(_ name: String, _ shape: [Int], deviation: Double) throws(HadpoError) -> Value {
+        var random = Philox(seed: seed, stream: UInt64(trainable.count))
+        let count = shape.reduce(1, *)
+        return keep(name, try device.tensor((0..<count).map { _ in Float(deviation * random.normal()) }, shape))
+    }
+
+    private func keep(_ name: String, _ data: Tensor) -> Value {
+        let value = Value(data, needsGradient: true)
+        trainable.append((name, value))
+        return value
+    }
+}

@@ -1,0 +1,163 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoModels
+import HadpoNN
+import HadpoTensor
+import HadpoTrain
+
+/// Trains the world's base checkpoint from nothing, or from the checkpoint that an earlier stage has left.
+package final class BasePretrainer {
+    private let base: BaseModel
+    private let device: any Device
+    private let seed: UInt64
+    private let progress: any Progress
+    private var texts: WorldTexts
+    private let rasterizer = SceneRasterizer()
+
+    /// 0.999 would average over more steps than a stage has.
+    private static let settings: OptimizerSettings = {
+        var settings = OptimizerSettings(learningRate: 0)  // each step names its rate
+        settings.beta2 = 0.98
+        settings.weightDecay = 0.05
+        settings.maxGradNorm = 1
+        return settings
+    }()
+    private static let warmupSteps = 20
+    private static let recordEvery = 20
+
+    private init(_ base: BaseModel, seed: UInt64, progress: any Progress) {
+        self.base = base
+        device = base.model.device
+        self.seed = seed
+        self.progress = progress
+        texts = WorldTexts(base.model.tokenizer)
+    }
+
+    /// Writes a complete model folder and returns what was done.
+    package static func run(
+        _ config: WorldBaseConfig, recipe: BaseRecipe = .world, device: any Device, progress: any Progress
+    ) throws(HadpoError) -> JSON {
+        let recipe = recipe.scaled(by: config.scale)
+        try WorldCheckpoint().write(to: config.output)
+        let base = try BaseModel(
+            folder: config.output, start: config.start, seed: config.seed, device: device, progress: progress)
+        let trainer = BasePretrainer(base, seed: config.seed, progress: progress)
+        let start = Clock.now()
+        var records: [JSON] = []
+        // A stage keeps its pictures whichever stages run with it.
+        if config.runs(recipe.recognition.name) {
+            records.append(try trainer.recognise(recipe.recognition, number: 0))
+            try trainer.keep(recipe.recognition.name, config)
+        }
+        for (number, stage) in recipe.stages.enumerated() where config.runs(stage.name) {
+            records.append(try trainer.learnLanguage(stage, number: number + 1))
+            try trainer.keep(stage.name, config)
+        }
+        try base.save(to: config.output, as: .f16, progress: progress)
+        return [
+            "schema": "hadpo.world-base-report/1", "output": .string(config.output), "stages": .array(records),
+            "seconds": JSON(Clock.now() - start),
+        ]
+    }
+
+    /// The model as a stage has left it, in full precision, from which later stages can be run again.
+    private func keep(_ stage: String, _ config: WorldBaseConfig) throws(HadpoError) {
+        guard config.keepStages else { return }
+        let folder = File.join(config.output, "stages/" + stage)
+        try WorldCheckpoint().write(to: folder)
+        try base.save(to: folder, as: .f32, progress: progress)
+    }
+
+    // MARK: stages
+
+    private func recognise(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
+        let model = base.model
+        let vision = model.config.vision
+        let source = RandomParameters(device: device, seed: seed &+ 1)
+        let head = try Linear(source, "head", inputs: vision.width, outputs: PatchLabels.count, bias: true)
+        var parameters: [TrainableParameter] = []
+        for (name, value) in base.parameters.filter({ BaseModel.isVision($0.name) }) + source.trainable {
+            parameters.append(try TrainableParameter(name, value, device: device))
+        }
+        var settings = Self.settings
+        settings.weightDecay = 0
+        let optimizer = Optimizer(parameters, settings, device: device)
+        let schedule = LearningRateSchedule(.linear, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
+        let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
+        var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
+        for step in 0..<stage.steps {
+            var pixels: [[Float]] = []
+            var labels: [Bool] = []
+            for index in step * stage.batch..<(step + 1) * stage.batch {
+                let scene = scenes.scene(index)
+                pixels.append(try model.pipeline.pixelValues(rasterizer.draw(scene, size: vision.imageSize)))
+                labels += PatchLabels.labels(of: scene, grid: vision.imageSize / vision.patchSize)
+            }
+            let tape = Tape(device: device, progress: progress, isRecording: true)
+            let logits = try head(tape, try model.features(tape, pixels))
+            let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
+            try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
+            let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step))
+            try meter.add(["loss": loss.value, "grad_norm": norm], progress)
+        }
+        return meter.report
+    }
+
+    private func learnLanguage(_ stage: LanguageStage, number: Int) throws(HadpoError) -> JSON {
+        let model = base.model
+        var parameters: [TrainableParameter] = []
+        for (name, value) in base.parameters { parameters.append(try TrainableParameter(name, value, device: device)) }
+        let optimizer = Optimizer(parameters, Self.settings, device: device)
+        let schedule = LearningRateSchedule(.cosine, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
+        let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
+        var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
+        for step in 0..<stage.steps {
+            let batch = try LanguageBatch(
+                stage, scenes, step * stage.batch..<(step + 1) * stage.batch, texts: &texts, rasterizer: rasterizer,
+                pipeline: model.pipeline, imageRows: model.imageRows)
+            let tape = Tape(device: device, progress: progress, isRecording: true)
+            let logps = try model.logProbs(tape, batch.rows, features: try model.features(tape, batch.pixels))
+            let total = batch.weights.reduce(0, +)
+            try tape.backward(
+                from: logps, gradient: device.tensor(batch.weights.map { -$0 / total }, [batch.weights.count]))
+            let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
+                BaseModel.isVision(parameter.name) ? stage.visionRate : 1
+            }
+            let losses = batch.losses(logps.data.floats())
+            try meter.add(["loss": losses.all, "yes_no_loss": losses.decisions, "grad_norm": norm], progress)
+        }
+        return meter.report
+    }
+}
+
+/// Means over the last steps of a stage, as events and as the stage's report.
+private struct StageMeter {
+    private let stage: String
+    private let steps: Int
+    private let every: Int
+    private let start = Clock.now()
+    private var step = 0
+    private var counted = 0
+    private var sums: [(key: String, sum: Double)] = []
+    private(set) var report: JSON = .null
+
+    init(_ stage: String, steps: Int, every: Int) {
+        self.stage = stage
+        self.steps = steps
+        self.every = every
+    }
+
+    mutating func add(_ values: KeyValuePairs<String, Double>, _ progress: any Progress) throws(HadpoError) {
+        if counted == 0 { sums = values.map { ($0.key, 0) } }
+        for (position, value) in values.enumerated() { sums[position].sum += value.value }
+        step += 1
+        counted += 1
+        guard counted == every || step == steps else { return }
+        let members: [JSON.Member] =
+            [.init("stage", .string(stage)), .init("step", JSON(step)), .init("steps", JSON(steps))]
+            + sums.map { .init($0.key, JSON($0.sum / Double(counted))) } + [.init("seconds", JSON(Clock.now() - start))]
+        counted = 0
+        report = .object(members)
+        try progress.emit(.object([.init("event", "world_base")] + members))
+    }
+}

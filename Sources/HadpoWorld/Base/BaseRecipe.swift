@@ -1,0 +1,73 @@
+/// How the world's base checkpoint comes to be, from random numbers: stage after stage, the order mattering more than the size.
+///
+/// Answers do not learn to look by themselves: from careless labels alone a decoder learns "is this of the picture's theme?" and stays
+/// there. So the tower first learns to recognise (in the place of CLIP's training); then the decoder answers about one or two objects
+/// without a theme, where only looking helps; then it learns to describe the world, still answering truly; and last of all it learns the
+/// careless annotator's answers, which only move its thresholds.
+package struct BaseRecipe: Sendable {
+    package var recognition: RecognitionStage
+    package var stages: [LanguageStage]
+
+    package static let world = BaseRecipe(
+        recognition: RecognitionStage(
+            name: "recognise", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48, steps: 1500,
+            learningRate: 3e-3),
+        stages: [
+            LanguageStage(
+                name: "look", scenes: SceneParameters(objects: 1...2, themed: false), answers: .clean, captions: .clean,
+                mix: QuestionMix(present: 0.50, absentOfTheme: 0.15), questions: 8, yesNoWeight: 8, batch: 16, steps: 700,
+                learningRate: 2e-3, visionRate: 0.2),
+            LanguageStage(
+                name: "describe", scenes: SceneParameters(objects: 2...4), answers: .clean, captions: .careless,
+                mix: QuestionMix(present: 0.50, absentOfTheme: 0.35), questions: 6, yesNoWeight: 8, batch: 24, steps: 1000,
+                learningRate: 2.5e-3, visionRate: 0.2),
+            LanguageStage(
+                name: "careless", scenes: SceneParameters(objects: 2...4), answers: .careless, captions: .careless,
+                mix: QuestionMix(), questions: 8, yesNoWeight: 2, batch: 16, steps: 300, learningRate: 1e-3, visionRate: 0.1),
+        ])
+
+    package var stageNames: [String] { [recognition.name] + stages.map(\.name) }
+
+    /// With another number of steps in every stage.
+    package func scaled(by factor: Double) -> BaseRecipe {
+        var recipe = self
+        func scaled(_ steps: Int) -> Int { max(1, Int((Double(steps) * factor).rounded())) }
+        recipe.recognition.steps = scaled(recognition.steps)
+        for i in stages.indices { recipe.stages[i].steps = scaled(stages[i].steps) }
+        return recipe
+    }
+}
+
+/// The vision tower learns what every patch shows, through one linear head that is thrown away afterwards.
+package struct RecognitionStage: Sendable {
+    package var name: String
+    package var scenes: SceneParameters
+    /// Pictures a step.
+    package var batch: Int
+    package var steps: Int
+    /// Falls linearly to 0.
+    package var learningRate: Double
+}
+
+/// The whole model learns to answer and to describe.
+package struct LanguageStage: Sendable {
+    package var name: String
+    package var scenes: SceneParameters
+    package var answers: Annotator
+    package var captions: Annotator
+    package var mix: QuestionMix
+    /// Questions about each picture, beside its one description.
+    package var questions: Int
+    /// Of these, how many teach the whole sentence of the answer; the others teach its "Yes" or "No" alone, which is what
+    /// takes time to learn.
+    package var wholeAnswers = 2
+    /// Weight of "Yes" and "No" in the loss; all other tokens have 1.
+    package var yesNoWeight: Float
+    /// Pictures a step.
+    package var batch: Int
+    package var steps: Int
+    /// After a short warm-up, falls to 0 as a cosine.
+    package var learningRate: Double
+    /// Factor on the rate for the vision tower.
+    package var visionRate: Double
+}

@@ -201,7 +201,7 @@ static void bench_attention(size_t sequences, size_t prefix, size_t branch, size
 typedef struct {
     hk_pool *pool;
     size_t R, C;
-    float *x, *y, *w, *s, *z;
+    float *x, *y, *w, *s, *z, *dw;
     int32_t *ids;
 } rows;
 static void run_rmsnorm(void *context) {
@@ -210,7 +210,7 @@ static void run_rmsnorm(void *context) {
 }
 static void run_rmsnorm_backward(void *context) {
     rows *r = context;
-    hk_rmsnorm_backward(r->pool, r->R, r->C, r->x, r->w, r->s, r->y, r->z, r->w);
+    hk_rmsnorm_backward(r->pool, r->R, r->C, r->x, r->w, r->s, r->y, r->z, r->dw);
 }
 static void run_swiglu(void *context) {
     rows *r = context;
@@ -242,14 +242,14 @@ static void bench_rows(size_t R, size_t C) {
                {"adamw", run_adamw, 14}};
     char shape[64];
     snprintf(shape, sizeof shape, "%zux%zu", R, C);
-    rows r = {pool_for(HK_EXACT), R, C, numbers(R * C), numbers(R * C), numbers(C), numbers(R), numbers(R * C), malloc(R * sizeof(int32_t))};
+    rows r = {pool_for(HK_EXACT), R, C, numbers(R * C), numbers(R * C), numbers(C), numbers(R), numbers(R * C), numbers(C), malloc(R * sizeof(int32_t))};
     if (!r.ids) exit(1);
     for (size_t i = 0; i < R; i++) r.ids[i] = (int32_t)(i % C);
     for (size_t i = 0; i < R * C; i++) r.y[i] = r.y[i] * r.y[i];
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strstr(all[i].name, filter)) report(all[i].name, shape, "f32", seconds(all[i].run, &r), 0, all[i].bytes * (double)(R * C), peak_bandwidth());
     hk_pool_free(r.pool);
-    free(r.x), free(r.y), free(r.w), free(r.s), free(r.z), free(r.ids);
+    free(r.x), free(r.y), free(r.w), free(r.s), free(r.z), free(r.dw), free(r.ids);
 }
 
 int main(int argc, char **argv) {

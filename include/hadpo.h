@@ -5,7 +5,8 @@
  * handles  opaque, counted inside: free them in any order; every free accepts NULL.
  * JSON in  UTF-8, borrowed for the call, with its size in bytes, or HADPO_NUL when it ends in NUL.
  * out      set to NULL (or 0) on failure.
- * threads  [any] concurrent calls on one handle are fine; [one] a concurrent call gets HADPO_E_BUSY.
+ * threads  [any] concurrent calls are fine; [one] one such call at a time per engine, another gets HADPO_E_BUSY, also
+ *          from inside an event callback. Functions without a mark open or make something and count as [one].
  * manners  never prints, exits, changes locale or signals, reads the environment, opens a socket.
  * fork     handles do not survive a fork: in the child every call answers HADPO_E_STATE. */
 #ifndef HADPO_H
@@ -81,7 +82,7 @@ HADPO_API hadpo_status hadpo_model_open(hadpo_engine *engine, const char *config
                                         hadpo_error **error);
 /* Family, sizes, layout, dtypes, tokenizer, image pipeline, memory: everything that was understood from the folder. */
 HADPO_API hadpo_status hadpo_model_describe(hadpo_model *model, hadpo_bytes **json, hadpo_error **error);
-/* request: "hadpo.generate/1". Text, token ids, finish reason. image may be NULL for a prompt without <image>. [one] */
+/* request: "hadpo.generate/1". Text, token ids, finish reason. image is NULL for a prompt without <image>. [one] */
 HADPO_API hadpo_status hadpo_model_generate(hadpo_model *model, const char *request, size_t size,
                                             const hadpo_image *image, hadpo_bytes **json, hadpo_error **error);
 /* request: "hadpo.score/1". Log-probability (nats) of each completion token, end token included. capacity counts
@@ -111,7 +112,7 @@ HADPO_API hadpo_status hadpo_trainer_run(hadpo_trainer *trainer, uint64_t steps,
 HADPO_API hadpo_status hadpo_trainer_save(hadpo_trainer *trainer, const char *directory, hadpo_error **error);
 /* Continues where `directory` was saved, to the same bits as without the stop. [one] */
 HADPO_API hadpo_status hadpo_trainer_resume(hadpo_trainer *trainer, const char *directory, hadpo_error **error);
-/* request: "hadpo.inspect-step/1". One step's losses, log-probs and every gradient as a safetensors file. The
+/* Losses, log-probs, parameters and every gradient of the step that would come next, as one safetensors file. The
  * trainer does not move. [one] */
 HADPO_API hadpo_status hadpo_trainer_inspect(hadpo_trainer *trainer, const char *path, hadpo_error **error);
 HADPO_API void         hadpo_trainer_free(hadpo_trainer *trainer);

@@ -102,6 +102,8 @@ package struct TrainConfig: Sendable {
         package let samples: String?
         package let order: SampleOrder.Kind
         package let seed: Int
+        package let questionRepeats: Int
+        package let descriptionRepeats: Int
 
         init(_ r: inout ConfigReader) throws(HadpoError) {
             format = try r.choice(
@@ -114,6 +116,11 @@ package struct TrainConfig: Sendable {
             samples = try r.optionalString("samples", help: "JSON Lines of samples (sft, or gamma above 0)")
             order = try r.choice("order", default: .shuffled, help: "shuffled: a seeded permutation per epoch; file: as given")
             seed = try r.int("seed", default: 42, in: 0...Int.max, help: "choice among paraphrases (upstream always used 42)")
+            questionRepeats = try r.int(
+                "question_repeats", default: 1, in: 0...1000, help: "how often pope's pairs are in an epoch")
+            descriptionRepeats = try r.int(
+                "description_repeats", default: 2, in: 0...1000,
+                help: "how often desc's pairs are in an epoch (upstream's LLaVA: 2)")
             switch format {
             case .hadpo: try r.check(desc != nil || pope != nil, "desc", "format hadpo needs desc, pope or both")
             case .pairs: try r.check(pairs != nil, "pairs", "format pairs needs a file")

@@ -22,7 +22,7 @@ package struct TrainingData {
             pairs = try UpstreamPairs.llava(
                 descriptions: data.desc, questions: data.pope,
                 images: VisualGenomeImages(imageData: imageData, folder: data.images),
-                seed: data.seed)
+                seed: data.seed, questionRepeats: data.questionRepeats, descriptionRepeats: data.descriptionRepeats)
         case .pairs:
             if let path = data.pairs { pairs = try SampleFiles.readPairs(path, imageFolder: data.images) }
         case .samples: break

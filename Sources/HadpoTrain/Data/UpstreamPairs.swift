@@ -21,15 +21,20 @@ package struct UpstreamPairs: Sendable {
     /// LLaVA-1.5's training set as upstream builds it: questions, then descriptions twice. Upstream's seed is 42 whatever
     /// its command line says.
     package static func llava(
-        descriptions: String?, questions: String?, images: VisualGenomeImages, seed: Int = 42
+        descriptions: String?, questions: String?, images: VisualGenomeImages, seed: Int = 42, questionRepeats: Int = 1,
+        descriptionRepeats: Int = 2
     ) throws(HadpoError) -> SampleSet<PreferencePair> {
         var reader = UpstreamPairs(images: images)
         var set = SampleSet<PreferencePair>()
-        if let questions { set.append(try reader.questionPairs(questions)) }
+        if let questions {
+            let asked = try reader.questionPairs(questions)
+            set.problems += asked.problems
+            for _ in 0..<questionRepeats { set.samples += asked.samples }
+        }
         if let descriptions {
             let described = try reader.descriptionPairs(descriptions, seed: seed)
-            set.append(described)
-            set.samples += described.samples
+            set.problems += described.problems
+            for _ in 0..<descriptionRepeats { set.samples += described.samples }
         }
         return set
     }

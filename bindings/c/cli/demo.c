@@ -15,11 +15,11 @@ static const char *const split_names[SPLITS] = {"random", "popular", "adversaria
 
 /* HA-DPO's objective; learning rate, rank and length fit a model of 1.5 million parameters instead of 7 billion. */
 static const char recipe[] =
-    "{\"schema\":\"hadpo.train/1\",\"method\":\"dpo\",\"beta\":0.1,\"steps\":45,\"batch\":32,"
+    "{\"schema\":\"hadpo.train/1\",\"method\":\"dpo\",\"beta\":0.1,\"steps\":50,\"batch\":32,"
     "\"optimizer\":{\"learning_rate\":2e-4,\"max_grad_norm\":1.0},"
     "\"schedule\":{\"kind\":\"cosine\",\"warmup_steps\":5},"
     "\"lora\":{\"rank\":16,\"alpha\":32},\"projector\":false,"
-    "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\"}}";
+    "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\",\"description_repeats\":1,\"question_repeats\":2}}";
 
 typedef struct {
     const invocation *call;

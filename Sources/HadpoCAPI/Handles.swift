@@ -1,0 +1,177 @@
+import CHadpo
+import Glibc
+import HadpoBase
+import HadpoEval
+import HadpoModels
+import HadpoTensor
+import HadpoTrain
+import HadpoVision
+import HadpoWeights
+
+// What the opaque pointers of hadpo.h point at. Swift counts the references: a model holds its engine, a trainer its model,
+// so that the host may free in any order.
+
+final class ErrorHandle {
+    let json: BytesHandle
+    init(_ error: HadpoError) {
+        var members: [JSON.Member] = [
+            .init("status", JSON(Int(error.status.rawValue))), .init("name", .string(statusName(error.status.rawValue))),
+            .init("message", .string(error.message)),
+        ]
+        if let place = error.place { members.append(.init("where", .string(place))) }
+        if let found = error.found { members.append(.init("found", .string(found))) }
+        if let expected = error.expected { members.append(.init("expected", .string(expected))) }
+        json = BytesHandle(JSON.object(members).text())
+    }
+}
+
+final class BytesHandle {
+    /// NUL-terminated; the terminator is not part of the size.
+    let storage: UnsafeMutableBufferPointer<CChar>
+    init(_ text: String) {
+        let bytes = Array(text.utf8CString)
+        storage = .allocate(capacity: bytes.count)
+        _ = storage.initialize(from: bytes)
+    }
+    deinit { storage.deallocate() }
+}
+
+final class ImageHandle {
+    let image: RGBImage
+    init(_ image: RGBImage) { self.image = image }
+}
+
+final class EngineHandle {
+    let config: EngineConfig
+    let device: CPUDevice
+    let interrupt = Flag()
+    private let isBusy = Flag()
+    private let process = getpid()
+    private let onEvent: hadpo_event_fn?
+    private let user: UnsafeMutableRawPointer?
+
+    init(_ config: EngineConfig, _ onEvent: hadpo_event_fn?, _ user: UnsafeMutableRawPointer?) throws(HadpoError) {
+        self.config = config
+        self.onEvent = onEvent
+        self.user = user
+        device = try CPUDevice(
+            threads: config.threads, kernels: config.kernels, numerics: config.numerics, arena: Arena(limit: config.memoryLimit))
+    }
+
+    /// One call at a time: the kernels' threads and the event callback belong to it.
+    func exclusively<T>(_ body: (HostProgress) throws(HadpoError) -> T) throws(HadpoError) -> T {
+        try checkProcess()
+        if isBusy.testAndSet() {
+            throw HadpoError(
+                .busy, "another call is running on this engine", expected: "one call at a time; open a second engine for more")
+        }
+        defer { isBusy.clear() }
+        return try body(HostProgress(interrupt: interrupt, onEvent: onEvent, user: user))
+    }
+
+    func checkProcess() throws(HadpoError) {
+        guard getpid() == process else {
+            throw HadpoError(.state, "this handle was made before a fork", expected: "handles of this process")
+        }
+    }
+}
+
+struct LoadedAdapter {
+    let path: String
+    let config: AdapterConfig
+}
+
+final class ModelHandle {
+    let engine: EngineHandle
+    let folder: LLaVAFolder
+    let model: LLaVA15
+    /// The adapter folder in use, if any.
+    var adapter: LoadedAdapter?
+    /// Set while a trainer owns the adapter.
+    weak var trainer: TrainerHandle?
+
+    init(engine: EngineHandle, folder: LLaVAFolder, model: LLaVA15) {
+        self.engine = engine
+        self.folder = folder
+        self.model = model
+    }
+
+    /// What `hadpo_model_describe` answers.
+    var description: JSON {
+        let config = model.config
+        return [
+            "schema": "hadpo.model-description/1", "family": "llava-1.5", "path": .string(folder.path),
+            "layout": .string(folder.layout.rawValue), "weight_bytes": JSON(folder.weightBytes),
+            "dtype": JSON(folder.checkpoint.info(folder.locate("language_model.model.embed_tokens.weight").name)?.dtype.rawValue),
+            "text": [
+                "width": JSON(config.text.width), "feed_forward": JSON(config.text.feedForward),
+                "layers": JSON(config.text.layers),
+                "heads": JSON(config.text.heads), "kv_heads": JSON(config.text.kvHeads),
+                "vocabulary": JSON(config.text.vocabulary),
+                "max_positions": JSON(config.text.maxPositions), "rope_theta": JSON(config.text.ropeTheta),
+            ],
+            "vision": [
+                "width": JSON(config.vision.width), "layers": JSON(config.vision.layers),
+                "image_size": JSON(config.vision.imageSize),
+                "patch_size": JSON(config.vision.patchSize), "select_layer": JSON(config.selectLayer),
+            ],
+            "image_rows": JSON(model.imageRows), "image_pipeline": .string(model.pipeline.identity),
+            "tokenizer": [
+                "vocabulary": JSON(model.tokenizer.vocabularyCount), "fingerprint": .string(model.tokenizer.fingerprint),
+            ],
+            "fingerprint": .string(model.fingerprint),
+            "adapter": adapter.map { ["path": .string($0.path), "rank": JSON($0.config.rank), "alpha": JSON($0.config.alpha)] }
+                ?? .null,
+            "engine": [
+                "threads": JSON(engine.device.threads), "kernels": .string(engine.device.kernelName),
+                "numerics": .string(engine.device.numerics.rawValue), "arena_bytes": JSON(engine.device.arena.live),
+            ],
+        ]
+    }
+
+    func checkNoTrainer(_ what: String) throws(HadpoError) {
+        if trainer != nil {
+            throw HadpoError(.state, "\(what) while a trainer works on this model", expected: "hadpo_trainer_free first")
+        }
+    }
+}
+
+final class TrainerHandle {
+    let model: ModelHandle
+    let run: TrainingRun
+    init(model: ModelHandle, run: TrainingRun) {
+        self.model = model
+        self.run = run
+    }
+}
+
+/// The host's side of long work: its events, its wish to stop.
+final class HostProgress: Progress {
+    private let interrupt: Flag
+    private let onEvent: hadpo_event_fn?
+    private let user: UnsafeMutableRawPointer?
+    private var lastEvent = Clock.now()
+
+    init(interrupt: Flag, onEvent: hadpo_event_fn?, user: UnsafeMutableRawPointer?) {
+        self.interrupt = interrupt
+        self.onEvent = onEvent
+        self.user = user
+    }
+
+    func tick() throws(HadpoError) {
+        if interrupt.take() { throw HadpoError(.cancelled, "the call was interrupted") }
+        if onEvent != nil, Clock.now() - lastEvent > 0.4 { try emit(.object([.init("event", "heartbeat")])) }
+    }
+
+    func emit(_ record: JSON) throws(HadpoError) {
+        guard let onEvent else { return }
+        lastEvent = Clock.now()
+        var text = record.text()
+        let answer = text.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { onEvent($0.baseAddress, $0.count, user) }
+        }
+        if answer != 0 {
+            throw HadpoError(.callback, "the event callback asked to stop", found: "\(answer)", expected: "0 to go on")
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import HadpoBase
+import HadpoEval
+import HadpoModels
+import HadpoTensor
+import HadpoTrain
+import HadpoWorld
+
+/// "hadpo.engine/1"
+struct EngineConfig: Sendable {
+    let threads: Int
+    let kernels: KernelChoice
+    let numerics: Numerics
+    let memoryLimit: Int
+
+    init(_ r: inout ConfigReader) throws(HadpoError) {
+        threads = try r.int("threads", default: 0, in: 0...1024, help: "0: every processor this process may use")
+        kernels = try r.choice("kernels", default: .auto, help: "auto takes the best that the processor has")
+        numerics = try r.choice(
+            "numerics", default: .exact, help: "exact: fp32 products; fast: operands rounded to bf16, fp32 sums")
+        memoryLimit = try r.int(
+            "memory_limit", default: 0, in: 0...Int.max, help: "bytes for tensors, caches and images; 0: none")
+    }
+}
+
+/// "hadpo.model/1"
+struct ModelConfig: Sendable {
+    let path: String
+    let adapter: String?
+    let visionTower: String?
+    let load: String
+    let processor: ImageProcessorChoice
+
+    init(_ r: inout ConfigReader) throws(HadpoError) {
+        path = try r.string("path", help: "checkpoint folder: Hugging Face layout or the original release")
+        adapter = try r.optionalString("adapter", help: "PEFT adapter folder to put on")
+        visionTower = try r.optionalString("vision_tower", help: "folder of the CLIP tower that an original checkpoint names")
+        load = try r.choice("load", default: "map", of: ["map", "read"], help: "map the files, or copy them into memory")
+        processor = try r.choice(
+            "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
+    }
+}
+
+/// Every schema by name: its defaults, and a given configuration with the defaults filled in.
+enum Schemas {
+    private static func table<R>(
+        _ name: String, _ body: SchemaUse<R>
+    ) throws(HadpoError) -> R {
+        switch name {
+        case "hadpo.engine/1": return try body.use(name, EngineConfig.init)
+        case "hadpo.model/1": return try body.use(name, ModelConfig.init)
+        case "hadpo.generate/1": return try body.use(name, GenerationConfig.init)
+        case "hadpo.score/1": return try body.use(name, ScoringConfig.init)
+        case "hadpo.inspect/1": return try body.use(name, InspectionConfig.init)
+        case "hadpo.export/1": return try body.use(name, ExportConfig.init)
+        case "hadpo.train/1": return try body.use(name, TrainConfig.init)
+        case "hadpo.pope/1": return try body.use(name, PopeRunConfig.init)
+        case "hadpo.world/1": return try body.use(name, WorldConfig.init)
+        case "hadpo.world-pairs/1": return try body.use(name, WorldPairsConfig.init)
+        case "hadpo.world-base/1": return try body.use(name, WorldBaseConfig.init)
+        default:
+            throw HadpoError(
+                .config, "unknown schema", at: "/schema", found: "'\(name)'", expected: names.joined(separator: ", "))
+        }
+    }
+
+    static let names = [
+        "hadpo.engine/1", "hadpo.model/1", "hadpo.generate/1", "hadpo.score/1", "hadpo.inspect/1", "hadpo.export/1",
+        "hadpo.train/1",
+        "hadpo.pope/1", "hadpo.world/1", "hadpo.world-pairs/1", "hadpo.world-base/1",
+    ]
+
+    static func defaults(_ name: String) throws(HadpoError) -> JSON { try table(name, Defaults()) }
+    static func resolved(_ json: JSON) throws(HadpoError) -> JSON { try table(try ConfigReader.schemaName(json), Resolve(json)) }
+}
+
+/// Something done with one schema's type.
+private class SchemaUse<R> {
+    func use<T>(_ name: String, _ body: (inout ConfigReader) throws(HadpoError) -> T) throws(HadpoError) -> R {
+        throw HadpoError(.internal, "a use of a schema without its body")
+    }
+}
+
+private final class Defaults: SchemaUse<JSON> {
+    override func use<T>(_ name: String, _ body: (inout ConfigReader) throws(HadpoError) -> T) throws(HadpoError) -> JSON {
+        try ConfigReader.describe(name, body).defaults
+    }
+}
+
+private final class Resolve: SchemaUse<JSON> {
+    let json: JSON
+    init(_ json: JSON) { self.json = json }
+    override func use<T>(_ name: String, _ body: (inout ConfigReader) throws(HadpoError) -> T) throws(HadpoError) -> JSON {
+        try ConfigReader.read(json, schema: name, body).resolved
+    }
+}

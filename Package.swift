@@ -13,10 +13,25 @@ let layers: [(String, [String])] = [
     ("HadpoText", ["HadpoBase"]),
     ("HadpoVision", ["HadpoBase", "CHadpoImage"]),
     ("HadpoModels", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision"]),
-    ("HadpoTrain", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels"]),
+    (
+        "HadpoTrain",
+        ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels"]
+    ),
     ("HadpoEval", ["HadpoBase", "HadpoTensor", "HadpoText", "HadpoVision", "HadpoModels"]),
-    ("HadpoWorld", ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "HadpoEval", "CHadpoWorldAssets"]),
-    ("HadpoCAPI", ["CHadpo", "HadpoBase", "HadpoTensor", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain", "HadpoEval", "HadpoWorld"]),
+    (
+        "HadpoWorld",
+        [
+            "HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels",
+            "HadpoTrain", "HadpoEval", "CHadpoWorldAssets",
+        ]
+    ),
+    (
+        "HadpoCAPI",
+        [
+            "CHadpo", "HadpoBase", "HadpoTensor", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain",
+            "HadpoEval", "HadpoWorld",
+        ]
+    ),
 ]
 
 let swiftSettings: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny"), .swiftLanguageMode(.v6)]

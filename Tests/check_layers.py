@@ -26,7 +26,7 @@ def layer_table():
     """target -> what it may import, in the order of Package.swift."""
     text = (ROOT / "Package.swift").read_text()
     table = re.search(r"let layers[^\n]*= \[\n(.*?)\n\]", text, re.S).group(1)
-    return {name: re.findall(r'"(\w+)"', imports) for name, imports in re.findall(r'\("(\w+)", \[(.*?)\]\)', table, re.S)}
+    return {name: re.findall(r'"(\w+)"', imports) for name, imports in re.findall(r'\(\s*"(\w+)",\s*\[(.*?)\]', table, re.S)}
 
 
 def code_of(path):
@@ -59,7 +59,11 @@ def check_file(path, target, allowed, problems):
 
 def main():
     problems, files, lower = [], 0, set()
-    for target, allowed in layer_table().items():
+    table = layer_table()
+    for folder in sorted((ROOT / "Sources").glob("Hadpo*")):
+        if folder.name not in table:
+            problems.append(f"Package.swift: {folder.name} is not in the layer table")
+    for target, allowed in table.items():
         for module in allowed:
             if module not in lower and not module.startswith("CHadpo"):
                 problems.append(f"Package.swift: {target} lists {module}, which is not a lower layer")

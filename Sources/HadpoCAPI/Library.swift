@@ -105,9 +105,10 @@ public func hadpo_pope_score(
     report?.pointee = nil
     return status(error) { () throws(HadpoError) in
         let result = try place(report, "report")
+        let questions = try bytes(questions, questionsSize, "questions_jsonl")
+        let answers = try bytes(answers, answersSize, "answers_jsonl")
         let score = try PopeScore(
-            questions: PopeQuestion.read(try bytes(questions, questionsSize, "questions_jsonl"), source: "questions"),
-            answers: PopeAnswer.read(try bytes(answers, answersSize, "answers_jsonl"), source: "answers"))
+            questions: PopeQuestion.read(questions, source: "questions"), answers: PopeAnswer.read(answers, source: "answers"))
         result.pointee = retained(BytesHandle(score.report.text(indent: 2)))
     }
 }

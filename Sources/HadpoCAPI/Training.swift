@@ -34,11 +34,12 @@ public func hadpo_trainer_run(
 ) -> hadpo_status {
     report?.pointee = nil
     return status(error) { () throws(HadpoError) in
+        let result = try place(report, "report")
         let trainer = try handle(trainer, TrainerHandle.self, "trainer")
         let summary = try trainer.model.engine.exclusively { progress throws(HadpoError) in
             try trainer.run.run(steps: Int(clamping: steps), progress: progress)
         }
-        report?.pointee = retained(BytesHandle(summary.text(indent: 2)))
+        result.pointee = retained(BytesHandle(summary.text(indent: 2)))
     }
 }
 
@@ -108,10 +109,11 @@ public func hadpo_world_make(
 ) -> hadpo_status {
     report?.pointee = nil
     return status(error) { () throws(HadpoError) in
+        let result = try place(report, "report")
         let engine = try handle(engine, EngineHandle.self, "engine")
         let config = try configured(config, size, "hadpo.world/1", "config", WorldConfig.init).config
         let made = try engine.exclusively { progress throws(HadpoError) in try WorldMake.run(config, progress: progress) }
-        report?.pointee = retained(BytesHandle(made.text(indent: 2)))
+        result.pointee = retained(BytesHandle(made.text(indent: 2)))
     }
 }
 
@@ -122,12 +124,13 @@ public func hadpo_world_pairs(
 ) -> hadpo_status {
     report?.pointee = nil
     return status(error) { () throws(HadpoError) in
+        let result = try place(report, "report")
         let model = try handle(model, ModelHandle.self, "model")
         let config = try configured(config, size, "hadpo.world-pairs/1", "config", WorldPairsConfig.init).config
         let made = try model.engine.exclusively { progress throws(HadpoError) in
             try WorldPairs.run(model.model, config, progress: progress)
         }
-        report?.pointee = retained(BytesHandle(made.text(indent: 2)))
+        result.pointee = retained(BytesHandle(made.text(indent: 2)))
     }
 }
 
@@ -138,11 +141,12 @@ public func hadpo_world_train(
 ) -> hadpo_status {
     report?.pointee = nil
     return status(error) { () throws(HadpoError) in
+        let result = try place(report, "report")
         let engine = try handle(engine, EngineHandle.self, "engine")
         let config = try configured(config, size, "hadpo.world-base/1", "config", WorldBaseConfig.init).config
         let made = try engine.exclusively { progress throws(HadpoError) in
             try BasePretrainer.run(config, device: engine.device, progress: progress)
         }
-        report?.pointee = retained(BytesHandle(made.text(indent: 2)))
+        result.pointee = retained(BytesHandle(made.text(indent: 2)))
     }
 }

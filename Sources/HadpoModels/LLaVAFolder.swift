@@ -96,11 +96,12 @@ package final class LLaVAFolder {
             if let pads = config.padsImages {
                 pipeline = try .clip(size: size, pad: pads)
             } else if File.isFile(File.join(path, "preprocessor_config.json")) {
-                pipeline = try ImagePipeline(preprocessorConfig: File.readJSON(File.join(path, "preprocessor_config.json")))
+                pipeline = try imagePipeline(
+                    of: "preprocessor_config.json", File.readJSON(File.join(path, "preprocessor_config.json")))
             } else if File.isFile(File.join(path, "processor_config.json")),
                 let inner = try File.readJSON(File.join(path, "processor_config.json"))["image_processor"]
             {
-                pipeline = try ImagePipeline(preprocessorConfig: inner)
+                pipeline = try imagePipeline(of: "processor_config.json", inner)
             } else {
                 pipeline = try .clip(size: size, pad: false)
             }
@@ -111,6 +112,17 @@ package final class LLaVAFolder {
                 found: "\(pipeline.outputSize.width)x\(pipeline.outputSize.height)", expected: "\(size)x\(size)")
         }
         return pipeline
+    }
+
+    /// What is wrong with the settings is wrong in this file.
+    private func imagePipeline(of name: String, _ settings: JSON) throws(HadpoError) -> ImagePipeline {
+        do throws(HadpoError) {
+            return try ImagePipeline(preprocessorConfig: settings)
+        } catch {
+            var failure = error
+            failure.place = File.join(path, name) + (error.place.map { ": \($0)" } ?? "")
+            throw failure
+        }
     }
 
     package func openModel(device: any Device, processor: ImageProcessorChoice, progress: any Progress) throws(HadpoError)

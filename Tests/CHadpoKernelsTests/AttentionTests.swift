@@ -148,7 +148,8 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         #expect(firstDifference(gradient.dq, split.dq) == nil)
         if kvHeads == 4 {  // one query head for every kv head: the queries add to dk and dv in the order of their rows either way
             #expect(firstDifference(gradient.dk, split.dk) == nil && firstDifference(gradient.dv, split.dv) == nil)
-        } else {  // the heads of a group take turns segment by segment instead of once: other roundings of a sum of up to 628 terms
+        } else {
+            // The heads of a group take turns segment by segment instead of once: other roundings of a sum of up to 628 terms.
             #expect(deviation(split.dk, gradient.dk.map(Double.init)) < 1e-6)
             #expect(deviation(split.dv, gradient.dv.map(Double.init)) < 1e-6)
         }

@@ -16,7 +16,8 @@ import Testing
             let z = Guarded(b)
             #expect(hk_add(pool.raw, n, a, b, y.pointer) == 0)
             #expect(firstDifference(y.values, zip(a, b).map { $0 + $1 }) == nil)
-            #expect(hk_axpy(pool.raw, n, 0.5, a, z.pointer) == 0)  // the product by 0.5 is exact, so fused and separate rounding agree
+            // The product by 0.5 is exact, so fused and separate rounding agree.
+            #expect(hk_axpy(pool.raw, n, 0.5, a, z.pointer) == 0)
             #expect(firstDifference(z.values, zip(a, b).map { 0.5 * $0 + $1 }) == nil)
             #expect(hk_scale(pool.raw, n, -3, y.pointer) == 0)
             #expect(firstDifference(y.values, zip(a, b).map { -3 * ($0 + $1) }) == nil)

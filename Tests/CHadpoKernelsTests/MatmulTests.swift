@@ -36,7 +36,8 @@ struct Product {
         guard status == 0, c.intact, o.stored.intact else { return nil }
         let result = c.values
         for i in 0..<rows.count {
-            for j in N..<ldc where result[i * ldc + j] != o.c[(rows.lowerBound + i) * ldc + j] { return nil }  // the padding is untouched
+            // The padding is untouched.
+            for j in N..<ldc where result[i * ldc + j] != o.c[(rows.lowerBound + i) * ldc + j] { return nil }
         }
         return result
     }

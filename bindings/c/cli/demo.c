@@ -255,7 +255,7 @@ static void print_results_json(const demo_state *demo)
         snprintf(key, sizeof key, "%s.seconds", name);
         path_set(all, key, json_object_new_double(demo->seconds_asking[when]));
     }
-    path_set(all, "descriptions", gallery_json(&demo->gallery));
+    path_set(all, "pictures", gallery_json(&demo->gallery));
     path_set(all, "world", json_object_get(demo->world));
     path_set(all, "pairs", json_object_get(demo->pairs));
     path_set(all, "training", json_object_get(demo->training));

@@ -4,11 +4,9 @@ import HadpoModels
 
 /// How a model does on pictures of the world: POPE's three splits, and descriptions judged by the annotation.
 package enum WorldEvaluation {
-    /// - Parameter pictureShift: each scene's questions are asked about the picture this many places on, the control that shows
-    ///   that answers come from pictures.
-    package static func run(
-        _ model: any VisionLanguageModel, seed: UInt64, images: Int, pictureShift: Int = 0, progress: any Progress
-    ) throws(HadpoError) -> JSON {
+    package static func run(_ model: any VisionLanguageModel, seed: UInt64, images: Int, progress: any Progress)
+        throws(HadpoError) -> JSON
+    {
         let parameters = WorldFiles.Parameters(seed: seed, preferencePictures: 0, evaluationPictures: images)
         let entries = WorldFiles.evaluation(parameters)
         let rasterizer = SceneRasterizer()
@@ -20,8 +18,6 @@ package enum WorldEvaluation {
             pixels.append(try model.pipeline.pixelValues(rasterizer.draw(entry.scene, size: size)))
             places[entry.cocoName ?? ""] = place
         }
-
-        if pictureShift > 0, !pixels.isEmpty { pixels = pixels.indices.map { pixels[($0 + pictureShift) % pixels.count] } }
 
         // A question that is in several splits is asked once.
         let pope = try WorldFiles.pope(parameters)

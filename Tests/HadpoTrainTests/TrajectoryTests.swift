@@ -1,7 +1,9 @@
+import HadpoAutograd
 import HadpoBase
 import HadpoModels
 import HadpoTensor
 import HadpoTrain
+import HadpoVision
 import HadpoWeights
 import Testing
 
@@ -140,6 +142,47 @@ private func peftName(_ name: String) -> String {
         let together = try gradients(["batch": 8, "accumulation": 1])
         let apart = try gradients(["batch": 1, "accumulation": 8, "pack_rows": 1])
         for (a, b) in zip(together, apart) { #expect(relative(a, b) < 1e-5) }
+    }
+
+    // Values are equal in bits; gradients of the prompt's rows are added in another order.
+    @Test("the shared-prefix step equals the plain two-sequence step within 1e-5")
+    func plainStep() throws {
+        let run = try run()
+        let model = run.model, samples = run.trainer.batch(at: 0)
+        _ = try run.trainer.accumulateGradients(progress: quiet)
+        let shared = run.trainer.optimizer.parameters.map { $0.value.gradient?.floats() ?? [] }
+        run.trainer.optimizer.clearGradients()
+
+        // Every answer behind a prompt and picture of its own, as the original computes it.
+        let plain = samples.flatMap { sample in
+            sample.branches.map {
+                TrainingSample(id: sample.id, imagePath: sample.imagePath, prompt: sample.prompt, branches: [$0])
+            }
+        }
+        func sums(adapters: Bool, recording: Bool) throws -> (Tape, Value, [Double], SamplePack) {
+            let pack = SamplePack(plain, imageRows: model.imageRows)
+            let tape = Tape(device: model.device, progress: quiet, isRecording: recording, usesAdapters: adapters)
+            var pixels: [[Float]] = []
+            for path in pack.imagePaths { pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(path)))) }
+            let logps = try model.logProbs(tape, pack.rows, features: model.features(tape, pixels), reference: !adapters)
+            let values = logps.data.floats()
+            return (tape, logps, pack.targets.map { $0[0].reduce(0.0) { $0 + Double(values[$1]) } }, pack)
+        }
+        let reference = try sums(adapters: false, recording: false).2
+        let (tape, logps, policy, pack) = try sums(adapters: true, recording: true)
+        var gradient = [Float](repeating: 0, count: logps.data.count)
+        for pair in samples.indices {
+            let loss = DPOLoss(
+                beta: 0.1, policyChosen: policy[2 * pair], policyRejected: policy[2 * pair + 1],
+                referenceChosen: reference[2 * pair], referenceRejected: reference[2 * pair + 1])
+            for i in pack.targets[2 * pair][0] { gradient[i] = Float(loss.gradient / Double(samples.count)) }
+            for i in pack.targets[2 * pair + 1][0] { gradient[i] = Float(-loss.gradient / Double(samples.count)) }
+        }
+        try tape.backward(from: logps, gradient: model.device.tensor(gradient, [gradient.count]))
+        for (parameter, expected) in zip(run.trainer.optimizer.parameters, shared) {
+            let difference = relative(parameter.value.gradient?.floats() ?? [], expected)
+            #expect(difference < 1e-5, "\(parameter.name): \(difference)")
+        }
     }
 
     @Test("the first loss without a start adapter is log 2")

@@ -98,7 +98,7 @@ package struct ConfigReader {
 
     package mutating func bool(_ key: String, default value: Bool? = nil, help: String = "") throws(HadpoError) -> Bool {
         note(key, "boolean", value.map { .bool($0) }, nil, help)
-        return try scalar(key, value.map { .bool($0) }, "true or false", placeholder: false) { $0.boolValue }
+        return try scalar(key, value.map { .bool($0) }, "true or false", whenDescribing: false) { $0.boolValue }
     }
 
     package mutating func int(
@@ -107,7 +107,7 @@ package struct ConfigReader {
         let text = rangeText(range)
         note(key, "integer", value.map { .int(Int64($0)) }, text, help)
         let result = try scalar(
-            key, value.map { .int(Int64($0)) }, "an integer", placeholder: range.contains(0) ? 0 : range.lowerBound
+            key, value.map { .int(Int64($0)) }, "an integer", whenDescribing: range.contains(0) ? 0 : range.lowerBound
         ) {
             $0.intValue
         }
@@ -121,8 +121,9 @@ package struct ConfigReader {
     ) throws(HadpoError) -> Double {
         let text = rangeText(range)
         note(key, "number", value.map { .double($0) }, text, help)
-        let result = try scalar(key, value.map { .double($0) }, "a number", placeholder: range.contains(0) ? 0 : range.lowerBound)
-        {
+        let result = try scalar(
+            key, value.map { .double($0) }, "a number", whenDescribing: range.contains(0) ? 0 : range.lowerBound
+        ) {
             $0.doubleValue
         }
         guard range.contains(result) || isDescribing else { throw outOfRange(key, "\(result)", text) }
@@ -131,7 +132,7 @@ package struct ConfigReader {
 
     package mutating func string(_ key: String, default value: String? = nil, help: String = "") throws(HadpoError) -> String {
         note(key, "string", value.map { .string($0) }, nil, help)
-        return try scalar(key, value.map { .string($0) }, "a string", placeholder: "") { $0.stringValue }
+        return try scalar(key, value.map { .string($0) }, "a string", whenDescribing: "") { $0.stringValue }
     }
 
     // MARK: values that may be null, which is their default
@@ -172,7 +173,7 @@ package struct ConfigReader {
         _ key: String, default value: String? = nil, of names: [String], help: String = ""
     ) throws(HadpoError) -> String {
         note(key, "string", value.map { .string($0) }, names.joined(separator: " "), help)
-        let name = try scalar(key, value.map { .string($0) }, "a string", placeholder: names.first ?? "") { $0.stringValue }
+        let name = try scalar(key, value.map { .string($0) }, "a string", whenDescribing: names.first ?? "") { $0.stringValue }
         guard names.contains(where: { sameBytes($0, name) }) else {
             throw HadpoError(
                 .config, "unknown name", at: at(key), found: "'\(name)'", expected: "one of \(names.joined(separator: ", "))")
@@ -211,7 +212,7 @@ package struct ConfigReader {
     ) throws(HadpoError) -> [T] {
         let defaultValue = value.map { JSON.array($0.map(write)) }
         note(key, "array of \(what)", defaultValue, nil, help)
-        let elements = try scalar(key, defaultValue, "an array of \(what)", placeholder: []) { $0.arrayValue }
+        let elements = try scalar(key, defaultValue, "an array of \(what)", whenDescribing: []) { $0.arrayValue }
         var result: [T] = []
         for (index, element) in elements.enumerated() {
             guard let item = read(element) else {
@@ -235,7 +236,7 @@ package struct ConfigReader {
             _ = try body(&reader)
             fields += reader.fields
         }
-        for (index, element) in try scalar(key, .array([]), "an array of objects", placeholder: [], { $0.arrayValue })
+        for (index, element) in try scalar(key, .array([]), "an array of objects", whenDescribing: [], { $0.arrayValue })
             .enumerated()
         {
             let place = at(key) + "/\(index)"
@@ -318,12 +319,12 @@ package struct ConfigReader {
     }
 
     private mutating func scalar<T>(
-        _ key: String, _ defaultValue: JSON?, _ expected: String, placeholder: T, _ read: (JSON) -> T?
+        _ key: String, _ defaultValue: JSON?, _ expected: String, whenDescribing: T, _ read: (JSON) -> T?
     ) throws(HadpoError) -> T {
         guard let value = take(key) ?? defaultValue else {
             if isDescribing {
                 resolved.append(.init(key, .null))
-                return placeholder
+                return whenDescribing
             }
             // A required key that is missing is often there under a slip of the pen.
             for (index, member) in members.enumerated() where !used[index] && editDistance(member.key, key) <= 2 {

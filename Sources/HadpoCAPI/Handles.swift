@@ -83,14 +83,16 @@ struct LoadedAdapter {
 
 final class ModelHandle {
     let engine: EngineHandle
-    let folder: LLaVAFolder
-    let model: LLaVA15
+    let folder: any ModelFolder
+    let model: any VisionLanguageModel
+    let weights: WeightFormat
     /// The adapter folder in use, if any.
     var adapter: LoadedAdapter?
     /// Set while a trainer owns the adapter.
     weak var trainer: TrainerHandle?
 
-    init(engine: EngineHandle, folder: LLaVAFolder, model: LLaVA15) {
+    init(engine: EngineHandle, folder: any ModelFolder, model: any VisionLanguageModel, weights: WeightFormat) {
+        self.weights = weights
         self.engine = engine
         self.folder = folder
         self.model = model
@@ -98,23 +100,18 @@ final class ModelHandle {
 
     /// What `hadpo_model_describe` answers.
     var description: JSON {
-        let config = model.config
+        let text = model.decoder.config
         return [
-            "schema": "hadpo.model-description/1", "family": "llava-1.5", "path": .string(folder.path),
-            "layout": .string(folder.layout.rawValue), "weight_bytes": JSON(folder.weightBytes),
-            "dtype": JSON(folder.checkpoint.info(folder.locate("language_model.model.embed_tokens.weight").name)?.dtype.rawValue),
+            "schema": "hadpo.model-description/1", "family": .string(model.family.rawValue), "path": .string(folder.path),
+            "layout": .string(folder.layoutName), "weight_bytes": JSON(folder.weightBytes),
+            "dtype": .string(model.decoder.embedding.data.dtype.rawValue), "weights": .string(weights.rawValue),
+            "notes": JSON(folder.notes),
             "text": [
-                "width": JSON(config.text.width), "feed_forward": JSON(config.text.feedForward),
-                "layers": JSON(config.text.layers),
-                "heads": JSON(config.text.heads), "kv_heads": JSON(config.text.kvHeads),
-                "vocabulary": JSON(config.text.vocabulary),
-                "max_positions": JSON(config.text.maxPositions), "rope_theta": JSON(config.text.ropeTheta),
+                "width": JSON(text.width), "feed_forward": JSON(text.feedForward),
+                "layers": JSON(text.layers), "heads": JSON(text.heads), "kv_heads": JSON(text.kvHeads),
+                "vocabulary": JSON(text.vocabulary), "max_positions": JSON(text.maxPositions), "rope_theta": JSON(text.ropeTheta),
             ],
-            "vision": [
-                "width": JSON(config.vision.width), "layers": JSON(config.vision.layers),
-                "image_size": JSON(config.vision.imageSize),
-                "patch_size": JSON(config.vision.patchSize), "select_layer": JSON(config.selectLayer),
-            ],
+            "vision": model.visionDescription,
             "image_rows": JSON(model.imageRows), "image_pipeline": .string(model.pipeline.identity),
             "tokenizer": [
                 "vocabulary": JSON(model.tokenizer.vocabularyCount), "fingerprint": .string(model.tokenizer.fingerprint),

@@ -55,11 +55,11 @@ public func hadpo_model_open(
         let engine = try handle(engine, EngineHandle.self, "engine")
         let config = try configured(config, size, "hadpo.model/1", "config", ModelConfig.init).config
         let opened = try engine.exclusively { progress throws(HadpoError) in
-            let folder = try LLaVAFolder(
-                path: config.path, visionTower: config.visionTower, load: config.load == "read" ? .read : .map,
-                arena: engine.device.arena, progress: progress)
-            let model = try folder.openModel(device: engine.device, processor: config.processor, progress: progress)
-            let handle = ModelHandle(engine: engine, folder: folder, model: model)
+            let folder = try ModelFamily.openFolder(config.files, arena: engine.device.arena, progress: progress)
+            for note in folder.notes { try progress.emit(["event": "note", "message": .string(note)]) }
+            let model = try folder.openModel(
+                device: engine.device, processor: config.processor, weights: config.weights, progress: progress)
+            let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights)
             if let adapter = config.adapter {
                 handle.adapter = LoadedAdapter(
                     path: adapter, config: try model.loadAdapter(folder: adapter, progress: progress).config)
@@ -116,7 +116,7 @@ public func hadpo_model_score(
         let model = try handle(model, ModelHandle.self, "model")
         let config = try configured(request, size, "hadpo.score/1", "request", ScoringConfig.init).config
         if capacity == 0 {
-            let prompt = try AskedPrompt(config.asked, hasImage: image != nil, tokenizer: model.model.tokenizer)
+            let prompt = try AskedPrompt(config.asked, hasImage: image != nil, conversation: model.model.conversation)
             result.pointee = try prompt.completion(config.completion, tokenizer: model.model.tokenizer).count
             return
         }

@@ -24,17 +24,32 @@ struct EngineConfig: Sendable {
 
 /// "hadpo.model/1"
 struct ModelConfig: Sendable {
-    let path: String
+    let files: ModelFiles
     let adapter: String?
-    let visionTower: String?
-    let load: String
+    let weights: WeightFormat
     let processor: ImageProcessorChoice
 
     init(_ r: inout ConfigReader) throws(HadpoError) {
-        path = try r.string("path", help: "checkpoint folder: Hugging Face layout or the original release")
+        var files = ModelFiles(
+            path: try r.string(
+                "path",
+                help: "checkpoint folder: Hugging Face layout or the original release; of MiniGPT-4 and LAVIS' InstructBLIP the "
+                    + "language model's folder, or one folder with all their files"))
         adapter = try r.optionalString("adapter", help: "PEFT adapter folder to put on")
-        visionTower = try r.optionalString("vision_tower", help: "folder of the CLIP tower that an original checkpoint names")
-        load = try r.choice("load", default: "map", of: ["map", "read"], help: "map the files, or copy them into memory")
+        files.visionTower = try r.optionalString(
+            "vision_tower", help: "the CLIP folder that an original LLaVA names; eva_vit_g.pth of MiniGPT-4 and InstructBLIP")
+        files.checkpoint = try r.optionalString(
+            "checkpoint", help: "the .pth beside the language model: MiniGPT-4's projection, LAVIS' InstructBLIP")
+        files.bert = try r.optionalString(
+            "bert", help: "folder of bert-base-uncased (vocab.txt, config.json) for LAVIS' InstructBLIP")
+        files.imageSize = try r.int(
+            "image_size", default: 0, in: 0...4096,
+            help: "side of the pictures that EVA sees, its positions interpolated; 0: as the checkpoint has it")
+        let load = try r.choice("load", default: "map", of: ["map", "read"], help: "map the files, or copy them into memory")
+        files.load = load == "read" ? .read : .map
+        self.files = files
+        weights = try r.choice(
+            "weights", default: .stored, help: "the decoder's matrices in memory: as stored, or quantised while loading")
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
     }

@@ -42,10 +42,11 @@ package struct PopeRun {
         let prompt: PromptTokens
     }
 
-    /// What questions must have in common to share a prefix; a raw template may put text before the picture.
+    /// What questions must have in common to share a prefix; a raw template may put text before the picture, and a Q-Former sees the
+    /// picture anew with every question.
     private struct Shared: Hashable {
         let image: String
-        let before: [Int32]
+        let prefix: [PromptPiece]
     }
 
     private let model: any VisionLanguageModel
@@ -77,7 +78,8 @@ package struct PopeRun {
         report["seconds"] = .double(seconds)
         report["protocol"] = [
             "questions": .string(config.questions), "questions_sha256": .string(SHA256.hex(bytes)),
-            "template": .string(config.template.rawValue), "prompt": .string(config.template.prompt(question: "{}")),
+            "template": .string(config.template.rawValue),
+            "prompt": .string(model.conversation.text(question: "{}", template: config.template)),
             "max_new_tokens": JSON(config.maxNewTokens), "num_beams": JSON(config.beamCount), "do_sample": false,
             "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
             "numerics": .string(model.device.numerics.rawValue),
@@ -149,7 +151,7 @@ package struct PopeRun {
                 if let scored, generated.firstLogits.count > max(scored.yes, scored.no) {
                     difference = Double(generated.firstLogits[scored.yes]) - Double(generated.firstLogits[scored.no])
                 }
-                let text = config.compat == .hadpo ? model.tokenizer.decodeStripped(generated.ids) : generated.text
+                let text = config.compat == .hadpo ? model.conversation.upstreamText(generated.ids) : generated.text
                 let record = PopeAnswer(
                     id: asked.question.id, question: asked.question.text, text: text, yesMinusNo: difference
                 ).record
@@ -170,13 +172,12 @@ package struct PopeRun {
         for question in questions where records[question.id] == nil {
             try progress.tick()
             let name = "question \(question.id) of \(config.questions)"
-            let prompt = try PromptTokens(
-                question: question.text, template: config.template, tokenizer: model.tokenizer, sample: name)
+            let prompt = try model.conversation.prompt(question: question.text, template: config.template, sample: name)
             let rows = prompt.before.count + model.imageRows
             try PromptSession.check(
                 model, prefixes: [rows], branches: Array(repeating: (rows, prompt.after.count), count: config.beamCount),
                 newTokens: config.maxNewTokens, at: name)
-            let shared = Shared(image: question.image, before: prompt.before)
+            let shared = Shared(image: question.image, prefix: prompt.prefix)
             if let place = places[shared] {
                 pictures[place].append(Asked(question: question, prompt: prompt))
             } else {
@@ -206,9 +207,14 @@ package struct PopeRun {
     private func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
         var prefixes: [PromptSession.Prefix] = []
         var branches: [PromptSession.Continuation] = []
+        var pictured: (name: String, pixels: [Float]) = ("", [])
         for (i, asked) in pictures.enumerated() {
             guard let first = asked.first else { continue }
-            prefixes.append(PromptSession.Prefix([.tokens(first.prompt.before), .image], pixels: [try pixels(first.question)]))
+            // The same array for the same picture: the session encodes it once.
+            if pictured.name != first.question.image || pictured.pixels.isEmpty {
+                pictured = (first.question.image, try pixels(first.question))
+            }
+            prefixes.append(PromptSession.Prefix(first.prompt.prefix, pixels: [pictured.pixels]))
             branches += asked.map { PromptSession.Continuation(prefix: i, ids: $0.prompt.after) }
         }
         let all = pictures.flatMap { $0 }
@@ -223,7 +229,8 @@ package struct PopeRun {
         rule.keepsFirstLogits = config.scores
         var results: [(Asked, Generated)] = []
         for (asked, branch) in zip(all, branches) {
-            let history = asked.prompt.before + [AskedPrompt.imageID] + asked.prompt.after
+            let history = model.conversation.history(
+                asked.prompt.before + [AskedPrompt.imageID] + asked.prompt.after, rule: rule.transformers)
             results.append((asked, try Generation.beams(session, branch, rule, history: history).0))
         }
         return results

@@ -4,9 +4,9 @@ import HadpoNN
 import HadpoTensor
 import HadpoWeights
 
-// Putting a PEFT adapter folder on a LLaVA-1.5, and taking it off again.
+// Putting a PEFT adapter folder on a model, and taking it off again.
 
-extension LLaVA15 {
+extension VisionLanguageModel {
     /// Puts the folder's low-rank matrices beside the decoder's, and its projector, if it has one, in the projector's place.
     /// Nothing changes when anything in the folder does not fit.
     package func loadAdapter(folder: String, progress: any Progress) throws(HadpoError) -> AdapterFile {
@@ -15,7 +15,7 @@ extension LLaVA15 {
         for target in file.targets where !places.contains(where: { $0.target == target }) {
             throw HadpoError(
                 .weights, "the adapter is for another base: the model has no such layer", at: folder,
-                found: "layer \(target.layer) \(target.projection)", expected: "layers 0..<\(config.text.layers)")
+                found: "layer \(target.layer) \(target.projection)", expected: "layers 0..<\(decoder.config.layers)")
         }
         var adapters: [(Linear, LoRA)] = []
         for (target, linear) in places {
@@ -49,7 +49,7 @@ extension LLaVA15 {
         var layers: [Linear] = []
         for (i, layer) in projector.enumerated() {
             func tensor(_ part: String, _ shape: [Int]) throws(HadpoError) -> Value {
-                let name = "mm_projector.\(2 * i).\(part)"
+                let name = "\(projectorNames[i]).\(part)"
                 guard let tensor = file.tensor(name) else {
                     throw HadpoError(.weights, "the adapter's projector lacks a tensor", at: "\(folder): \(name)")
                 }
@@ -80,8 +80,8 @@ extension LLaVA15 {
         guard writesProjector else { return }
         var tensors: [(name: String, tensor: Tensor)] = []
         for (i, layer) in projector.enumerated() {
-            tensors.append(("mm_projector.\(2 * i).weight", layer.weight.data))
-            if let bias = layer.bias { tensors.append(("mm_projector.\(2 * i).bias", bias.data)) }
+            tensors.append((projectorNames[i] + ".weight", layer.weight.data))
+            if let bias = layer.bias { tensors.append((projectorNames[i] + ".bias", bias.data)) }
         }
         try ProjectorFile.write(folder: folder, tensors, progress: progress)
     }

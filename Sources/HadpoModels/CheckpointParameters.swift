@@ -4,32 +4,77 @@ import HadpoNN
 import HadpoTensor
 import HadpoWeights
 
-/// Parameters out of weight files. Names are those of the network ("language_model.model.layers.0..."); `spell` turns them
-/// into the file's. Frozen parameters are views into the mapped file; trainable ones are fp32 copies.
+/// Where a parameter of the network is stored, and how it lies there.
+package struct ParameterPlace {
+    package enum Stored {
+        /// In the network's own shape.
+        case same
+        /// The same numbers under another shape (a class row stored as [1, 1, C]).
+        case reshaped([Int])
+        /// A run of rows of a fused tensor that has `of` rows in all (q, k and v in one).
+        case rows(Range<Int>, of: Int)
+        /// Without the last rows, which are zeros (tokens added after the file was written).
+        case lackingRows(Int)
+        /// Nowhere: every number is this one.
+        case constant(Float)
+    }
+    package let checkpoint: Checkpoint
+    /// The file's spelling.
+    package let name: String
+    package let stored: Stored
+
+    package init(_ checkpoint: Checkpoint, _ name: String, _ stored: Stored = .same) {
+        self.checkpoint = checkpoint
+        self.name = name
+        self.stored = stored
+    }
+}
+
+/// Parameters out of weight files. Names are those of the network ("language_model.model.layers.0..."); `lookUp` turns them into
+/// places. Frozen parameters are views into the mapped file; trainable ones are fp32 copies.
 package final class CheckpointParameters: ParameterSource {
     private let device: any Device
-    private let lookUp: (String) -> (checkpoint: Checkpoint, name: String)
+    private let weights: WeightFormat
+    private let lookUp: (String) -> ParameterPlace
     private let isTrainable: (String) -> Bool
     /// Trainable parameters in the order in which the network asked for them.
     package private(set) var trainable: [(name: String, value: Value)] = []
 
     package init(
-        device: any Device, isTrainable: @escaping (String) -> Bool = { _ in false },
-        lookUp: @escaping (String) -> (checkpoint: Checkpoint, name: String)
+        device: any Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false },
+        lookUp: @escaping (String) -> ParameterPlace
     ) {
         self.device = device
+        self.weights = weights
         self.lookUp = lookUp
         self.isTrainable = isTrainable
     }
 
-    package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
-        let place = lookUp(name)
-        return try wrap(name, try place.checkpoint.tensor(place.name, shape: shape))
-    }
+    package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value { try wrap(name, try stored(name, shape)) }
 
     package func vector(_ name: String, _ count: Int) throws(HadpoError) -> Value {
+        try wrap(name, try device.float32(try stored(name, [count])))
+    }
+
+    private func stored(_ name: String, _ shape: [Int]) throws(HadpoError) -> Tensor {
         let place = lookUp(name)
-        return try wrap(name, try device.float32(try place.checkpoint.tensor(place.name, shape: [count])))
+        let file = place.checkpoint
+        switch place.stored {
+        case .same: return try file.tensor(place.name, shape: shape)
+        case .reshaped(let other): return try file.tensor(place.name, shape: other).reshaped(shape)
+        case .rows(let rows, let total):
+            let fused = try file.tensor(place.name, shape: [total] + shape.dropFirst())
+            return fused.reshaped([total, shape.dropFirst().reduce(1, *)]).rows(rows).reshaped(shape)
+        case .lackingRows(let count):
+            let present = max(0, (shape.first ?? 0) - count)
+            let short = try file.tensor(place.name, shape: [present] + shape.dropFirst())
+            let whole = try device.allocate(shape, short.dtype)
+            try device.zero(whole)
+            try device.copy(short, into: whole.rows(0..<present))
+            return whole
+        case .constant(let number):
+            return try device.tensor([Float](repeating: number, count: shape.reduce(1, *)), shape)
+        }
     }
 
     private func wrap(_ name: String, _ stored: Tensor) throws(HadpoError) -> Value {

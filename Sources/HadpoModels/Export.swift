@@ -25,9 +25,15 @@ package enum Export {
         "chat_template.jinja",
     ]
 
-    package static func run(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: ExportConfig, progress: any Progress)
-        throws(HadpoError)
-    {
+    /// Numbers that replace a tensor of the file, or some of its rows.
+    private struct Patch {
+        let rows: Range<Int>?
+        let tensor: Tensor
+    }
+
+    package static func run(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: ExportConfig, progress: any Progress
+    ) throws(HadpoError) {
         if File.exists(config.output) {
             guard File.isDirectory(config.output), try File.list(config.output).isEmpty else {
                 throw HadpoError(
@@ -41,12 +47,25 @@ package enum Export {
         for (_, linear) in model.adaptable where linear.adapter != nil {
             merged[folder.locate(linear.name + ".weight").name] = linear
         }
-        var replaced: [String: Tensor] = [:]
-        for layer in model.projector {
-            replaced[folder.locate(layer.name + ".weight").name] = layer.weight.data
-            if let bias = layer.bias { replaced[folder.locate(layer.name + ".bias").name] = bias.data }
+        var patches: [String: [Patch]] = [:]
+        func replace(_ name: String, _ tensor: Tensor) throws(HadpoError) {
+            let place = folder.locate(name)
+            guard place.checkpoint === folder.checkpoint else {
+                throw HadpoError(
+                    .unsupported, "a part that was trained lies in a file that an export does not write",
+                    at: place.checkpoint.path,
+                    found: name, expected: "the adapter folder, which holds it beside the adapter")
+            }
+            var rows: Range<Int>?
+            if case .rows(let run, _) = place.stored { rows = run }
+            patches[place.name, default: []].append(Patch(rows: rows, tensor: tensor))
         }
-        for (name, value) in model.trainedParameters { replaced[folder.locate(name).name] = value.data }
+        let opened = model.openedProjector
+        for (layer, before) in zip(model.projector, opened) where layer !== before {
+            try replace(layer.name + ".weight", layer.weight.data)
+            if let bias = layer.bias { try replace(layer.name + ".bias", bias.data) }
+        }
+        for (name, value) in model.trainedParameters { try replace(name, value.data) }
 
         let base = folder.checkpoint
         let device = model.device
@@ -64,8 +83,14 @@ package enum Export {
                 try device.scale(scaled, by: lora.scaling)
                 try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
                 try writer.write(name, try rounded(sum, stored.dtype, device))
-            } else if let tensor = replaced[name] {
-                try writer.write(name, try rounded(tensor, stored.dtype, device).reshaped(stored.shape))
+            } else if let changes = patches[name] {
+                let whole = try device.allocate(stored.shape, stored.dtype)
+                try device.copy(stored, into: whole)
+                for change in changes {
+                    let part = try rounded(change.tensor, stored.dtype, device)
+                    try device.copy(part, into: change.rows.map { whole.rows($0) } ?? whole)
+                }
+                try writer.write(name, whole)
             } else {
                 try writer.write(name, stored)
             }

@@ -40,7 +40,7 @@ package enum Generation {
         model: any VisionLanguageModel, request: GenerationConfig, image: RGBImage?, progress: any Progress
     ) throws(HadpoError) -> JSON {
         let start = Clock.now()
-        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, tokenizer: model.tokenizer)
+        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, conversation: model.conversation)
         let rows = PromptSession.rows(prompt.pieces, model)
         try PromptSession.check(
             model, prefixes: [rows], branches: Array(repeating: (rows, 0), count: request.beamCount),
@@ -51,6 +51,7 @@ package enum Generation {
         let session = try PromptSession(
             model, [PromptSession.Prefix(prompt.pieces, pixels: pixels)], room: room * request.beamCount, progress: progress)
 
+        let history = model.conversation.history(prompt.ids, rule: request.beamRule)
         let generated: Generated
         var score: Double?
         if request.beamCount > 1 {
@@ -62,7 +63,7 @@ package enum Generation {
             rule.stop = request.stop
             rule.reports = true
             (generated, score) = try beams(
-                session, PromptSession.Continuation(prefix: 0, ids: []), rule, history: prompt.ids)
+                session, PromptSession.Continuation(prefix: 0, ids: []), rule, history: history)
             if request.stream { try progress.emit(["event": "token", "text": .string(generated.text)]) }
         } else {
             var rule = Rule(maxNewTokens: request.maxNewTokens)
@@ -71,7 +72,7 @@ package enum Generation {
             rule.seed = request.seed
             rule.reports = !request.stream
             let branch = PromptSession.Continuation(prefix: 0, ids: [])
-            generated = try answers(session, [branch], rule, histories: [prompt.ids], streams: request.stream)[0]
+            generated = try answers(session, [branch], rule, histories: [history], streams: request.stream)[0]
         }
         let seconds = Clock.now() - start
         var result: JSON = [

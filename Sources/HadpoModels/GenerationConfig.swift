@@ -70,11 +70,11 @@ package struct AskedPrompt: Sendable {
     /// Stands for the picture in lists of ids, as upstream's IMAGE_TOKEN_INDEX.
     package static let imageID: Int32 = -200
 
-    package init(_ asked: AskedConfig, hasImage: Bool, tokenizer: any Tokenizer) throws(HadpoError) {
-        text = asked.prompt ?? asked.template.prompt(question: asked.question ?? "")
+    package init(_ asked: AskedConfig, hasImage: Bool, conversation: any Conversation) throws(HadpoError) {
+        text = asked.prompt ?? conversation.text(question: asked.question ?? "", template: asked.template)
         if !hasImage, asked.prompt != nil, !text.utf8.contains(PromptTemplate.image.utf8) {
             tokens = nil
-            pieces = [.tokens(tokenizer.encode(text, addBOS: true))]
+            pieces = [.tokens(conversation.tokenizer.encode(text, addBOS: true))]
             return
         }
         guard hasImage else {
@@ -82,7 +82,12 @@ package struct AskedPrompt: Sendable {
                 .argument, "the prompt has a picture and none was given", at: asked.prompt == nil ? "/question" : "/prompt",
                 expected: "a picture, or a prompt without \(PromptTemplate.image)")
         }
-        let tokens = try PromptTokens(text, splitting: asked.template.splitting, tokenizer: tokenizer, sample: "/prompt")
+        let tokens: PromptTokens
+        if let question = asked.question {
+            tokens = try conversation.prompt(question: question, template: asked.template, sample: "/question")
+        } else {
+            tokens = try conversation.prompt(text: text, template: asked.template, sample: "/prompt")
+        }
         self.tokens = tokens
         pieces = tokens.pieces
     }
@@ -92,10 +97,13 @@ package struct AskedPrompt: Sendable {
         pieces.flatMap { piece in
             switch piece {
             case .tokens(let ids): ids
-            case .image: [AskedPrompt.imageID]
+            case .picture: [AskedPrompt.imageID]
             }
         }
     }
+
+    /// What a Q-Former reads beside the picture.
+    package var instruction: [Int32] { tokens?.instruction ?? [] }
 
     /// Ids of a completion, EOS included.
     package func completion(_ completion: String, tokenizer: any Tokenizer) throws(HadpoError) -> [Int32] {

@@ -21,12 +21,13 @@ package struct InspectionConfig: Sendable {
 /// Dimensions: S picture side, P patches, T positions of prompt and completion, n ids of the prompt, k ids of the completion,
 /// V vocabulary.
 package enum Inspection {
-    /// Writes pixel_values [3,S,S], vision.block.N, vision.features [P,.], projected [P,.], prompt_ids [n] (-200 for the picture),
-    /// completion_ids [k], decoder.block.N [T,.], logits [T,V], logps [k]. What there is no picture or completion for is left out.
+    /// Writes pixel_values [3,S,S], vision.block.N, vision.features [P,.], projected [.,.], prompt_ids [n] (-200 for the picture),
+    /// completion_ids [k], decoder.block.N [T,.], logits [T,V], logps [k], and of a Q-Former instruction_ids, qformer.block.N and
+    /// qformer.output. What there is no picture or completion for is left out.
     package static func run(
         model: any VisionLanguageModel, request: InspectionConfig, image: RGBImage?, path: String, progress: any Progress
     ) throws(HadpoError) {
-        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, tokenizer: model.tokenizer)
+        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, conversation: model.conversation)
         var completion: [Int32] = []
         if let text = request.completion { completion = try prompt.completion(text, tokenizer: model.tokenizer) }
         try Scoring.checkLength(model, prompt, completion)
@@ -40,8 +41,9 @@ package enum Inspection {
             let size = model.pipeline.outputSize
             let pixels = try model.pipeline.pixelValues(image)
             try collected.observe("pixel_values", try device.tensor(pixels, [3, size.height, size.width]))
-            projected = try model.project(tape, try model.features(tape, [pixels]), reference: false)
+            projected = try model.project(tape, try model.features(tape, [pixels]), [prompt.instruction], reference: false)
         }
+        if !prompt.instruction.isEmpty { try collected.observe("instruction_ids", try integers(prompt.instruction, device)) }
         try collected.observe("prompt_ids", try integers(prompt.ids, device))
 
         var packed = PackedRows(imageRows: model.imageRows)

@@ -10,9 +10,10 @@ import HadpoWeights
 // sequence has the picture's rows in the place of the <image> token.
 
 package final class LLaVA15: VisionLanguageModel {
+    package var family: ModelFamily { .llava }
     package let config: LLaVAConfig
     package let device: any Device
-    package let tokenizer: any Tokenizer
+    package let conversation: any Conversation
     package let pipeline: ImagePipeline
     package let fingerprint: String
     package var eosIDs: [Int32]
@@ -21,7 +22,7 @@ package final class LLaVA15: VisionLanguageModel {
     /// Linear layers of the projector as they are now: trained, or replaced by an adapter folder's.
     package private(set) var projector: [Linear]
     /// The projector as the checkpoint has it: the reference model's (DESIGN: the reference uses the initial projector).
-    private var initialProjector: [Linear]
+    package let openedProjector: [Linear]
     package private(set) var decoder: LlamaDecoder
 
     /// Names of the network's parts; each checkpoint layout spells them differently (`LLaVANames`).
@@ -31,13 +32,13 @@ package final class LLaVA15: VisionLanguageModel {
     ) throws(HadpoError) {
         self.config = config
         self.device = device
-        self.tokenizer = tokenizer
+        conversation = LLaVAConversation(tokenizer)
         self.pipeline = pipeline
         self.fingerprint = fingerprint
         eosIDs = tokenizer.eosID.map { [$0] } ?? []
         vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         projector = try LLaVA15.makeProjector(config, source)
-        initialProjector = projector
+        openedProjector = projector
         decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text)
     }
 
@@ -55,19 +56,29 @@ package final class LLaVA15: VisionLanguageModel {
     /// Decoder and vision parameters that a training has replaced (method sft), by network name.
     package private(set) var trainedParameters: [(name: String, value: Value)] = []
 
-    /// Takes the named parts from `source` again, for training: its trainable parameters replace the frozen views.
-    package func replace(vision newVision: Bool, decoder newDecoder: Bool, from source: CheckpointParameters) throws(HadpoError) {
-        if newVision {
+    package func replace(_ parts: Set<ModelPart>, from source: CheckpointParameters) throws(HadpoError) {
+        if parts.contains(.vision) {
             vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         }
-        if newDecoder { decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text) }
+        if parts.contains(.decoder) {
+            decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text)
+        }
         trainedParameters = source.trainable
     }
 
+    package func part(of parameter: String) -> ModelPart {
+        if parameter.hasPrefix(LLaVANames.vision) { return .vision }
+        return parameter.hasPrefix(LLaVANames.projector) ? .projector : .decoder
+    }
+
+    /// The projector is a Sequential upstream, with an activation between its layers.
+    package var projectorNames: [String] { projector.indices.map { "mm_projector.\(2 * $0)" } }
+
     /// The projector with other numbers (an adapter folder's, or trainable copies); nil goes back to the checkpoint's.
-    package func replaceProjector(_ layers: [Linear]?) { projector = layers ?? initialProjector }
+    package func replaceProjector(_ layers: [Linear]?) { projector = layers ?? openedProjector }
 
     package var imageRows: Int { config.vision.patches + (config.keepsClassRow ? 1 : 0) }
+    package var featureRows: Int { imageRows }
 
     package func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
         let features = try vision(tape, pixels, keepsClassRow: config.keepsClassRow)
@@ -75,9 +86,10 @@ package final class LLaVA15: VisionLanguageModel {
         return features
     }
 
-    package func project(_ tape: Tape, _ features: Value, reference: Bool) throws(HadpoError) -> Value {
+    package func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value
+    {
         var x = features
-        for (i, layer) in (reference ? initialProjector : projector).enumerated() {
+        for (i, layer) in (reference ? openedProjector : projector).enumerated() {
             if i > 0 { x = try tape.activation(config.projectorActivation, x) }
             x = try layer(tape, x)
         }
@@ -85,15 +97,35 @@ package final class LLaVA15: VisionLanguageModel {
         return x
     }
 
-    /// All seven linear layers of every decoder layer: what upstream's "all linears" means.
-    package var adaptable: [(target: AdapterTarget, linear: Linear)] {
-        decoder.layers.enumerated().flatMap { i, layer in
-            layer.linears.map { linear in
-                let projection = linear.name.split(separator: ".").suffix(2).joined(separator: ".")
-                return (AdapterTarget(layer: i, projection: projection), linear)
-            }
-        }
+    package var visionDescription: JSON {
+        [
+            "width": JSON(config.vision.width), "layers": JSON(config.vision.layers), "image_size": JSON(config.vision.imageSize),
+            "patch_size": JSON(config.vision.patchSize), "select_layer": JSON(config.selectLayer),
+        ]
     }
+}
+
+/// The prompts of LLaVA-1.5: texts that are cut or tokenised around the picture (`PromptTemplate`), answers that continue them.
+package struct LLaVAConversation: Conversation {
+    package let tokenizer: any Tokenizer
+
+    package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+
+    package func prompt(question: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens {
+        try PromptTokens(question: question, template: template, tokenizer: tokenizer, sample: sample)
+    }
+
+    package func prompt(text: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens {
+        try PromptTokens(text, splitting: template.splitting, tokenizer: tokenizer, sample: sample)
+    }
+
+    package func text(question: String, template: PromptTemplate) -> String { template.prompt(question: question) }
+
+    /// All of the prompt's ids are there.
+    package func history(_ prompt: [Int32], rule: TransformersRule) -> [Int32] { prompt }
+
+    /// The end token stays.
+    package func upstreamText(_ ids: [Int32]) -> String { tokenizer.decodeStripped(ids) }
 }
 
 /// The network's own names, and how the layouts on disk spell them.

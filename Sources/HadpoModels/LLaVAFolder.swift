@@ -9,7 +9,7 @@ import HadpoWeights
 package enum ImageProcessorChoice: String, Sendable, CaseIterable { case checkpoint, pad, crop }
 
 /// A LLaVA-1.5 folder on disk, in any of its layouts: what it holds and how it spells it.
-package final class LLaVAFolder {
+package final class LLaVAFolder: ModelFolder {
     package enum Layout: String, Sendable {
         case huggingFace = "hf"
         case original = "liuhaotian"
@@ -26,16 +26,17 @@ package final class LLaVAFolder {
     private let names: [(own: String, file: String)]
     private let towerNames: [(own: String, file: String)]
 
-    /// - Parameter visionTower: folder of the CLIP tower for an original checkpoint, which only names it.
-    package init(path: String, visionTower: String?, load: LoadMode, arena: Arena, progress: any Progress) throws(HadpoError) {
-        self.path = path
-        guard File.isDirectory(path) else {
-            throw HadpoError(.io, "the model folder does not exist", at: path, expected: "a folder with config.json and weights")
-        }
-        configJSON = try File.readJSON(File.join(path, "config.json"), limits: .checkpoint)
-        guard configJSON.objectValue != nil else {
-            throw HadpoError(.weights, "config.json is not an object", at: File.join(path, "config.json"), found: configJSON.kind)
-        }
+    package var family: ModelFamily { .llava }
+    package var layoutName: String { layout.rawValue }
+    package var checkpoints: [Checkpoint] { [checkpoint] + (tower.map { [$0] } ?? []) }
+    package var adapterLayout: AdapterLayout { layout == .original ? .original : .huggingFace }
+    package var notes: [String] { [] }
+
+    /// - Parameter json: the folder's config.json.
+    package init(_ json: JSON, _ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError) {
+        path = files.path
+        configJSON = json
+        let (visionTower, load) = (files.visionTower, files.load)
         checkpoint = try Checkpoint.open(path, load: load, arena: arena, progress: progress)
         names = LLaVANames.table(checkpoint)
         if LLaVAConfig.isOriginal(configJSON) {
@@ -67,24 +68,15 @@ package final class LLaVAFolder {
         }
     }
 
-    /// Parameters by the network's names. Trainable ones become fp32 copies, the others are views into the files.
-    package func parameters(device: any Device, isTrainable: @escaping (String) -> Bool = { _ in false }) -> CheckpointParameters
-    {
-        CheckpointParameters(device: device, isTrainable: isTrainable) { [self] name in locate(name) }
+    package convenience init(_ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError) {
+        let json = try File.readJSON(File.join(files.path, "config.json"), limits: .checkpoint)
+        try self.init(json, files, arena: arena, progress: progress)
     }
 
-    /// Which file spelling holds a parameter of the network.
-    package func locate(_ name: String) -> (checkpoint: Checkpoint, name: String) {
-        if let tower, name.hasPrefix(LLaVANames.vision) { return (tower, LLaVANames.spell(name, towerNames)) }
-        return (checkpoint, LLaVANames.spell(name, names))
+    package func locate(_ name: String) -> ParameterPlace {
+        if let tower, name.hasPrefix(LLaVANames.vision) { return ParameterPlace(tower, LLaVANames.spell(name, towerNames)) }
+        return ParameterPlace(checkpoint, LLaVANames.spell(name, names))
     }
-
-    package func fingerprint(progress: any Progress) throws(HadpoError) -> String {
-        var text = try checkpoint.fingerprint(progress: progress)
-        if let tower { text += "+" + (try tower.fingerprint(progress: progress)) }
-        return text
-    }
-    package var weightBytes: Int { checkpoint.totalBytes + (tower?.totalBytes ?? 0) }
 
     package func imagePipeline(_ choice: ImageProcessorChoice) throws(HadpoError) -> ImagePipeline {
         let size = config.vision.imageSize
@@ -125,9 +117,15 @@ package final class LLaVAFolder {
         }
     }
 
-    package func openModel(device: any Device, processor: ImageProcessorChoice, progress: any Progress) throws(HadpoError)
-        -> LLaVA15
-    {
+    package func openModel(
+        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    ) throws(HadpoError) -> any VisionLanguageModel {
+        try openLLaVA(device: device, processor: processor, weights: weights, progress: progress)
+    }
+
+    package func openLLaVA(
+        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat = .stored, progress: any Progress
+    ) throws(HadpoError) -> LLaVA15 {
         let tokenizer = try TokenizerFile.load(directory: path)
         guard tokenizer.vocabularyCount <= config.text.vocabulary else {
             throw HadpoError(
@@ -136,24 +134,9 @@ package final class LLaVAFolder {
         }
         let pipeline = try imagePipeline(processor)
         let model = try LLaVA15(
-            config: config, source: parameters(device: device), device: device, tokenizer: tokenizer, pipeline: pipeline,
-            fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity)
+            config: config, source: parameters(device: device, weights: weights), device: device, tokenizer: tokenizer,
+            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity)
         if let ids = try generationEOS() { model.eosIDs = ids }
         return model
-    }
-
-    /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.
-    private func generationEOS() throws(HadpoError) -> [Int32]? {
-        let file = File.join(path, "generation_config.json")
-        guard File.isFile(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
-            return nil
-        }
-        let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }
-        let known = ids.compactMap { $0 }
-        guard known.count == ids.count, !ids.isEmpty else {
-            throw HadpoError(
-                .weights, "eos_token_id is not an id", at: file, found: value.text(), expected: "an integer or an array of them")
-        }
-        return known
     }
 }

@@ -11,7 +11,7 @@ package struct PackedRows: Sendable {
     /// A run of rows: either token ids or all rows of a picture.
     enum Run: Sendable {
         case tokens(Range<Int>)  // of `tokenIDs`
-        case image(Int)  // index of the picture
+        case picture(Int)  // index of the picture
     }
 
     private(set) var runs: [Run] = []
@@ -21,7 +21,9 @@ package struct PackedRows: Sendable {
     /// Row of the hidden state that predicts each target token, and that token.
     package private(set) var targetRows: [Int32] = []
     package private(set) var targetIDs: [Int32] = []
-    package private(set) var images = 0
+    /// Of each picture in order: what a Q-Former reads beside it.
+    package private(set) var instructions: [[Int32]] = []
+    package var images: Int { instructions.count }
     /// Rows that one picture takes.
     package let imageRows: Int
 
@@ -40,16 +42,16 @@ package struct PackedRows: Sendable {
         for i in 0..<ids.count { plan.positions.append(Int32(truncatingIfNeeded: position + i)) }
     }
 
-    /// - Returns: the prefix, for its branches. Each `.image` piece takes the next picture.
+    /// - Returns: the prefix, for its branches. Each picture piece takes the next picture.
     package mutating func addPrefix(_ pieces: [PromptPiece]) -> Prefix {
         let start = count
         for piece in pieces {
             switch piece {
             case .tokens(let ids): append(ids, from: count - start)
-            case .image:
+            case .picture(let instruction):
                 let position = count - start
-                runs.append(.image(images))
-                images += 1
+                runs.append(.picture(images))
+                instructions.append(instruction)
                 for i in 0..<imageRows { plan.positions.append(Int32(truncatingIfNeeded: position + i)) }
             }
         }

@@ -17,7 +17,8 @@ import HadpoText
 package final class PromptSession {
     package struct Prefix: Sendable {
         package let pieces: [PromptPiece]
-        /// One entry for each `.image` piece, as the model's pipeline makes them.
+        /// One entry for each picture piece, as the model's pipeline makes them. Prefixes may show the same picture (a Q-Former looks at
+        /// it anew with every question): it goes through the vision tower once.
         package let pixels: [[Float]]
 
         package init(_ pieces: [PromptPiece], pixels: [[Float]]) {
@@ -66,7 +67,7 @@ package final class PromptSession {
         pieces.reduce(0) { count, piece in
             switch piece {
             case .tokens(let ids): count + ids.count
-            case .image: count + model.imageRows
+            case .picture: count + model.imageRows
             }
         }
     }
@@ -106,7 +107,7 @@ package final class PromptSession {
         var prefixes: [Range<Int>] = []
         for (i, prefix) in wanted.enumerated() {
             let count = PromptSession.rows(prefix.pieces, model)
-            let images = prefix.pieces.count { $0 == .image }
+            let images = prefix.pieces.count { $0.isPicture }
             guard count > 0, images == prefix.pixels.count else {
                 throw HadpoError(
                     .argument, "a prompt and its pictures do not fit together", at: "prompt \(i)",
@@ -149,7 +150,7 @@ package final class PromptSession {
         let pixels = prefixes.flatMap(\.pixels)
         var projected: Value?
         if !pixels.isEmpty {
-            projected = try model.project(tape, try model.features(tape, pixels), reference: false)
+            projected = try model.project(tape, try features(model, tape, pixels), packed.instructions, reference: false)
         }
         let x = try model.embed(tape, packed, projected: projected)
         var plan = packed.plan
@@ -159,6 +160,21 @@ package final class PromptSession {
         }
         plan.cacheRows = [start..<start + packed.count]
         return try tape.gather(try model.decoder(tape, x, plan, cache: cache), ids: lastRows)
+    }
+
+    /// Features of all pictures in order; equal pictures are computed once. (Arrays that share their storage compare at once.)
+    private static func features(_ model: any VisionLanguageModel, _ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
+    {
+        var distinct: [[Float]] = []
+        let places = pixels.map { picture in
+            if let known = distinct.lastIndex(of: picture) { return known }
+            distinct.append(picture)
+            return distinct.count - 1
+        }
+        let features = try model.features(tape, distinct)
+        if distinct.count == pixels.count { return features }
+        let rows = model.featureRows
+        return try tape.concatenate(places.map { (features, $0 * rows..<($0 + 1) * rows) })
     }
 
     /// A row of the embedding table is read for each id, so each must have one.

@@ -20,7 +20,7 @@ package enum Scoring {
     package static func run(
         model: any VisionLanguageModel, request: ScoringConfig, image: RGBImage?, progress: any Progress
     ) throws(HadpoError) -> [Float] {
-        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, tokenizer: model.tokenizer)
+        let prompt = try AskedPrompt(request.asked, hasImage: image != nil, conversation: model.conversation)
         let completion = try prompt.completion(request.completion, tokenizer: model.tokenizer)
         try checkLength(model, prompt, completion)
         let tape = Tape(device: model.device, progress: progress)

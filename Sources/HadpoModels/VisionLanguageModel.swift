@@ -8,9 +8,11 @@ import HadpoWeights
 
 /// What the generator, the evaluators and the trainer need of a model family. One family is one class that conforms.
 package protocol VisionLanguageModel: AnyObject {
+    var family: ModelFamily { get }
     var device: any Device { get }
     var decoder: LlamaDecoder { get }
-    var tokenizer: any Tokenizer { get }
+    /// How questions and answers become ids.
+    var conversation: any Conversation { get }
     var pipeline: ImagePipeline { get }
     /// Rows that one picture takes in the decoder's sequence.
     var imageRows: Int { get }
@@ -19,16 +21,71 @@ package protocol VisionLanguageModel: AnyObject {
     /// Identifies weights and image pipeline in cache keys.
     var fingerprint: String { get }
 
-    /// The picture's features up to where training may change things: [images * imageRows, vision width].
+    // MARK: pictures
+
+    /// Rows of one picture's features.
+    var featureRows: Int { get }
+    /// What the frozen vision tower makes of pictures: [images * featureRows, feature width]. It depends on nothing that preference
+    /// training changes, so it is computed once a picture and kept.
     func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
-    /// Features to decoder rows, [images * imageRows, C]. `reference`: with the weights as they were opened.
-    func project(_ tape: Tape, _ features: Value, reference: Bool) throws(HadpoError) -> Value
+    /// Features to decoder rows, [images * imageRows, C]. `instructions`: of each picture, what a Q-Former reads beside it; families
+    /// without one pass it by. `reference`: with the weights as they were opened.
+    func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value
+    /// Sizes of the vision side, for `hadpo_model_describe`.
+    var visionDescription: JSON { get }
+
+    // MARK: training
+
     /// Linear layers that LoRA may adapt, with the places that adapters name.
     var adaptable: [(target: AdapterTarget, linear: Linear)] { get }
+    /// The linear layers between vision and decoder, as they are now: trained, or replaced by an adapter folder's.
+    var projector: [Linear] { get }
+    /// The projector as the checkpoint has it: the reference model's.
+    var openedProjector: [Linear] { get }
+    /// What upstream calls `projector[i]` in the file of its weights, without ".weight".
+    var projectorNames: [String] { get }
+    /// The projector with other numbers; nil goes back to the checkpoint's.
+    func replaceProjector(_ layers: [Linear]?)
+    /// Which part of the network a parameter belongs to.
+    func part(of parameter: String) -> ModelPart
+    /// Takes the parts from `source` again, for training: its trainable parameters replace the frozen views.
+    func replace(_ parts: Set<ModelPart>, from source: CheckpointParameters) throws(HadpoError)
+    /// Parameters that a training has replaced this way, by network name.
+    var trainedParameters: [(name: String, value: Value)] { get }
 }
 
+/// How a family puts questions and answers into ids: its prompts, its tokenizer, its habits in generating.
+package protocol Conversation: Sendable {
+    var tokenizer: any Tokenizer { get }
+    /// A question in one of the family's prompts. `sample` names it in errors.
+    func prompt(question: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens
+    /// A whole prompt, with `<image>` where the picture stands; `template` says by which rules it is cut and tokenised.
+    func prompt(text: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens
+    /// The prompt of a question as text, for people and protocols.
+    func text(question: String, template: PromptTemplate) -> String
+    /// The ids that transformers counts and penalises as already there when it generates behind `prompt`, the picture as one id.
+    func history(_ prompt: [Int32], rule: TransformersRule) -> [Int32]
+    /// What upstream's scripts write for generated ids: their character accidents are theirs.
+    func upstreamText(_ ids: [Int32]) -> String
+}
+
+/// Parts that training can be told to change as a whole.
+package enum ModelPart: Sendable, Hashable { case vision, projector, decoder }
+
 extension VisionLanguageModel {
-    /// Decoder rows [R, C] of packed sequences. `projected` holds all pictures' rows in the order of the packs' `.image` pieces.
+    package var tokenizer: any Tokenizer { conversation.tokenizer }
+
+    /// All seven linear layers of every decoder layer: what upstream's "all linears" means.
+    package var adaptable: [(target: AdapterTarget, linear: Linear)] {
+        decoder.layers.enumerated().flatMap { i, layer in
+            layer.linears.map { linear in
+                let projection = linear.name.split(separator: ".").suffix(2).joined(separator: ".")
+                return (AdapterTarget(layer: i, projection: projection), linear)
+            }
+        }
+    }
+
+    /// Decoder rows [R, C] of packed sequences. `projected` holds all pictures' rows in the order of the packs' picture pieces.
     package func embed(_ tape: Tape, _ packed: PackedRows, projected: Value?) throws(HadpoError) -> Value {
         let text = try tape.gather(decoder.embedding, ids: packed.tokenIDs)
         guard let projected, packed.images > 0 else { return text }
@@ -36,7 +93,7 @@ extension VisionLanguageModel {
         for run in packed.runs {
             switch run {
             case .tokens(let range): parts.append((text, range))
-            case .image(let i): parts.append((projected, i * imageRows..<(i + 1) * imageRows))
+            case .picture(let i): parts.append((projected, i * imageRows..<(i + 1) * imageRows))
             }
         }
         return try tape.concatenate(parts)
@@ -47,7 +104,7 @@ extension VisionLanguageModel {
         _ tape: Tape, _ packed: PackedRows, features: Value?, reference: Bool = false, checkpointing: Bool = false
     ) throws(HadpoError) -> Value {
         var projected: Value?
-        if let features { projected = try project(tape, features, reference: reference) }
+        if let features { projected = try project(tape, features, packed.instructions, reference: reference) }
         let x = try embed(tape, packed, projected: projected)
         let hidden = try decoder(tape, x, packed.plan, checkpointing: checkpointing)
         return try tape.logProbs(hidden, rows: packed.targetRows, head: decoder.head, ids: packed.targetIDs)

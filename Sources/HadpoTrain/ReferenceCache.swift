@@ -42,7 +42,9 @@ package final class ReferenceCache {
         for piece in sample.prompt {
             switch piece {
             case .tokens(let ids): add(ids)
-            case .image: add([-200])
+            case .picture(let instruction):
+                add([-200])
+                if !instruction.isEmpty { add(instruction) }
             }
         }
         for branch in sample.branches { add(branch) }

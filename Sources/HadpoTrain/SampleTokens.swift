@@ -8,11 +8,11 @@ package struct SampleTokens {
     package private(set) var truncated = 0
     package private(set) var skipped = 0
     package private(set) var longest = 0
-    private let model: LLaVA15
+    private let model: any VisionLanguageModel
     private let config: TrainConfig
     private let template: PromptTemplate
 
-    package init(_ model: LLaVA15, _ config: TrainConfig) {
+    package init(_ model: any VisionLanguageModel, _ config: TrainConfig) {
         self.model = model
         self.config = config
         template = PromptTemplate(rawValue: config.template) ?? .hadpoTrain
@@ -28,13 +28,13 @@ package struct SampleTokens {
 
     private mutating func add(id: String, imagePath: String, prompt: SamplePrompt, answers: [String]) throws(HadpoError) {
         let template: PromptTemplate = if case .raw = prompt { .raw } else { self.template }
-        let tokens = try PromptTokens(question: prompt.text, template: template, tokenizer: model.tokenizer, sample: id)
+        let tokens = try model.conversation.prompt(question: prompt.text, template: template, sample: id)
         var branches: [[Int32]] = []
         for answer in answers { branches.append(try tokens.answer(answer, tokenizer: model.tokenizer, sample: id)) }
         var sample = TrainingSample(id: id, imagePath: imagePath, prompt: tokens.pieces, branches: branches)
         let prefix = sample.prefixRows(imageRows: model.imageRows)
         let length = sample.longestSequence(imageRows: model.imageRows)
-        let limit = min(config.maxLength, model.config.text.maxPositions)
+        let limit = min(config.maxLength, model.decoder.config.maxPositions)
         if length > limit {
             switch config.onLong {
             case .truncate where prefix < limit:

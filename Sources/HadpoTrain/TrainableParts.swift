@@ -14,16 +14,18 @@ package struct TrainableParts {
     package private(set) var projector: [Linear] = []
 
     /// - Parameter start: adapters to start from, by name; those absent start as PEFT's do: A uniform, B zero.
-    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, start: [AdapterTarget: AdapterPair])
+    package init(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, start: [AdapterTarget: AdapterPair]
+    )
         throws(HadpoError)
     {
         let device = model.device
         if config.allWeights || config.visionTower {
-            let source = folder.parameters(device: device) { name in
-                if name.hasPrefix(LLaVANames.vision) { return config.visionTower }
-                return config.allWeights && !name.hasPrefix(LLaVANames.projector)
-            }
-            try model.replace(vision: config.visionTower, decoder: config.allWeights, from: source)
+            var parts: Set<ModelPart> = []
+            if config.visionTower { parts.insert(.vision) }
+            if config.allWeights { parts.insert(.decoder) }
+            let source = folder.parameters(device: device) { parts.contains(model.part(of: $0)) }
+            try model.replace(parts, from: source)
             for (name, value) in source.trainable { parameters.append(try TrainableParameter(name, value, device: device)) }
         } else if config.lora.rank > 0 {
             try addAdapters(model, config, start)
@@ -45,7 +47,9 @@ package struct TrainableParts {
         }
     }
 
-    private mutating func addAdapters(_ model: LLaVA15, _ config: TrainConfig, _ start: [AdapterTarget: AdapterPair])
+    private mutating func addAdapters(
+        _ model: any VisionLanguageModel, _ config: TrainConfig, _ start: [AdapterTarget: AdapterPair]
+    )
         throws(HadpoError)
     {
         let device = model.device

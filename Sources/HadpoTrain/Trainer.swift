@@ -54,7 +54,7 @@ package struct StepRecord: Sendable {
 }
 
 package final class Trainer {
-    package let model: LLaVA15
+    package let model: any VisionLanguageModel
     package let config: TrainConfig
     package let samples: [TrainingSample]
     package let auxiliary: [TrainingSample]
@@ -70,7 +70,7 @@ package final class Trainer {
     package internal(set) var step = 0
 
     package init(
-        model: LLaVA15, config: TrainConfig, samples: [TrainingSample], auxiliary: [TrainingSample],
+        model: any VisionLanguageModel, config: TrainConfig, samples: [TrainingSample], auxiliary: [TrainingSample],
         parameters: [TrainableParameter]
     ) throws(HadpoError) {
         guard !samples.isEmpty else {

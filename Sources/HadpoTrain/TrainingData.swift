@@ -8,7 +8,7 @@ package struct TrainingData {
     /// Samples that were refused, with index and reason.
     package let problems: [SampleProblem]
 
-    package init(_ model: LLaVA15, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
+    package init(_ model: any VisionLanguageModel, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
         let data = config.data
         var pairs = SampleSet<PreferencePair>()
         var captions = SampleSet<CaptionSample>()
@@ -69,9 +69,9 @@ package struct MemoryPlan: Sendable {
     package let activations: Int
     package let trainableCount: Int
 
-    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, longest: Int) {
+    package init(_ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, longest: Int) {
         weights = folder.weightBytes
-        let text = model.config.text
+        let text = model.decoder.config
         var count = 0
         if config.allWeights || config.visionTower {
             // Upper bound: everything in the files, at two bytes a number.

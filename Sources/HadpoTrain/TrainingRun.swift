@@ -5,10 +5,10 @@ import HadpoWeights
 
 /// A training as a host sees it: opened from a configuration, run in pieces, saved, resumed.
 package final class TrainingRun {
-    package let model: LLaVA15
+    package let model: any VisionLanguageModel
     package let trainer: Trainer
     package let plan: MemoryPlan
-    private let folder: LLaVAFolder
+    private let folder: any ModelFolder
     private let parts: TrainableParts
     private let resolved: JSON
     private let truncated: Int
@@ -18,7 +18,9 @@ package final class TrainingRun {
     private var log: LineAppender?
     private var lastRecord: StepRecord?
 
-    package init(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, resolved: JSON, progress: any Progress)
+    package init(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, resolved: JSON, progress: any Progress
+    )
         throws(HadpoError)
     {
         let data = try TrainingData(model, config, progress: progress)
@@ -46,7 +48,7 @@ package final class TrainingRun {
     }
 
     /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
-    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: LLaVA15) -> String {
+    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: any VisionLanguageModel) -> String {
         let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes"]
         var hash = SHA256()
         if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
@@ -115,7 +117,7 @@ package final class TrainingRun {
         try model.saveAdapter(
             folder: directory, pairs: pairs,
             config: AdapterConfig(rank: lora.rank, alpha: lora.alpha, targets: .names(lora.target), baseModel: folder.path),
-            layout: folder.layout == .original ? .original : .huggingFace, writesProjector: !parts.projector.isEmpty,
+            layout: folder.adapterLayout, writesProjector: !parts.projector.isEmpty,
             progress: progress)
         try File.writeAtomically(File.join(directory, "train_config.json"), resolved.text(indent: 2) + "\n")
         try TrainState.save(trainer, identity: identity, to: directory, progress: progress)
@@ -166,7 +168,9 @@ package final class TrainingRun {
     }
 
     /// `hadpo_data_check`: what a training with this configuration would find, without training.
-    package static func check(_ model: LLaVA15, _ folder: LLaVAFolder, _ config: TrainConfig, progress: any Progress)
+    package static func check(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, progress: any Progress
+    )
         throws(HadpoError) -> JSON
     {
         let data = try TrainingData(model, config, progress: progress)

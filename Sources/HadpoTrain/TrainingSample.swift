@@ -23,7 +23,7 @@ package struct TrainingSample: Sendable {
         prompt.reduce(0) { sum, piece in
             switch piece {
             case .tokens(let ids): sum + ids.count
-            case .image: sum + imageRows
+            case .picture: sum + imageRows
             }
         }
     }

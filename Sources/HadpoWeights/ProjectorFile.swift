@@ -2,7 +2,7 @@ import HadpoBase
 import HadpoTensor
 
 /// The projector's weights beside an adapter: what upstream's LLaVA training calls non-LoRA trainables. Names here are those of
-/// the original layout: `mm_projector.0.weight`.
+/// the original code: `mm_projector.0.weight` (LLaVA), `llama_proj.weight` (MiniGPT-4), `llm_proj.weight` (InstructBLIP).
 package struct ProjectorFile: Sendable {
     package let tensors: [(name: String, tensor: Tensor)]
 
@@ -28,7 +28,7 @@ package struct ProjectorFile: Sendable {
             guard let name = ProjectorFile.canonicalName(key) else {
                 throw HadpoError(
                     .weights, "projector: a tensor that is not the projector's", at: checkpoint.path, found: key,
-                    expected: "base_model.model.model.mm_projector.N.weight or .bias")
+                    expected: "mm_projector.N, llama_proj or llm_proj, with .weight or .bias")
             }
             guard names.insert(name).inserted else {
                 throw HadpoError(.format, "projector: two tensors for \(name)", at: checkpoint.path)
@@ -49,6 +49,13 @@ package struct ProjectorFile: Sendable {
         var rest = key[...]
         for prefix in ["base_model.", "model.", "model."] where rest.hasPrefix(prefix) { rest = rest.dropFirst(prefix.count) }
         let parts = rest.split(separator: ".", omittingEmptySubsequences: false)
+        if parts.count == 2, parts[1] == "weight" || parts[1] == "bias" {
+            switch parts[0] {
+            case "llama_proj", "llm_proj": return String(rest)
+            case "language_projection": return "llm_proj.\(parts[1])"
+            default: return nil
+            }
+        }
         guard parts.count == 3, parts[2] == "weight" || parts[2] == "bias" else { return nil }
         switch (parts[0], parts[1]) {
         case ("multi_modal_projector", "linear_1"): return "mm_projector.0.\(parts[2])"

@@ -20,8 +20,8 @@ private final class PopeSubject {
             template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
         let device = try CPUDevice(numerics: .exact)
         let checkpoint = try LLaVAFolder(
-            path: File.join(fixtures, name), visionTower: nil, load: .map, arena: device.arena, progress: SilentProgress())
-        let opened = try checkpoint.openModel(device: device, processor: .pad, progress: SilentProgress())
+            ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
+        let opened = try checkpoint.openLLaVA(device: device, processor: .pad, progress: SilentProgress())
         model =
             words
             ? try LLaVA15(

@@ -51,7 +51,7 @@ struct Subject {
         let tape = Tape(device: device, progress: SilentProgress())
         var rows = PackedRows(imageRows: model.imageRows)
         _ = rows.addPrefix([.tokens(prompt.before), .image, .tokens(prompt.after + ids)])
-        let projected = try model.project(tape, try model.features(tape, [try pixels()]), reference: false)
+        let projected = try model.project(tape, try model.features(tape, [try pixels()]), rows.instructions, reference: false)
         let hidden = try model.decoder(tape, try model.embed(tape, rows, projected: projected), rows.plan)
         return try model.decoder.logits(tape, hidden, rows: [Int32(rows.count - 1)]).floats()
     }

@@ -48,10 +48,9 @@ final class Observed: TapeObserver {
 @Suite struct LLaVAForwardTests {
     static func open(_ name: String, _ device: CPUDevice) throws -> (LLaVA15, Expected) {
         let expected = try Expected(name, device)
-        let folder = try LLaVAFolder(
-            path: File.join(fixtures, name), visionTower: nil, load: .map, arena: device.arena, progress: SilentProgress())
+        let folder = try LLaVAFolder(ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
         let processor = ImageProcessorChoice(rawValue: expected.json["processor"]?.stringValue ?? "") ?? .checkpoint
-        return (try folder.openModel(device: device, processor: processor, progress: SilentProgress()), expected)
+        return (try folder.openLLaVA(device: device, processor: processor, progress: SilentProgress()), expected)
     }
 
     // Both sides compute in fp32 and differ in the order of sums; 1e-4 is the bound, 1e-5 what is seen.
@@ -87,7 +86,7 @@ final class Observed: TapeObserver {
         pieces.append(.tokens(run))
         var rows = PackedRows(imageRows: model.imageRows)
         _ = rows.addPrefix(pieces)
-        let x = try model.embed(tape, rows, projected: try model.project(tape, features, reference: false))
+        let x = try model.embed(tape, rows, projected: try model.project(tape, features, rows.instructions, reference: false))
         let hidden = try model.decoder(tape, x, rows.plan)
         observed.seen["logits"] = try model.decoder.logits(tape, hidden, rows: (0..<Int32(rows.count)).map { $0 }).floats()
         for name in expected.tensors.names

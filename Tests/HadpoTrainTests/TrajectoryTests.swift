@@ -21,9 +21,8 @@ private func relative(_ found: [Float], _ expected: [Float]) -> Double {
 
 private func open(_ name: String, threads: Int = 0) throws -> (LLaVA15, LLaVAFolder) {
     let device = try CPUDevice(threads: threads, numerics: .exact)
-    let folder = try LLaVAFolder(
-        path: File.join(fixtures, name), visionTower: nil, load: .map, arena: device.arena, progress: quiet)
-    return (try folder.openModel(device: device, processor: .pad, progress: quiet), folder)
+    let folder = try LLaVAFolder(ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: quiet)
+    return (try folder.openLLaVA(device: device, processor: .pad, progress: quiet), folder)
 }
 
 /// The configuration under which the fixture's trajectory was computed.

@@ -95,7 +95,7 @@ func taughtTokens() throws {
     try withFolder { folder in
         try WorldCheckpoint().write(to: folder)
         let tokenizer = try TokenizerFile.load(directory: folder)
-        var texts = WorldTexts(tokenizer)
+        var texts = WorldTexts(LLaVAConversation(tokenizer))
         for template in [PromptTemplate.hadpoEval, .hadpoTrain] {
             for question in WorldLanguage.descriptionRequests + Category.allCases.map({ WorldLanguage.question($0) }) {
                 let prompt = try texts.prompt(question, template)
@@ -115,7 +115,7 @@ func languageBatch() throws {
         let tokenizer = try TokenizerFile.load(directory: folder)
         let stage = BaseRecipe.world.stages[0]
         let scenes = SceneGenerator(seed: 3, split: .base(stage: 1), parameters: stage.scenes)
-        var texts = WorldTexts(tokenizer)
+        var texts = WorldTexts(LLaVAConversation(tokenizer))
         let batch = try LanguageBatch(
             stage, scenes, 4..<7, texts: &texts, rasterizer: SceneRasterizer(), pipeline: .clip(size: 64, pad: false),
             imageRows: 16)
@@ -152,8 +152,8 @@ func baseStages() throws {
         #expect(try File.read(File.join(rest, "model.safetensors")) == expected)
         #expect(try File.read(File.join(whole, "stages/look/model.safetensors")).count > expected.count)
 
-        let files = try LLaVAFolder(path: whole, visionTower: nil, load: .read, arena: Arena(), progress: quiet)
-        let model = try files.openModel(device: CPUDevice(threads: 1), processor: .checkpoint, progress: quiet)
+        let files = try LLaVAFolder(ModelFiles(path: whole), arena: Arena(), progress: quiet)
+        let model = try files.openLLaVA(device: CPUDevice(threads: 1), processor: .checkpoint, progress: quiet)
         #expect(model.imageRows == 16)
     }
 }

@@ -1,10 +1,10 @@
-/// How a question becomes the text that LLaVA-1.5 is asked with.
+/// Which of a family's prompts a question goes into. What each looks like is the family's business; here are LLaVA-1.5's.
 package enum PromptTemplate: String, Sendable, CaseIterable {
-    /// What HA-DPO trains with: `vicuna_v1`, a curious user.
+    /// What HA-DPO trains with. LLaVA: `vicuna_v1`, a curious user.
     case hadpoTrain = "hadpo-train"
-    /// What HA-DPO evaluates with: `llava_v1`, a curious human. The difference is upstream's.
+    /// What HA-DPO evaluates with. LLaVA: `llava_v1`, a curious human. The difference is upstream's.
     case hadpoEval = "hadpo-eval"
-    /// The template of llava-hf: no system text.
+    /// What transformers' processor makes. LLaVA: no system text.
     case hf
     /// The question is the whole prompt and places `<image>` itself.
     case raw

@@ -1,9 +1,16 @@
 import HadpoBase
 
 /// One stretch of a prompt.
-package enum PromptPiece: Sendable, Equatable {
+package enum PromptPiece: Sendable, Hashable {
     case tokens([Int32])
-    case image
+    /// The picture's rows. `instruction`: what a Q-Former reads while it looks, so that the rows depend on it; empty in families
+    /// without one.
+    case picture(instruction: [Int32])
+
+    /// A picture that is looked at without a question in mind.
+    package static let image = PromptPiece.picture(instruction: [])
+
+    package var isPicture: Bool { if case .picture = self { true } else { false } }
 }
 
 /// The ids of a prompt with one picture.
@@ -11,10 +18,21 @@ package struct PromptTokens: Sendable, Equatable {
     /// BOS and the text in front of the picture.
     package let before: [Int32]
     package let after: [Int32]
-    private let text: String
-    private let splitting: PromptSplitting
+    /// What a Q-Former reads beside the picture.
+    package let instruction: [Int32]
+    private let answers: AnswerRule
 
-    package var pieces: [PromptPiece] { [.tokens(before), .image, .tokens(after)] }
+    /// Where an answer's ids come from.
+    private enum AnswerRule: Sendable, Equatable {
+        /// What the tokens of the whole text have more than those of the prompt.
+        case continued(text: String, splitting: PromptSplitting)
+        /// The answer's text is tokenised for itself, as if it stood alone.
+        case separate
+    }
+
+    /// All that does not depend on what comes behind the picture.
+    package var prefix: [PromptPiece] { [.tokens(before), .picture(instruction: instruction)] }
+    package var pieces: [PromptPiece] { prefix + [.tokens(after)] }
     /// Positions when the picture takes `imageCount` of them.
     package func count(imageCount: Int) -> Int { before.count + imageCount + after.count }
 
@@ -22,9 +40,15 @@ package struct PromptTokens: Sendable, Equatable {
     package init(
         _ prompt: String, splitting: PromptSplitting, tokenizer: any Tokenizer, sample: String
     ) throws(HadpoError) {
-        text = prompt
-        self.splitting = splitting
+        answers = .continued(text: prompt, splitting: splitting)
+        instruction = []
         (before, after) = try Self.tokenize(prompt, splitting, tokenizer, sample)
+    }
+
+    /// Ids that a family has put together itself; answers are tokenised apart from them.
+    package init(before: [Int32], after: [Int32], instruction: [Int32] = []) {
+        (self.before, self.after, self.instruction) = (before, after, instruction)
+        answers = .separate
     }
 
     package init(
@@ -34,25 +58,31 @@ package struct PromptTokens: Sendable, Equatable {
             template.prompt(question: question), splitting: template.splitting, tokenizer: tokenizer, sample: sample)
     }
 
-    /// The ids of an answer as a training or scoring target, EOS last: those that the tokens of "prompt answer</s>" have more than the
-    /// tokens of the prompt. The answer begins behind one space, which belongs to its first token.
+    /// The ids of an answer as a training or scoring target, EOS last. Behind a continued prompt they are those that the tokens of
+    /// "prompt answer</s>" have more than the tokens of the prompt: the answer begins behind one space, which belongs to its first token.
     package func answer(_ answer: String, tokenizer: any Tokenizer, sample: String) throws(HadpoError) -> [Int32] {
-        // Upstream's label masking splits the text at these and then masks the wrong part or the whole sample.
-        for forbidden in [PromptTemplate.endOfAnswer, PromptTemplate.image, " ASSISTANT: "]
-        where occurrences(of: forbidden, in: answer) > 0 {
+        var reserved = [PromptTemplate.endOfAnswer, PromptTemplate.image]
+        // Upstream's LLaVA splits the text at this to mask labels, and then masks the wrong part or the whole sample.
+        if case .continued = answers { reserved.append(" ASSISTANT: ") }
+        for forbidden in reserved where occurrences(of: forbidden, in: answer) > 0 {
             throw HadpoError(
                 .argument, "an answer contains text that the prompt template uses", at: sample, found: "'\(forbidden)'",
                 expected: "an answer without it")
         }
-        let whole = text + " " + answer + PromptTemplate.endOfAnswer
-        let (wholeBefore, wholeAfter) = try Self.tokenize(whole, splitting, tokenizer, sample)
-        guard wholeBefore == before, wholeAfter.starts(with: after) else {
-            throw HadpoError(
-                .argument, "the prompt's last token and the answer's first grow together", at: sample,
-                found: "a prompt that ends '\(String(text.suffix(16)))'",
-                expected: "a prompt that ends in a word or punctuation, without a space")
+        let result: [Int32]
+        switch answers {
+        case .separate: result = tokenizer.encode(answer + PromptTemplate.endOfAnswer, addBOS: false)
+        case .continued(let text, let splitting):
+            let whole = text + " " + answer + PromptTemplate.endOfAnswer
+            let (wholeBefore, wholeAfter) = try Self.tokenize(whole, splitting, tokenizer, sample)
+            guard wholeBefore == before, wholeAfter.starts(with: after) else {
+                throw HadpoError(
+                    .argument, "the prompt's last token and the answer's first grow together", at: sample,
+                    found: "a prompt that ends '\(String(text.suffix(16)))'",
+                    expected: "a prompt that ends in a word or punctuation, without a space")
+            }
+            result = Array(wholeAfter.dropFirst(after.count))
         }
-        let result = Array(wholeAfter.dropFirst(after.count))
         guard let eos = tokenizer.eosID, result.last == eos else {
             throw HadpoError(
                 .unsupported, "the tokenizer does not read </s> as the end of a sequence", at: sample,

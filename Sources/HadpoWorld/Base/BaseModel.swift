@@ -22,8 +22,10 @@ struct BaseModel {
         let tokenizer = try TokenizerFile.load(directory: folder)
         let pipeline = try ImagePipeline(preprocessorConfig: File.readJSON(File.join(folder, "preprocessor_config.json")))
         if let start {
-            let files = try LLaVAFolder(path: start, visionTower: nil, load: .read, arena: device.arena, progress: progress)
-            let source = files.parameters(device: device) { _ in true }
+            var files = ModelFiles(path: start)
+            files.load = .read
+            let folder = try ModelFamily.openFolder(files, arena: device.arena, progress: progress)
+            let source = folder.parameters(device: device) { _ in true }
             model = try LLaVA15(
                 config: config, source: source, device: device, tokenizer: tokenizer, pipeline: pipeline, fingerprint: "base")
             parameters = source.trainable

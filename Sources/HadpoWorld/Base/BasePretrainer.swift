@@ -30,7 +30,7 @@ package final class BasePretrainer {
         device = base.model.device
         self.seed = seed
         self.progress = progress
-        texts = WorldTexts(base.model.tokenizer)
+        texts = WorldTexts(base.model.conversation)
     }
 
     /// Writes a complete model folder and returns what was done.

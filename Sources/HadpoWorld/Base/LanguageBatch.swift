@@ -5,16 +5,16 @@ import HadpoVision
 
 /// Token ids of everything that is asked and said in the world, each text tokenised once.
 package struct WorldTexts {
-    private let tokenizer: any Tokenizer
+    private let conversation: any Conversation
     private var prompts: [String: PromptTokens] = [:]
     private var sentences: [String: [Int32]] = [:]
 
-    package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+    package init(_ conversation: any Conversation) { self.conversation = conversation }
 
     package mutating func prompt(_ question: String, _ template: PromptTemplate) throws(HadpoError) -> PromptTokens {
         let key = template.rawValue + question
         if let known = prompts[key] { return known }
-        let tokens = try PromptTokens(question: question, template: template, tokenizer: tokenizer, sample: question)
+        let tokens = try conversation.prompt(question: question, template: template, sample: question)
         prompts[key] = tokens
         return tokens
     }
@@ -24,11 +24,11 @@ package struct WorldTexts {
     package mutating func answer(_ parts: [String]) -> [Int32] {
         var ids: [Int32] = []
         for part in parts {
-            let known = sentences[part] ?? tokenizer.encode(part, addBOS: false)
+            let known = sentences[part] ?? conversation.tokenizer.encode(part, addBOS: false)
             sentences[part] = known
             ids += known
         }
-        if let end = tokenizer.eosID { ids.append(end) }
+        if let end = conversation.tokenizer.eosID { ids.append(end) }
         return ids
     }
 }

@@ -20,7 +20,7 @@ enum WorldAnswers {
         _ model: any VisionLanguageModel, pixels: [[Float]], questions: [[String]], template: PromptTemplate,
         progress: any Progress
     ) throws(HadpoError) -> [[YesNo]] {
-        var texts = WorldTexts(model.tokenizer)
+        var texts = WorldTexts(model.conversation)
         func first(_ word: String) -> Int { model.tokenizer.encode(word, addBOS: false).first.map(Int.init) ?? 0 }
         let (yes, no) = (first("Yes"), first("No"))
         var rule = Generation.Rule(maxNewTokens: 1)
@@ -30,13 +30,15 @@ enum WorldAnswers {
             let pictures = start..<min(start + batch, pixels.count)
             var prefixes: [PromptSession.Prefix] = []
             var branches: [PromptSession.Continuation] = []
-            for (number, picture) in pictures.enumerated() {
-                var prompts: [PromptTokens] = []
-                for question in questions[picture] { prompts.append(try texts.prompt(question, template)) }
-                // What stands before the picture does not depend on the question.
-                let before = try texts.prompt(WorldLanguage.descriptionRequest, template).before
-                prefixes.append(PromptSession.Prefix([.tokens(before), .image], pixels: [pixels[picture]]))
-                branches += prompts.map { PromptSession.Continuation(prefix: number, ids: $0.after) }
+            for picture in pictures {
+                let first = prefixes.count
+                for question in questions[picture] {
+                    let prompt = try texts.prompt(question, template)
+                    // Up to the picture's end all questions are alike, unless a Q-Former reads them while it looks.
+                    let place = prefixes[first...].firstIndex { $0.pieces == prompt.prefix } ?? prefixes.count
+                    if place == prefixes.count { prefixes.append(PromptSession.Prefix(prompt.prefix, pixels: [pixels[picture]])) }
+                    branches.append(PromptSession.Continuation(prefix: place, ids: prompt.after))
+                }
             }
             let session = try PromptSession(
                 model, prefixes, room: branches.reduce(0) { $0 + $1.ids.count + 1 }, progress: progress)
@@ -55,8 +57,8 @@ enum WorldAnswers {
     static func descriptions(
         _ model: any VisionLanguageModel, pixels: [[Float]], template: PromptTemplate, progress: any Progress
     ) throws(HadpoError) -> [String] {
-        let asked = try PromptTokens(
-            question: WorldLanguage.descriptionRequest, template: template, tokenizer: model.tokenizer, sample: "description")
+        let asked = try model.conversation.prompt(
+            question: WorldLanguage.descriptionRequest, template: template, sample: "description")
         return try Generation.generate(
             model, prompts: pixels.map { PromptSession.Prefix(asked.pieces, pixels: [$0]) }, maxNewTokens: longestDescription,
             progress: progress

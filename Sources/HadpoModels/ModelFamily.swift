@@ -1,0 +1,143 @@
+import HadpoBase
+import HadpoTensor
+import HadpoWeights
+
+/// The families of models. A family is one file with a network (`VisionLanguageModel`) and a folder (`ModelFolder`), and the lines here.
+package enum ModelFamily: String, Sendable, CaseIterable {
+    case llava = "llava-1.5"
+    case minigpt4 = "minigpt4"
+    case instructBLIP = "instructblip"
+
+    /// Tells the family of files by what is in them, never by their names (models.md 1.0).
+    package static func openFolder(_ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError)
+        -> any ModelFolder
+    {
+        let files = try files.resolved(arena: arena, progress: progress)
+        guard File.isDirectory(files.path) else {
+            throw HadpoError(
+                .io, "the model folder does not exist", at: files.path, expected: "a folder with config.json and weights")
+        }
+        let config = File.join(files.path, "config.json")
+        let json = try File.readJSON(config, limits: .checkpoint)
+        guard json.objectValue != nil else {
+            throw HadpoError(.weights, "config.json is not an object", at: config, found: json.kind)
+        }
+        if json["mm_vision_tower"] != nil || json["vision_config"] != nil {
+            return try LLaVAFolder(json, files, arena: arena, progress: progress)
+        }
+        throw HadpoError(
+            .weights, "a language model alone: nothing in its folder looks at pictures", at: config,
+            found: "no vision_config or mm_vision_tower", expected: "a vision-language model")
+    }
+}
+
+/// Where the files of a model are: what "hadpo.model/1" says of them.
+package struct ModelFiles: Sendable {
+    /// The checkpoint's folder; of models whose parts were published apart, the language model's, or one folder with all of them.
+    package var path: String
+    /// LLaVA's original release: the CLIP folder. MiniGPT-4 and LAVIS' InstructBLIP: `eva_vit_g.pth`.
+    package var visionTower: String?
+    /// MiniGPT-4's projection or LAVIS' InstructBLIP: the `.pth` beside the language model.
+    package var checkpoint: String?
+    /// LAVIS' InstructBLIP: folder of bert-base-uncased (config.json, vocab.txt).
+    package var bert: String?
+    package var load = LoadMode.map
+    /// Side of the pictures the vision tower sees; 0: as the checkpoint has it.
+    package var imageSize = 0
+
+    package init(path: String) { self.path = path }
+
+    /// One folder that holds the parts as they are published: the language model and BERT's vocabulary in folders of their own, `.pth`
+    /// files beside them.
+    func resolved(arena: Arena, progress: any Progress) throws(HadpoError) -> ModelFiles {
+        guard File.isDirectory(path), !File.exists(File.join(path, "config.json")) else { return self }
+        var files = self
+        var languageModels: [String] = []
+        for name in try File.list(path).sorted() {
+            let place = File.join(path, name)
+            if File.isDirectory(place) {
+                if File.exists(File.join(place, "vocab.txt")) {
+                    files.bert = files.bert ?? place
+                } else if File.exists(File.join(place, "config.json")) {
+                    languageModels.append(place)
+                }
+            } else if name.hasSuffix(".pth") {
+                let file = try Checkpoint.open(place, load: load, arena: arena, progress: progress)
+                if file.contains("blocks.0.attn.qkv.weight") {
+                    files.visionTower = files.visionTower ?? place
+                } else {
+                    files.checkpoint = files.checkpoint ?? place
+                }
+            }
+        }
+        guard languageModels.count == 1 else {
+            throw HadpoError(
+                .weights, "the folder has no config.json and not exactly one language model in a folder of its own", at: path,
+                found: languageModels.isEmpty ? "none" : languageModels.joined(separator: ", "),
+                expected: "a model folder, or one with the language model's folder, eva_vit_g.pth and the checkpoint's .pth")
+        }
+        files.path = languageModels[0]
+        return files
+    }
+}
+
+/// A model on disk: what its files hold and how they spell it.
+package protocol ModelFolder: AnyObject {
+    var family: ModelFamily { get }
+    /// The language model's folder.
+    var path: String { get }
+    /// Which of the family's layouts on disk it is.
+    var layoutName: String { get }
+    /// The weight files that hold the language model; what an export writes anew.
+    var checkpoint: Checkpoint { get }
+    /// All weight files, that one first.
+    var checkpoints: [Checkpoint] { get }
+    var adapterLayout: AdapterLayout { get }
+    /// What was not in the files and taken from upstream's defaults instead, and what was there and is not used: sentences.
+    var notes: [String] { get }
+
+    /// Where a parameter of the network is stored.
+    func locate(_ name: String) -> ParameterPlace
+    /// - Parameter weights: the type that the decoder's matrices are brought to while loading; nil leaves them as stored.
+    func openModel(
+        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    ) throws(HadpoError) -> any VisionLanguageModel
+}
+
+/// How the decoder's matrices are held: as stored, or quantised while they are loaded. Embeddings, output matrix, norms and the vision
+/// side always stay as stored.
+package enum WeightFormat: String, Sendable, CaseIterable {
+    case stored
+}
+
+extension ModelFolder {
+    /// Parameters by the network's names. Trainable ones become fp32 copies, the others are views into the files.
+    package func parameters(
+        device: any Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false }
+    ) -> CheckpointParameters {
+        CheckpointParameters(device: device, weights: weights, isTrainable: isTrainable) { [self] name in locate(name) }
+    }
+
+    package var weightBytes: Int { checkpoints.reduce(0) { $0 + $1.totalBytes } }
+
+    package func fingerprint(progress: any Progress) throws(HadpoError) -> String {
+        var parts: [String] = []
+        for checkpoint in checkpoints { parts.append(try checkpoint.fingerprint(progress: progress)) }
+        return parts.joined(separator: "+")
+    }
+
+    /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.
+    func generationEOS() throws(HadpoError) -> [Int32]? {
+        let file = File.join(path, "generation_config.json")
+        guard File.isFile(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
+            return nil
+        }
+        let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }
+        let known = ids.compactMap { $0 }
+        guard known.count == ids.count, !ids.isEmpty else {
+            throw HadpoError(
+                .weights, "eos_token_id is not an id", at: file, found: value.text(), expected: "an integer or an array of them")
+        }
+        return known
+    }
+}

@@ -4,7 +4,7 @@ import HadpoTensor
 import HadpoText
 import HadpoVision
 
-/// "hadpo.pope/1": a POPE file to ask, and how. Defaults are HA-DPO's.
+/// "hadpo.pope/1": a POPE file to ask, and how. Defaults are those of HA-DPO for the model's family.
 package struct PopeRunConfig: Sendable {
     /// `hadpo` keeps the end token in the answers, as upstream's files have it.
     package enum Compatibility: String, Sendable, CaseIterable { case none, hadpo }
@@ -12,21 +12,36 @@ package struct PopeRunConfig: Sendable {
     package let questions: String
     package let images: String
     package let answers: String?
+    package let evaluation: EvaluationProtocol
     package let template: PromptTemplate
     package let maxNewTokens: Int
     package let beamCount: Int
+    package let repetitionPenalty: Double
+    package let lengthPenalty: Double
+    package let stop: [String]
     package let batch: Int
     package let scores: Bool
     package let compat: Compatibility
 
-    package init(_ r: inout ConfigReader) throws(HadpoError) {
+    package init(_ r: inout ConfigReader, family: ModelFamily = .llava) throws(HadpoError) {
         questions = try r.string("questions", help: "POPE question file")
         images = try r.string("images", help: "folder that its pictures are in")
         answers = try r.optionalString(
             "answers", help: "answers as JSON Lines, appended as they come; what is there is not asked again")
+        evaluation = try r.choice(
+            "protocol", default: family.evaluation,
+            help: "whose published way of answering the keys below default to; as the model's family when left out")
+        let decoding = evaluation.questions
         template = try r.choice("template", default: .hadpoEval, help: "prompt template")
-        maxNewTokens = try r.int("max_new_tokens", default: 512, in: 1...1 << 20, help: "at most this many tokens an answer")
-        beamCount = try r.int("num_beams", default: 1, in: 1...1024, help: "beam search; 1 is greedy")
+        maxNewTokens = try r.int(
+            "max_new_tokens", default: decoding.maxNewTokens, in: 1...1 << 20, help: "at most this many tokens an answer")
+        beamCount = try r.int("num_beams", default: decoding.beams, in: 1...1024, help: "beam search; 1 is greedy")
+        repetitionPenalty = try r.double(
+            "repetition_penalty", default: decoding.repetitionPenalty, in: 1e-4...1e4,
+            help: "above 1 makes tokens that were there less likely")
+        lengthPenalty = try r.double(
+            "length_penalty", default: 1, in: -100...100, help: "beams: exponent of the length in the score")
+        stop = try r.strings("stop", default: decoding.stop, help: "an answer ends before the first of these")
         batch = try r.int(
             "batch", default: 0, in: 0...4096, help: "pictures at a time; 0: as many as 512 MiB of keys and values hold")
         scores = try r.bool("scores", default: true, help: "log p(yes) - log p(no) of the first token beside each answer")
@@ -80,7 +95,9 @@ package struct PopeRun {
             "questions": .string(config.questions), "questions_sha256": .string(SHA256.hex(bytes)),
             "template": .string(config.template.rawValue),
             "prompt": .string(model.conversation.text(question: "{}", template: config.template)),
-            "max_new_tokens": JSON(config.maxNewTokens), "num_beams": JSON(config.beamCount), "do_sample": false,
+            "name": .string(config.evaluation.rawValue), "max_new_tokens": JSON(config.maxNewTokens),
+            "num_beams": JSON(config.beamCount), "do_sample": false, "repetition_penalty": JSON(config.repetitionPenalty),
+            "length_penalty": JSON(config.lengthPenalty), "stop": JSON(config.stop),
             "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
             "numerics": .string(model.device.numerics.rawValue),
         ]
@@ -223,14 +240,19 @@ package struct PopeRun {
         guard config.beamCount > 1 else {
             var rule = Generation.Rule(maxNewTokens: config.maxNewTokens)
             rule.keepsFirstLogits = config.scores
-            return Array(zip(all, try Generation.answers(session, branches, rule)))
+            rule.choice.repetitionPenalty = Float(config.repetitionPenalty)
+            rule.stop = config.stop
+            let histories = all.map { model.conversation.history($0.prompt.ids, rule: .v431) }
+            return Array(zip(all, try Generation.answers(session, branches, rule, histories: histories)))
         }
         var rule = Generation.BeamRule(count: config.beamCount, maxNewTokens: config.maxNewTokens)
         rule.keepsFirstLogits = config.scores
+        rule.repetitionPenalty = Float(config.repetitionPenalty)
+        rule.lengthPenalty = config.lengthPenalty
+        rule.stop = config.stop
         var results: [(Asked, Generated)] = []
         for (asked, branch) in zip(all, branches) {
-            let history = model.conversation.history(
-                asked.prompt.before + [AskedPrompt.imageID] + asked.prompt.after, rule: rule.transformers)
+            let history = model.conversation.history(asked.prompt.ids, rule: rule.transformers)
             results.append((asked, try Generation.beams(session, branch, rule, history: history).0))
         }
         return results

@@ -67,9 +67,6 @@ package struct AskedPrompt: Sendable {
     private let tokens: PromptTokens?
     private let text: String
 
-    /// Stands for the picture in lists of ids, as upstream's IMAGE_TOKEN_INDEX.
-    package static let imageID: Int32 = -200
-
     package init(_ asked: AskedConfig, hasImage: Bool, conversation: any Conversation) throws(HadpoError) {
         text = asked.prompt ?? conversation.text(question: asked.question ?? "", template: asked.template)
         if !hasImage, asked.prompt != nil, !text.utf8.contains(PromptTemplate.image.utf8) {
@@ -93,14 +90,7 @@ package struct AskedPrompt: Sendable {
     }
 
     /// All ids, the picture as one: what transformers 4.31 counts and penalizes.
-    package var ids: [Int32] {
-        pieces.flatMap { piece in
-            switch piece {
-            case .tokens(let ids): ids
-            case .picture: [AskedPrompt.imageID]
-            }
-        }
-    }
+    package var ids: [Int32] { pieces.ids }
 
     /// What a Q-Former reads beside the picture.
     package var instruction: [Int32] { tokens?.instruction ?? [] }

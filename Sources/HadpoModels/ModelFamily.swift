@@ -22,12 +22,31 @@ package enum ModelFamily: String, Sendable, CaseIterable {
         guard json.objectValue != nil else {
             throw HadpoError(.weights, "config.json is not an object", at: config, found: json.kind)
         }
+        if json["qformer_config"] != nil {
+            return try InstructBLIPFolder(huggingFace: json, files, arena: arena, progress: progress)
+        }
         if json["mm_vision_tower"] != nil || json["vision_config"] != nil {
             return try LLaVAFolder(json, files, arena: arena, progress: progress)
         }
+        guard let path = files.checkpoint else {
+            throw HadpoError(
+                .weights, "a language model alone: nothing in its folder looks at pictures", at: config,
+                found: "no vision_config, mm_vision_tower or qformer_config",
+                expected:
+                    "a vision-language model, or vision_tower (eva_vit_g.pth) and checkpoint (MiniGPT-4's projection, InstructBLIP's .pth)"
+            )
+        }
+        let checkpoint = try Checkpoint.open(path, load: files.load, arena: arena, progress: progress)
+        if checkpoint.contains("llama_proj.weight") {
+            return try MiniGPT4Folder(json, checkpoint, files, arena: arena, progress: progress)
+        }
+        if checkpoint.contains("llm_proj.weight") || checkpoint.contains("query_tokens") {
+            return try InstructBLIPFolder(lavis: json, checkpoint, files, arena: arena, progress: progress)
+        }
         throw HadpoError(
-            .weights, "a language model alone: nothing in its folder looks at pictures", at: config,
-            found: "no vision_config or mm_vision_tower", expected: "a vision-language model")
+            .weights, "the checkpoint beside the language model belongs to no known family", at: path,
+            found: "tensors " + checkpoint.names.prefix(4).joined(separator: ", "),
+            expected: "llama_proj.weight (MiniGPT-4), or query_tokens and llm_proj.weight (InstructBLIP)")
     }
 }
 
@@ -108,6 +127,9 @@ package protocol ModelFolder: AnyObject {
 /// side always stay as stored.
 package enum WeightFormat: String, Sendable, CaseIterable {
     case stored
+
+    /// For fingerprints: quantised weights answer otherwise.
+    var salt: String { self == .stored ? "" : "|" + rawValue }
 }
 
 extension ModelFolder {

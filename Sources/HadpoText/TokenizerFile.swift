@@ -28,6 +28,20 @@ package enum TokenizerFile {
         throw HadpoError(.io, "no tokenizer in the folder", at: directory, found: "neither file", expected: expected)
     }
 
+    /// tokenizer.model whatever else there is, as code that says `use_fast=False` reads it.
+    package static func loadSlow(
+        directory: String, rule: TransformersRule = .v431, adjust: (inout LlamaTokenizer.Settings) -> Void = { _ in }
+    ) throws(HadpoError) -> any Tokenizer {
+        let path = File.join(directory, "tokenizer.model")
+        guard File.exists(path) else {
+            throw HadpoError(.io, "no SentencePiece tokenizer in the folder", at: directory, expected: "tokenizer.model")
+        }
+        var settings = try TokenizerConfig(directory: directory).slowSettings(rule: rule)
+        adjust(&settings)
+        return try LlamaTokenizer(
+            try SentencePieceModel(try File.read(path, limit: limits.bytes), source: path), settings: settings)
+    }
+
     /// Published files are below 20 MB.
     static let limits = JSONLimits(depth: 16, bytes: 256 << 20, largeIntegers: .double)
 }

@@ -13,6 +13,21 @@ package enum PromptPiece: Sendable, Hashable {
     package var isPicture: Bool { if case .picture = self { true } else { false } }
 }
 
+extension [PromptPiece] {
+    /// Stands for a picture in a list of ids, as upstream's IMAGE_TOKEN_INDEX.
+    package static var imageID: Int32 { -200 }
+
+    /// All ids, a picture as one.
+    package var ids: [Int32] {
+        flatMap { piece in
+            switch piece {
+            case .tokens(let ids): ids
+            case .picture: [Self.imageID]
+            }
+        }
+    }
+}
+
 /// The ids of a prompt with one picture.
 package struct PromptTokens: Sendable, Equatable {
     /// BOS and the text in front of the picture.
@@ -33,6 +48,7 @@ package struct PromptTokens: Sendable, Equatable {
     /// All that does not depend on what comes behind the picture.
     package var prefix: [PromptPiece] { [.tokens(before), .picture(instruction: instruction)] }
     package var pieces: [PromptPiece] { prefix + [.tokens(after)] }
+    package var ids: [Int32] { pieces.ids }
     /// Positions when the picture takes `imageCount` of them.
     package func count(imageCount: Int) -> Int { before.count + imageCount + after.count }
 
@@ -64,7 +80,7 @@ package struct PromptTokens: Sendable, Equatable {
         var reserved = [PromptTemplate.endOfAnswer, PromptTemplate.image]
         // Upstream's LLaVA splits the text at this to mask labels, and then masks the wrong part or the whole sample.
         if case .continued = answers { reserved.append(" ASSISTANT: ") }
-        for forbidden in reserved where occurrences(of: forbidden, in: answer) > 0 {
+        for forbidden in reserved where Self.split(answer, at: forbidden).count > 1 {
             throw HadpoError(
                 .argument, "an answer contains text that the prompt template uses", at: sample, found: "'\(forbidden)'",
                 expected: "an answer without it")
@@ -92,15 +108,39 @@ package struct PromptTokens: Sendable, Equatable {
         return result
     }
 
+    /// A prompt's text before and after the picture.
+    package static func cut(_ text: String, sample: String) throws(HadpoError) -> (before: String, after: String) {
+        let parts = split(text, at: PromptTemplate.image)
+        guard parts.count == 2 else {
+            throw HadpoError(
+                .argument, "a prompt must have exactly one picture", at: sample, found: "<image> \(parts.count - 1) times",
+                expected: "once")
+        }
+        return (parts[0], parts[1])
+    }
+
+    /// By bytes, as Python's split does; at least one part.
+    package static func split(_ text: String, at mark: String) -> [String] {
+        let (bytes, mark) = (Array(text.utf8), Array(mark.utf8))
+        var parts: [String] = []
+        var start = 0
+        var place = 0
+        while place + mark.count <= bytes.count {
+            if bytes[place..<place + mark.count].elementsEqual(mark) {
+                parts.append(String(decoding: bytes[start..<place], as: UTF8.self))
+                place += mark.count
+                start = place
+            } else {
+                place += 1
+            }
+        }
+        return parts + [String(decoding: bytes[start...], as: UTF8.self)]
+    }
+
     private static func tokenize(
         _ text: String, _ splitting: PromptSplitting, _ tokenizer: any Tokenizer, _ sample: String
     ) throws(HadpoError) -> (before: [Int32], after: [Int32]) {
-        let images = occurrences(of: PromptTemplate.image, in: text)
-        guard images == 1 else {
-            throw HadpoError(
-                .argument, "a prompt must have exactly one picture", at: sample, found: "<image> \(images) times",
-                expected: "once")
-        }
+        let (textBefore, textAfter) = try cut(text, sample: sample)
         if splitting == .imageToken, let id = tokenizer.id(ofPiece: PromptTemplate.image), tokenizer.isAdded(id) {
             let ids = tokenizer.encode(text, addBOS: true)
             guard let place = ids.firstIndex(of: id) else {
@@ -108,20 +148,9 @@ package struct PromptTokens: Sendable, Equatable {
             }
             return (Array(ids[..<place]), Array(ids[(place + 1)...]))
         }
-        let bytes = Array(text.utf8)
-        let mark = Array(PromptTemplate.image.utf8)
-        let cut = bytes.indices.first { bytes[$0...].starts(with: mark) } ?? bytes.count
-        let before = tokenizer.encode(String(decoding: bytes[..<cut], as: UTF8.self), addBOS: true)
-        var after = tokenizer.encode(String(decoding: bytes[(cut + mark.count)...], as: UTF8.self), addBOS: true)
+        let before = tokenizer.encode(textBefore, addBOS: true)
+        var after = tokenizer.encode(textAfter, addBOS: true)
         if let bos = tokenizer.bosID, before.first == bos, after.first == bos { after.removeFirst() }
         return (before, after)
     }
-}
-
-/// How often `pattern` stands in `text`, by bytes, without overlap.
-private func occurrences(of pattern: String, in text: String) -> Int {
-    var matcher = PrefixMatcher()
-    matcher.insert(pattern.utf8, value: 0)
-    let bytes = Array(text.utf8)
-    return matcher.matches(in: bytes, 0..<bytes.count).count
 }

@@ -1,0 +1,45 @@
+import HadpoText
+
+/// How HA-DPO's scripts let each of its models answer: what the published numbers were made with (ha-dpo.md 4).
+package enum EvaluationProtocol: String, Sendable, CaseIterable {
+    case llava = "hadpo-llava"
+    case minigpt4 = "hadpo-minigpt4"
+    case instructBLIP = "hadpo-instructblip"
+
+    package struct Decoding: Sendable, Equatable {
+        package var beams: Int
+        package var maxNewTokens: Int
+        package var repetitionPenalty: Double
+        package var stop: [String]
+    }
+
+    /// Yes-no questions.
+    package var questions: Decoding {
+        switch self {
+        case .llava: Decoding(beams: 1, maxNewTokens: 512, repetitionPenalty: 1, stop: [])
+        case .minigpt4: Decoding(beams: 1, maxNewTokens: 300, repetitionPenalty: 1, stop: ["###"])
+        // max_length 256, of which one is the BOS that 4.31 begins with.
+        case .instructBLIP: Decoding(beams: 5, maxNewTokens: 255, repetitionPenalty: 1.5, stop: [])
+        }
+    }
+
+    /// Descriptions for SHR: beams for everybody.
+    package var descriptions: Decoding {
+        var decoding = questions
+        decoding.beams = 5
+        return decoding
+    }
+
+    /// The type that the decoder's weights had when the published numbers were made; nil: as stored.
+    package var weights: WeightFormat? { nil }
+}
+
+extension ModelFamily {
+    package var evaluation: EvaluationProtocol {
+        switch self {
+        case .llava: .llava
+        case .minigpt4: .minigpt4
+        case .instructBLIP: .instructBLIP
+        }
+    }
+}

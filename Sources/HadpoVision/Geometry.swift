@@ -46,6 +46,31 @@ extension RGBImage {
         return placed(on: newWidth, newHeight, atX: -left, atY: -top, background: (0, 0, 0))
     }
 
+    /// The pixels of a box that lies inside the image.
+    func part(_ box: CropBox) throws(HadpoError) -> RGBImage {
+        guard box.top >= 0, box.left >= 0, (1...height).contains(box.height), (1...width).contains(box.width),
+            box.top <= height - box.height, box.left <= width - box.width
+        else {
+            throw HadpoError(
+                .argument, "a crop box does not lie inside the image",
+                found: "\(box.width) x \(box.height) at \(box.left), \(box.top)", expected: "inside \(width) x \(height)")
+        }
+        if (box.width, box.height) == (width, height) { return self }
+        return try cropped(left: box.left, top: box.top, width: box.width, height: box.height)
+    }
+
+    /// Left and right exchanged.
+    func mirrored() -> RGBImage {
+        var mirrored = pixels
+        for y in 0..<height {
+            for x in 0..<width {
+                let (to, from) = (3 * (y * width + x), 3 * (y * width + width - 1 - x))
+                for channel in 0..<3 { mirrored[to + channel] = pixels[from + channel] }
+            }
+        }
+        return RGBImage(width: width, height: height, pixels: mirrored)
+    }
+
     /// A square of the longer side with the image in its middle (upstream's expand2square).
     package func paddedToSquare(_ background: (UInt8, UInt8, UInt8), limits: ImageLimits = .init()) throws(HadpoError) -> RGBImage
     {

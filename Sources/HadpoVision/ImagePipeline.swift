@@ -108,7 +108,17 @@ package struct ImagePipeline: Sendable, Equatable {
 
     /// 3*H*W values, channel by channel.
     package func pixelValues(_ image: RGBImage) throws(HadpoError) -> [Float] {
-        let pixels = try resizedAndCropped(image).pixels
+        try pixelValues(image, crop: nil, flipped: false)
+    }
+
+    /// The same of a part of the image, cut out before anything else, and mirrored before the values are made: a random crop of
+    /// training (see `RandomCrop`).
+    package func pixelValues(_ image: RGBImage, crop: CropBox?, flipped: Bool) throws(HadpoError) -> [Float] {
+        var image = image
+        if let crop { image = try image.part(crop) }
+        image = try resizedAndCropped(image)
+        if flipped { image = image.mirrored() }
+        let pixels = image.pixels
         let tables = (0..<3).map(valueOfByte)
         let count = outputSize.height * outputSize.width
         return [Float](unsafeUninitializedCapacity: 3 * count) { values, initialized in

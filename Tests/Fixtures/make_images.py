@@ -207,7 +207,7 @@ def main():
     HERE.mkdir(exist_ok=True)
     for old in HERE.iterdir():
         old.unlink()
-    expected = {"decode": [], "resize": [], "pipeline": []}
+    expected = {"decode": [], "resize": [], "pipeline": [], "augment": []}
     for name, data in files():
         (HERE / name).write_bytes(data)
         rgb = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -238,6 +238,17 @@ def main():
         for name, array in cases.items():
             values = pixel_values(array)
             expected["pipeline"].append({"from": [width, height], "pipeline": name, "crc": crc(values), "first": float(values[0, 0, 0])})
+    # Train transforms: torchvision's resized_crop is Pillow's crop and then its resize; RandomHorizontalFlip mirrors what comes out.
+    # [from, box (left, top, width, height)]
+    for (width, height), (left, top, w, h) in [((64, 48), (0, 0, 64, 48)), ((64, 48), (5, 3, 40, 37)), ((64, 48), (24, 0, 40, 48)), ((37, 300), (0, 141, 37, 28)),
+                                               ((300, 37), (17, 9, 28, 21)), ((640, 481), (33, 70, 500, 400)), ((640, 481), (639, 480, 1, 1)), ((500, 500), (100, 120, 224, 224))]:
+        image = pattern(width, height).crop((left, top, left + w, top + h))
+        for flipped in (False, True):
+            out = np.array(resized(image, (224, 224), Image.BICUBIC))
+            values = pixel_values(out[:, ::-1] if flipped else out)
+            assert (np.array(image.resize((224, 224), Image.BICUBIC)) == out).all() or PIL.__version__ >= "13"
+            expected["augment"].append({"from": [width, height], "box": [left, top, w, h], "flipped": flipped, "crc": crc(values)})
+
     # one small case in full, so that a failure can be looked at
     (HERE / "clip28_pad_64x48.f32").write_bytes(pixel_values(centre_crop(np.array(shortest_edge(pad_to_square(pattern(64, 48)), 28)), 28, 28)).tobytes())
     (HERE / "expected.json").write_text(json.dumps(expected, separators=(",", ":")) + "\n")

@@ -5,6 +5,14 @@ import HadpoWorld
 
 // -- training and the world in the box
 
+/// Defaults are those of the model's family.
+private func trainConfig(_ text: UnsafePointer<CChar>?, _ size: Int, _ model: ModelHandle) throws(HadpoError) -> (
+    config: TrainConfig, resolved: JSON
+) {
+    let family = model.model.family
+    return try configured(text, size, "hadpo.train/1", "config") { r throws(HadpoError) in try TrainConfig(&r, family: family) }
+}
+
 @_cdecl("hadpo_trainer_open") @implementation
 public func hadpo_trainer_open(
     _ model: OpaquePointer?, _ config: UnsafePointer<CChar>?, _ size: Int, _ trainer: UnsafeMutablePointer<OpaquePointer?>?,
@@ -14,7 +22,7 @@ public func hadpo_trainer_open(
     return status(error) { () throws(HadpoError) in
         let result = try place(trainer, "trainer")
         let model = try handle(model, ModelHandle.self, "model")
-        let (config, resolved) = try configured(config, size, "hadpo.train/1", "config", TrainConfig.init)
+        let (config, resolved) = try trainConfig(config, size, model)
         let opened = try model.engine.exclusively { progress throws(HadpoError) in
             try model.checkNoTrainer("a second trainer cannot be opened")
             let run = try TrainingRun(model.model, model.folder, config, resolved: resolved, progress: progress)
@@ -94,7 +102,7 @@ public func hadpo_data_check(
     return status(error) { () throws(HadpoError) in
         let result = try place(report, "report")
         let model = try handle(model, ModelHandle.self, "model")
-        let config = try configured(config, size, "hadpo.train/1", "config", TrainConfig.init).config
+        let config = try trainConfig(config, size, model).config
         let found = try model.engine.exclusively { progress throws(HadpoError) in
             try TrainingRun.check(model.model, model.folder, config, progress: progress)
         }

@@ -131,7 +131,8 @@ package final class QFormer {
 
         // Rows: all queries of all uses, then all texts. Queries have no position, and the text's count from 0.
         let textCount = instructions.reduce(0) { $0 + $1.count }
-        var embedded: [(value: Value, rows: Range<Int>)] = (0..<uses).map { _ in (queryTokens, 0..<q) }
+        let queryIDs = (0..<uses).flatMap { _ in 0..<Int32(truncatingIfNeeded: q) }
+        var embedded: [(value: Value, rows: Range<Int>)] = [(try tape.gather(queryTokens, ids: queryIDs), 0..<uses * q)]
         if textCount > 0 {
             let ids = instructions.flatMap { $0 }
             let places = instructions.flatMap { (0..<Int32(truncatingIfNeeded: $0.count)) }

@@ -12,7 +12,7 @@ package final class FeatureCache {
     }
     private let model: any VisionLanguageModel
     private let limit: Int
-    private var entries: [String: Entry] = [:]
+    private var entries: [Picture: Entry] = [:]
     private var bytes = 0
     private var clock = 0
     /// Content hash of each picture file seen, for keys that outlive the run.
@@ -23,12 +23,13 @@ package final class FeatureCache {
         self.limit = limit
     }
 
-    /// Pixels of a picture file, prepared for the tower.
-    package func pixels(_ path: String) throws(HadpoError) -> [Float] {
+    /// Pixels of a picture, prepared for the tower.
+    package func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {
+        let path = picture.path
         let bytes = try File.read(path)
         hashes[path] = SHA256.hex(bytes)
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.decode(bytes))
+            return try picture.view.pixels(of: try RGBImage.decode(bytes), model.pipeline)
         } catch {
             var failure = error
             failure.place = failure.place.map { "\(path): \($0)" } ?? path
@@ -36,38 +37,39 @@ package final class FeatureCache {
         }
     }
 
-    package func contentHash(_ path: String) throws(HadpoError) -> String {
-        if let known = hashes[path] { return known }
+    package func contentHash(_ picture: Picture) throws(HadpoError) -> String {
+        let path = picture.path
+        if let known = hashes[path] { return known + picture.view.key }
         let hash = SHA256.hex(try File.read(path))
         hashes[path] = hash
-        return hash
+        return hash + picture.view.key
     }
 
-    /// Features of one picture, [imageRows, width].
-    package func features(_ path: String, progress: any Progress) throws(HadpoError) -> Tensor {
+    /// Features of one picture, [featureRows, width].
+    package func features(_ picture: Picture, progress: any Progress) throws(HadpoError) -> Tensor {
         clock += 1
-        if let found = entries[path] {
-            entries[path]?.lastUse = clock
+        if let found = entries[picture] {
+            entries[picture]?.lastUse = clock
             return found.features
         }
         let tape = Tape(device: model.device, progress: progress)
-        let features = try model.features(tape, [try pixels(path)]).data
+        let features = try model.features(tape, [try pixels(picture)]).data
         if features.byteCount <= limit {
             while bytes + features.byteCount > limit, let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse }) {
                 bytes -= oldest.value.features.byteCount
                 entries[oldest.key] = nil
             }
-            entries[path] = Entry(features: features, lastUse: clock)
+            entries[picture] = Entry(features: features, lastUse: clock)
             bytes += features.byteCount
         }
         return features
     }
 
     /// Features of several pictures, one below the other.
-    package func features(_ paths: [String], tape: Tape) throws(HadpoError) -> Value {
+    package func features(_ pictures: [Picture], tape: Tape) throws(HadpoError) -> Value {
         var parts: [(value: Value, rows: Range<Int>)] = []
-        for path in paths {
-            let features = try features(path, progress: tape.progress)
+        for picture in pictures {
+            let features = try features(picture, progress: tape.progress)
             parts.append((Value(features), 0..<features.rows))
         }
         return try tape.concatenate(parts)

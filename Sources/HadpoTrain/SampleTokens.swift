@@ -19,39 +19,95 @@ package struct SampleTokens {
     }
 
     package mutating func add(_ pair: PreferencePair) throws(HadpoError) {
-        try add(id: "\(pair.source)", imagePath: pair.imagePath, prompt: pair.prompt, answers: [pair.chosen, pair.rejected])
+        let isDescription = pair.kind == .description
+        let augmentation: Augmentation =
+            switch pair.kind {
+            case .description: .descriptions(config.recipe)
+            case .question: .questions(config.recipe)
+            case .pair: .none
+            }
+        try add(
+            id: "\(pair.source)", imagePath: pair.imagePath,
+            prompts: isDescription && !config.data.rule.drawsQuestionsOnce ? Self.drawn : [pair.prompt],
+            answers: [pair.chosen, pair.rejected], augmentation)
     }
 
     package mutating func add(_ sample: CaptionSample) throws(HadpoError) {
-        try add(id: "\(sample.source)", imagePath: sample.imagePath, prompt: sample.prompt, answers: [sample.answer])
+        try add(
+            id: "\(sample.source)", imagePath: sample.imagePath, prompts: sample.drawsQuestion ? Self.drawn : [sample.prompt],
+            answers: [sample.answer], sample.drawsQuestion ? .captions(config.recipe) : .none)
     }
 
-    private mutating func add(id: String, imagePath: String, prompt: SamplePrompt, answers: [String]) throws(HadpoError) {
-        let template: PromptTemplate = if case .raw = prompt { .raw } else { self.template }
-        let tokens = try model.conversation.prompt(question: prompt.text, template: template, sample: id)
-        var branches: [[Int32]] = []
-        for answer in answers { branches.append(try tokens.answer(answer, tokenizer: model.tokenizer, sample: id)) }
-        var sample = TrainingSample(id: id, imagePath: imagePath, prompt: tokens.pieces, branches: branches)
-        let prefix = sample.prefixRows(imageRows: model.imageRows)
-        let length = sample.longestSequence(imageRows: model.imageRows)
-        let limit = min(config.maxLength, model.decoder.config.maxPositions)
-        if length > limit {
-            switch config.onLong {
-            case .truncate where prefix < limit:
-                // On the right and never inside prompt or picture, as upstream cuts.
-                for i in sample.branches.indices { sample.branches[i] = Array(sample.branches[i].prefix(limit - prefix)) }
-                truncated += 1
-            case .skip:
+    private static let drawn = UpstreamPairs.questionTemplates.map { SamplePrompt.question($0) }
+
+    private mutating func add(
+        id: String, imagePath: String, prompts: [SamplePrompt], answers: [String], _ augmentation: Augmentation
+    ) throws(HadpoError) {
+        var turns: [TrainingSample.Turn] = []
+        var wasCut = false
+        for prompt in prompts {
+            let template: PromptTemplate = if case .raw = prompt { .raw } else { self.template }
+            let tokens = try model.conversation.prompt(question: prompt.text, template: template, sample: id)
+            var branches: [[Int32]] = []
+            for answer in answers { branches.append(try tokens.answer(answer, tokenizer: model.tokenizer, sample: id)) }
+            switch try fitted(tokens, branches, id: id) {
+            case .fits(let turn, let isCut):
+                turns.append(turn)
+                wasCut = wasCut || isCut
+            case .skipped:
                 skipped += 1
                 return
-            case .error, .truncate:
-                throw HadpoError(
-                    .config, "a sample is longer than max_length", at: id,
-                    found: "\(length) rows, \(prefix) of them prompt and picture",
-                    expected: "at most \(limit); or on_long \"truncate\" or \"skip\"")
             }
         }
-        longest = max(longest, min(length, limit))
+        guard let first = turns.first else { return }
+        if wasCut { truncated += 1 }
+        var sample = TrainingSample(id: id, imagePath: imagePath, prompt: first.prompt, branches: first.branches)
+        if turns.count > 1 { sample.turns = turns }
+        if config.data.augments { sample.augmentation = augmentation }
         samples.append(sample)
+    }
+
+    private enum Fitting {
+        case fits(TrainingSample.Turn, isCut: Bool)
+        case skipped
+    }
+
+    /// What is too long is an error, cut, or left out. Cutting is upstream's: prompts on the left, behind BOS (InstructBLIP), answers on
+    /// the right, which may take the end token; never inside the picture.
+    private mutating func fitted(_ tokens: PromptTokens, _ answers: [[Int32]], id: String) throws(HadpoError) -> Fitting {
+        var tokens = tokens
+        var branches = answers
+        let text = tokens.before.count + tokens.after.count
+        let longestAnswer = branches.map(\.count).max() ?? 0
+        var prefix = text + model.imageRows
+        let limit = min(config.maxLength, model.decoder.config.maxPositions)
+        var problem: (what: String, found: String, expected: String)?
+        if config.maxPrompt > 0, text > config.maxPrompt {
+            problem = ("a prompt is longer than max_prompt", "\(text) tokens", "at most \(config.maxPrompt)")
+        } else if config.maxAnswer > 0, longestAnswer > config.maxAnswer {
+            problem = ("an answer is longer than max_answer", "\(longestAnswer) tokens", "at most \(config.maxAnswer)")
+        } else if prefix + longestAnswer > limit {
+            problem = (
+                "a sample is longer than max_length", "\(prefix + longestAnswer) rows, \(prefix) of them prompt and picture",
+                "at most \(limit)"
+            )
+        }
+        if let problem {
+            if config.onLong == .skip { return .skipped }
+            if config.onLong == .truncate, config.maxPrompt > 0, text > config.maxPrompt, tokens.before.count < config.maxPrompt {
+                tokens = tokens.keepingRight(config.maxPrompt - tokens.before.count)
+                prefix = tokens.before.count + tokens.after.count + model.imageRows
+            }
+            guard config.onLong == .truncate, prefix < limit else {
+                throw HadpoError(
+                    .config, problem.what, at: id, found: problem.found,
+                    expected: problem.expected + "; or on_long \"truncate\" or \"skip\"")
+            }
+            var room = limit - prefix
+            if config.maxAnswer > 0 { room = min(room, config.maxAnswer) }
+            for i in branches.indices { branches[i] = Array(branches[i].prefix(room)) }
+        }
+        longest = max(longest, prefix + (branches.map(\.count).max() ?? 0))
+        return .fits(TrainingSample.Turn(prompt: tokens.pieces, branches: branches), isCut: problem != nil)
     }
 }

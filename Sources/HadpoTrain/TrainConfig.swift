@@ -1,17 +1,21 @@
 import HadpoBase
+import HadpoModels
 
-// "hadpo.train/1": every key of a training, with HA-DPO's effective values for LLaVA-1.5 as defaults (the values that
-// upstream's command line really led to, not those it names).
+// "hadpo.train/1": every key of a training. Defaults are HA-DPO's effective values for the model's family (`Recipe`).
 
 package struct TrainConfig: Sendable {
     package enum Method: String, Sendable, CaseIterable { case dpo, sft }
     package enum OnLong: String, Sendable, CaseIterable { case error, truncate, skip }
     package enum Frontend: String, Sendable, CaseIterable { case initial, policy }
+    package enum ReferencePrompts: String, Sendable, CaseIterable { case same, own }
 
+    package let recipe: Recipe
     package let method: Method
     package let data: DataConfig
     package let template: String
     package let maxLength: Int
+    package let maxPrompt: Int
+    package let maxAnswer: Int
     package let onLong: OnLong
     package let beta: Double
     package let gamma: Double
@@ -26,6 +30,7 @@ package struct TrainConfig: Sendable {
     package let visionTower: Bool
     package let allWeights: Bool
     package let frontend: Frontend
+    package let referencePrompts: ReferencePrompts
     package let referenceCache: String?
     package let featureCacheBytes: Int
     package let packRows: Int
@@ -35,42 +40,68 @@ package struct TrainConfig: Sendable {
     package let saveEvery: Int
     package let log: String?
 
-    package init(_ r: inout ConfigReader) throws(HadpoError) {
+    package init(_ r: inout ConfigReader, family: ModelFamily = .llava) throws(HadpoError) {
+        let recipe: Recipe = try r.choice(
+            "recipe", default: Recipe(family),
+            help: "whose published values the other keys default to; as the model's family when left out")
+        self.recipe = recipe
         method = try r.choice("method", default: .dpo, help: "dpo: preference pairs; sft: language-model loss on samples")
-        data = try r.object("data", help: "what to train on", DataConfig.init)
+        data = try r.object("data", help: "what to train on") { r throws(HadpoError) in try DataConfig(&r, recipe) }
         template = try r.choice(
             "template", default: "hadpo-train", of: ["hadpo-train", "hadpo-eval", "hf", "raw"],
             help: "prompt template of questions")
         maxLength = try r.int("max_length", default: 2048, in: 8...1 << 20, help: "longest sequence in rows, picture included")
-        onLong = try r.choice("on_long", default: .error, help: "what to do with an answer that does not fit")
+        maxPrompt = try r.int(
+            "max_prompt", default: recipe.maxPrompt, in: 0...1 << 20, help: "longest prompt in tokens, picture excluded; 0: any")
+        maxAnswer = try r.int(
+            "max_answer", default: recipe.maxAnswer, in: 0...1 << 20, help: "longest answer in tokens, end token included; 0: any"
+        )
+        onLong = try r.choice(
+            "on_long", default: .error,
+            help:
+                "what to do with a sample that does not fit; truncate cuts as upstream does: answers on the right, prompts on the left"
+        )
         beta = try r.double("beta", default: 0.1, in: 0...1000, help: "strength of the tie to the reference model")
         gamma = try r.double(
-            "gamma", default: 0, in: 0...1000, help: "weight of the language-model loss on data.samples beside DPO")
+            "gamma", default: recipe.gamma, in: 0...1000, help: "weight of the language-model loss on captions beside DPO")
         epochs = try r.int("epochs", default: 1, in: 0...1_000_000, help: "passes over the data when steps is 0")
-        steps = try r.int("steps", default: 0, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
-        batch = try r.int("batch", default: 16, in: 1...65536, help: "samples per forward and backward pass")
-        accumulation = try r.int("accumulation", default: 1, in: 1...65536, help: "batches per optimizer step")
+        steps = try r.int("steps", default: recipe.steps, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
+        batch = try r.int("batch", default: recipe.batch, in: 1...65536, help: "samples per forward and backward pass")
+        accumulation = try r.int("accumulation", default: recipe.accumulation, in: 1...65536, help: "batches per optimizer step")
         optimizer = try r.object("optimizer", help: "AdamW") { r throws(HadpoError) in
             var settings = OptimizerSettings(
-                learningRate: try r.double("learning_rate", default: 2e-6, in: 0...10, help: "peak of the schedule"))
+                learningRate: try r.double(
+                    "learning_rate", default: recipe.learningRate, in: 0...10, help: "peak of the schedule"))
             settings.beta1 = try r.double("beta1", default: 0.9, in: 0...1)
             settings.beta2 = try r.double("beta2", default: 0.999, in: 0...1)
             settings.epsilon = try r.double("epsilon", default: 1e-8, in: 0...1)
             settings.weightDecay = try r.double("weight_decay", default: 0, in: 0...10, help: "on matrices, decoupled")
-            settings.maxGradNorm = try r.double("max_grad_norm", default: 0, in: 0...1e9, help: "0 does not clip")
+            settings.maxGradNorm = try r.double(
+                "max_grad_norm", default: recipe.maxGradNorm, in: 0...1e9, help: "0 does not clip")
             return settings
         }
-        schedule = try r.object("schedule", help: "learning rate over time", ScheduleConfig.init)
-        lora = try r.object("lora", help: "low-rank adapters on the decoder", LoRAConfig.init)
-        projector = try r.bool("projector", default: true, help: "train the projector too, at the same rate (as upstream does)")
+        schedule = try r.object("schedule", help: "learning rate over time") { r throws(HadpoError) in
+            try ScheduleConfig(&r, recipe)
+        }
+        lora = try r.object("lora", help: "low-rank adapters on the decoder") { r throws(HadpoError) in try LoRAConfig(&r, recipe)
+        }
+        projector = try r.bool(
+            "projector", default: recipe.trainsProjector,
+            help: "train the projector too, at the same rate (as upstream's LLaVA does)")
         visionTower = try r.bool("vision_tower", default: false, help: "train the vision tower (method sft)")
         allWeights = try r.bool(
             "all_weights", default: false, help: "train every decoder weight instead of adapters (method sft)")
-        (frontend, referenceCache) = try r.object("reference", help: "the reference model") { r throws(HadpoError) in
+        (frontend, referencePrompts, referenceCache) = try r.object("reference", help: "the reference model") {
+            r throws(HadpoError) in
             let frontend: Frontend = try r.choice(
                 "frontend", default: .initial,
                 help: "projector of the reference: the initial one, or the policy's (upstream); policy turns the cache off")
-            return (frontend, try r.optionalString("cache", help: "file that keeps reference log-probs across runs"))
+            let prompts: ReferencePrompts = try r.choice(
+                "prompts", default: .same,
+                help:
+                    "same: the reference reads what the policy reads; own: it draws its own description questions (upstream's MiniGPT-4)"
+            )
+            return (frontend, prompts, try r.optionalString("cache", help: "file that keeps reference log-probs across runs"))
         }
         featureCacheBytes = try r.int(
             "feature_cache_bytes", default: 1 << 30, in: 0...Int.max, help: "memory for vision features of frozen towers")
@@ -100,12 +131,15 @@ package struct TrainConfig: Sendable {
         package let images: String
         package let pairs: String?
         package let samples: String?
+        package let alignedCaptions: String?
         package let order: SampleOrder.Kind
         package let seed: Int
-        package let questionRepeats: Int
-        package let descriptionRepeats: Int
+        /// How upstream's two files become a set.
+        package let rule: UpstreamPairs.Rule
+        /// Whether pictures are varied as upstream does for this recipe.
+        package let augments: Bool
 
-        init(_ r: inout ConfigReader) throws(HadpoError) {
+        init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             format = try r.choice(
                 "format", default: .hadpo, help: "hadpo: upstream's files; pairs: hadpo.pairs/1; samples: hadpo.samples/1")
             desc = try r.optionalString("desc", help: "desc_data.json")
@@ -114,13 +148,35 @@ package struct TrainConfig: Sendable {
             images = try r.string("images", default: ".", help: "folder of the pictures (Visual Genome root with format hadpo)")
             pairs = try r.optionalString("pairs", help: "JSON Lines of pairs")
             samples = try r.optionalString("samples", help: "JSON Lines of samples (sft, or gamma above 0)")
+            alignedCaptions = try r.optionalString(
+                "cc_sbu_align", help: "folder of CC-SBU-Align (filter_cap.json, image/): captions for gamma's loss")
             order = try r.choice("order", default: .shuffled, help: "shuffled: a seeded permutation per epoch; file: as given")
             seed = try r.int("seed", default: 42, in: 0...Int.max, help: "choice among paraphrases (upstream always used 42)")
-            questionRepeats = try r.int(
-                "question_repeats", default: 1, in: 0...1000, help: "how often pope's pairs are in an epoch")
-            descriptionRepeats = try r.int(
-                "description_repeats", default: 2, in: 0...1000,
-                help: "how often desc's pairs are in an epoch (upstream's LLaVA: 2)")
+            var rule = UpstreamPairs.Rule()
+            rule.questionsFirst = recipe.questionsFirst
+            rule.questionRepeats = try r.int(
+                "question_repeats", default: recipe.questionRepeats, in: 0...1000, help: "how often pope's pairs are in an epoch")
+            rule.descriptionRepeats = try r.int(
+                "description_repeats", default: recipe.descriptionRepeats, in: 0...1000,
+                help: "how often desc's pairs are in an epoch")
+            rule.drawsQuestionsOnce =
+                try r.choice(
+                    "description_questions", default: recipe.drawsQuestionsOnce ? "once" : "each-time",
+                    of: ["once", "each-time"],
+                    help:
+                        "when one of the four questions for a description is drawn: with its texts, or whenever the pair is used")
+                == "once"
+            rule.deletesNewlines =
+                try r.choice(
+                    "newlines", default: recipe.deletesNewlines ? "deleted" : "kept", of: ["kept", "deleted"],
+                    help: "newlines in descriptions") == "deleted"
+            self.rule = rule
+            augments =
+                try r.choice(
+                    "augmentation", default: "upstream", of: ["upstream", "none"],
+                    help:
+                        "upstream: MiniGPT-4's descriptions and captions are cropped at random, InstructBLIP's pictures cropped and "
+                        + "mirrored; LLaVA's never") == "upstream"
             switch format {
             case .hadpo: try r.check(desc != nil || pope != nil, "desc", "format hadpo needs desc, pope or both")
             case .pairs: try r.check(pairs != nil, "pairs", "format pairs needs a file")
@@ -134,11 +190,11 @@ package struct TrainConfig: Sendable {
         package let warmupSteps: Int
         package let warmupRatio: Double
 
-        init(_ r: inout ConfigReader) throws(HadpoError) {
+        init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             kind = try r.choice("kind", default: .cosine, help: "after the warm-up")
-            warmupSteps = try r.int("warmup_steps", default: 0, in: 0...1_000_000_000, help: "0: by ratio")
+            warmupSteps = try r.int("warmup_steps", default: recipe.warmupSteps, in: 0...1_000_000_000, help: "0: by ratio")
             warmupRatio = try r.double(
-                "warmup_ratio", default: 0.03, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
+                "warmup_ratio", default: recipe.warmupRatio, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
         }
     }
 
@@ -148,14 +204,14 @@ package struct TrainConfig: Sendable {
         package let target: [String]
         package let initial: String?
 
-        init(_ r: inout ConfigReader) throws(HadpoError) {
-            rank = try r.int("rank", default: 128, in: 0...65536, help: "0: no adapters")
-            alpha = try r.double("alpha", default: 256, in: 0...1e9, help: "scaling = alpha / rank")
-            target = try r.strings(
-                "target", default: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-                help: "decoder layers that get an adapter")
+        static let known = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+        init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
+            rank = try r.int("rank", default: recipe.rank, in: 0...65536, help: "0: no adapters")
+            alpha = try r.double("alpha", default: recipe.alpha, in: 0...1e9, help: "scaling = alpha / rank")
+            target = try r.strings("target", default: recipe.targets, help: "decoder layers that get an adapter")
             initial = try r.optionalString("init", help: "adapter folder to start from instead of B = 0")
-            let known = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+            let known = Self.known
             for name in target {
                 try r.check(
                     known.contains(name), "target", "unknown layer", found: "'\(name)'", expected: known.joined(separator: ", "))

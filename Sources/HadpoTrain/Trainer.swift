@@ -99,13 +99,19 @@ package final class Trainer {
         return (step * size..<(step + 1) * size).map { position in
             let epoch = position / samples.count
             if epochOrder.epoch != epoch { epochOrder = (epoch, order.indices(epoch: epoch)) }
-            return samples[epochOrder.indices[position % samples.count]]
+            let index = epochOrder.indices[position % samples.count]
+            return samples[index].drawn(seed: UInt64(config.seed), index: index, epoch: epoch, count: samples.count)
         }
     }
 
     private func auxiliaryBatch(at step: Int, count: Int) -> [TrainingSample] {
         guard config.gamma > 0, config.method == .dpo, !auxiliary.isEmpty else { return [] }
-        return (0..<count).map { auxiliary[(step * count + $0) % auxiliary.count] }
+        return (0..<count).map { place in
+            let position = step * count + place
+            let index = position % auxiliary.count
+            return auxiliary[index].drawn(
+                seed: UInt64(config.seed) &+ 1, index: index, epoch: position / auxiliary.count, count: auxiliary.count)
+        }
     }
 
     /// One optimizer step. On failure nothing has moved and the step can be taken again.
@@ -188,14 +194,18 @@ package final class Trainer {
     }
 
     /// Sums over chosen and rejected of every pair under the reference: adapters off, initial projector, nothing recorded.
-    func referenceLogProbs(_ pack: SamplePack, progress: any Progress) throws(HadpoError) -> [[Double]] {
+    func referenceLogProbs(_ policyPack: SamplePack, progress: any Progress) throws(HadpoError) -> [[Double]] {
+        var pack = policyPack
+        if config.referencePrompts == .own {
+            let seed = UInt64(config.seed)
+            pack = SamplePack(policyPack.samples.map { $0.withOwnQuestion(seed: seed) }, imageRows: model.imageRows)
+        }
         let usesCache = config.frontend == .initial
         var keys: [String] = []
         for sample in pack.samples {
-            keys.append(
-                reference.key(
-                    sample,
-                    imageHash: try sample.imagePath.map { path throws(HadpoError) in try features.contentHash(path) } ?? ""))
+            var imageHash = ""
+            if let path = sample.imagePath { imageHash = try features.contentHash(Picture(path: path, view: sample.view)) }
+            keys.append(reference.key(sample, imageHash: imageHash))
         }
         let cached = keys.compactMap { reference[$0] }
         if usesCache, cached.count == keys.count { return cached }
@@ -226,11 +236,11 @@ package final class Trainer {
 
     /// The pack's pictures as the vision tower sees them: kept features, or on the tape when the tower itself is trained.
     private func seen(_ pack: SamplePack, _ tape: Tape) throws(HadpoError) -> Value? {
-        let paths = pack.imagePaths
-        if paths.isEmpty { return nil }
-        guard config.visionTower else { return try features.features(paths, tape: tape) }
+        let pictures = pack.pictures
+        if pictures.isEmpty { return nil }
+        guard config.visionTower else { return try features.features(pictures, tape: tape) }
         var pixels: [[Float]] = []
-        for path in paths { pixels.append(try features.pixels(path)) }
+        for picture in pictures { pixels.append(try features.pixels(picture)) }
         return try model.features(tape, pixels)
     }
 

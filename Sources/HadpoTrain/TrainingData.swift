@@ -19,15 +19,15 @@ package struct TrainingData {
                     .config, "format hadpo finds pictures by id", at: "/data/image_data",
                     expected: "Visual Genome's image_data.json")
             }
-            pairs = try UpstreamPairs.llava(
+            pairs = try UpstreamPairs.read(
                 descriptions: data.desc, questions: data.pope,
-                images: VisualGenomeImages(imageData: imageData, folder: data.images),
-                seed: data.seed, questionRepeats: data.questionRepeats, descriptionRepeats: data.descriptionRepeats)
+                images: VisualGenomeImages(imageData: imageData, folder: data.images), seed: data.seed, rule: data.rule)
         case .pairs:
             if let path = data.pairs { pairs = try SampleFiles.readPairs(path, imageFolder: data.images) }
         case .samples: break
         }
         if let path = data.samples { captions = try SampleFiles.readSamples(path, imageFolder: data.images) }
+        if let folder = data.alignedCaptions { captions.append(try AlignedCaptions.read(folder)) }
         problems = pairs.problems + captions.problems
 
         var samples = SampleTokens(model, config)
@@ -46,8 +46,8 @@ package struct TrainingData {
         }
         if config.gamma > 0, config.method == .dpo, auxiliary.samples.isEmpty {
             throw HadpoError(
-                .config, "gamma weighs a loss on data.samples, which are missing", at: "/gamma",
-                expected: "gamma 0 or data.samples")
+                .config, "gamma weighs a language-model loss on captions, which are missing", at: "/gamma",
+                expected: "gamma 0, or data.cc_sbu_align (what upstream's MiniGPT-4 takes), or data.samples")
         }
         self.samples = samples
         self.auxiliary = auxiliary

@@ -162,7 +162,9 @@ private func peftName(_ name: String) -> String {
             let pack = SamplePack(plain, imageRows: model.imageRows)
             let tape = Tape(device: model.device, progress: quiet, isRecording: recording, usesAdapters: adapters)
             var pixels: [[Float]] = []
-            for path in pack.imagePaths { pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(path)))) }
+            for picture in pack.pictures {
+                pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(picture.path))))
+            }
             let logps = try model.logProbs(tape, pack.rows, features: model.features(tape, pixels), reference: !adapters)
             let values = logps.data.floats()
             return (tape, logps, pack.targets.map { $0[0].reduce(0.0) { $0 + Double(values[$1]) } }, pack)

@@ -32,7 +32,7 @@ extension [PromptPiece] {
 package struct PromptTokens: Sendable, Equatable {
     /// BOS and the text in front of the picture.
     package let before: [Int32]
-    package let after: [Int32]
+    package private(set) var after: [Int32]
     /// What a Q-Former reads beside the picture.
     package let instruction: [Int32]
     private let answers: AnswerRule
@@ -49,6 +49,14 @@ package struct PromptTokens: Sendable, Equatable {
     package var prefix: [PromptPiece] { [.tokens(before), .picture(instruction: instruction)] }
     package var pieces: [PromptPiece] { prefix + [.tokens(after)] }
     package var ids: [Int32] { pieces.ids }
+    /// The prompt with only the last ids behind the picture; the first one, BOS where the text begins there, stays.
+    package func keepingRight(_ count: Int) -> PromptTokens {
+        guard after.count > count, count > 0 else { return self }
+        var cut = self
+        cut.after = before.isEmpty ? after.prefix(1) + after.suffix(count - 1) : Array(after.suffix(count))
+        return cut
+    }
+
     /// Positions when the picture takes `imageCount` of them.
     package func count(imageCount: Int) -> Int { before.count + imageCount + after.count }
 

@@ -64,14 +64,20 @@ package struct CaptionSample: Sendable, Equatable {
     package let answer: String
     /// Factor of this sample's loss.
     package let weight: Double
+    /// Asked with one of the description questions, whichever is drawn.
+    package let drawsQuestion: Bool
     package let source: SampleSource
 
-    package init(id: String, imagePath: String, prompt: SamplePrompt, answer: String, weight: Double = 1, source: SampleSource) {
+    package init(
+        id: String, imagePath: String, prompt: SamplePrompt, answer: String, weight: Double = 1, drawsQuestion: Bool = false,
+        source: SampleSource
+    ) {
         self.id = id
         self.imagePath = imagePath
         self.prompt = prompt
         self.answer = answer
         self.weight = weight
+        self.drawsQuestion = drawsQuestion
         self.source = source
     }
 }

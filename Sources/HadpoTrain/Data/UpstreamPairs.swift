@@ -18,30 +18,47 @@ package struct UpstreamPairs: Sendable {
         self.images = images
     }
 
-    /// LLaVA-1.5's training set as upstream builds it: questions, then descriptions twice. Upstream's seed is 42 whatever
-    /// its command line says.
-    package static func llava(
-        descriptions: String?, questions: String?, images: VisualGenomeImages, seed: Int = 42, questionRepeats: Int = 1,
-        descriptionRepeats: Int = 2
+    /// How upstream puts a training set together out of its two files; it differs by model.
+    package struct Rule: Sendable {
+        /// In the data's order: before the descriptions, or behind them.
+        package var questionsFirst = true
+        package var questionRepeats = 1
+        package var descriptionRepeats = 2
+        /// The question of a description is drawn with its texts; otherwise whenever the pair is used.
+        package var drawsQuestionsOnce = true
+        package var deletesNewlines = false
+
+        /// LLaVA-1.5's.
+        package init() {}
+    }
+
+    /// Upstream's seed is 42 for LLaVA whatever its command line says, and by default for the others.
+    package static func read(
+        descriptions: String?, questions: String?, images: VisualGenomeImages, seed: Int = 42, rule: Rule = Rule()
     ) throws(HadpoError) -> SampleSet<PreferencePair> {
         var reader = UpstreamPairs(images: images)
-        var set = SampleSet<PreferencePair>()
+        var asked = SampleSet<PreferencePair>()
         if let questions {
-            let asked = try reader.questionPairs(questions)
-            set.problems += asked.problems
-            for _ in 0..<questionRepeats { set.samples += asked.samples }
+            let once = try reader.questionPairs(questions)
+            asked.problems += once.problems
+            for _ in 0..<rule.questionRepeats { asked.samples += once.samples }
         }
+        var described = SampleSet<PreferencePair>()
         if let descriptions {
-            let described = try reader.descriptionPairs(descriptions, seed: seed)
-            set.problems += described.problems
-            for _ in 0..<descriptionRepeats { set.samples += described.samples }
+            let once = try reader.descriptionPairs(descriptions, seed: seed, rule: rule)
+            described.problems += once.problems
+            for _ in 0..<rule.descriptionRepeats { described.samples += once.samples }
         }
+        var set = rule.questionsFirst ? asked : described
+        set.append(rule.questionsFirst ? described : asked)
         return set
     }
 
     /// `desc_data.json`: an object of image ids (LLaVA) or an array of objects with `image_id` (MiniGPT-4, InstructBLIP), each with
-    /// lists `chosen` and `rejected`. One pair per image in file order: draw chosen, then rejected, then the question.
-    package mutating func descriptionPairs(_ path: String, seed: Int = 42) throws(HadpoError) -> SampleSet<PreferencePair> {
+    /// lists `chosen` and `rejected`. One pair per image in file order: draw chosen, then rejected, then, if the rule says so, the question.
+    package mutating func descriptionPairs(
+        _ path: String, seed: Int = 42, rule: Rule = Rule()
+    ) throws(HadpoError) -> SampleSet<PreferencePair> {
         let entries: [(id: JSON?, lists: JSON)]
         switch try File.readJSON(path) {
         case .object(let members): entries = members.map { (.string($0.key), $0.value) }
@@ -67,9 +84,11 @@ package struct UpstreamPairs: Sendable {
             }
             let chosenText = chosen[random.below(chosen.count)]
             let rejectedText = rejected[random.below(rejected.count)]
-            let question = Self.questionTemplates[random.below(Self.questionTemplates.count)]
+            let question = Self.questionTemplates[rule.drawsQuestionsOnce ? random.below(Self.questionTemplates.count) : 0]
+            func cleaned(_ text: String) -> String { rule.deletesNewlines ? String(text.filter { $0 != "\n" }) : text }
             add(
-                entry.id, id: id, question, chosenText, rejectedText, kind: .description, source: source, to: &set)
+                entry.id, id: id, question, cleaned(chosenText), cleaned(rejectedText), kind: .description, source: source,
+                to: &set)
         }
         return set
     }

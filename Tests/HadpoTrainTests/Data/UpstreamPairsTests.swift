@@ -35,7 +35,7 @@ import Testing
              {"image_id": "2", "question": "Is there a dog?", "chosen": "No.", "reject": "Yes.", "answer": "no", "correct": true},
              {"image_id": 3, "question": "Is there a hat?", "chosen": "Yes,\\nthere is.", "rejected": "No."}]
             """)
-        let set = try UpstreamPairs.llava(descriptions: descriptions, questions: questions, images: images)
+        let set = try UpstreamPairs.read(descriptions: descriptions, questions: questions, images: images)
         #expect(set.problems.isEmpty)
         #expect(set.samples.count == 2 + 12 + 12)
         #expect(set.samples[0].prompt == .question("Is there a cat?"))
@@ -89,7 +89,7 @@ import Testing
             """)
         let questions = try folder.write(
             "q.json", #"[{"image_id": "1", "question": "q", "chosen": "a </s> b", "reject": "n"}, {"image_id": "1"}, 7]"#)
-        let set = try UpstreamPairs.llava(descriptions: descriptions, questions: questions, images: images)
+        let set = try UpstreamPairs.read(descriptions: descriptions, questions: questions, images: images)
         #expect(set.samples.map(\.id) == ["1", "1"])
         #expect(set.samples[0].chosen == "c2" && set.samples[0].rejected == "r0")
         #expect(

@@ -19,8 +19,7 @@ package final class SafetensorsWriter {
     package let path: String
     private let file: ReservedFile
     private let progress: any Progress
-    /// What is still to come, with the offset of its data.
-    private var pending: [String: (plan: TensorPlan, offset: Int)] = [:]
+    private var pending: PlannedTensors
 
     /// - Parameter metadata: beside `format: pt`, without which transformers refuses a file.
     package init(
@@ -29,7 +28,7 @@ package final class SafetensorsWriter {
         let layout = try SafetensorsLayout(plans, metadata, path)
         self.path = path
         self.progress = progress
-        for (plan, offset) in layout.tensors { pending[plan.name] = (plan, offset) }
+        pending = PlannedTensors(path, layout.tensors)
         file = try ReservedFile(path, byteCount: layout.byteCount)
         let file = file
         var failure: HadpoError?
@@ -40,26 +39,7 @@ package final class SafetensorsWriter {
     }
 
     package func write(_ name: String, _ tensor: Tensor) throws(HadpoError) {
-        guard let (plan, offset) = pending[name] else {
-            throw HadpoError(.internal, "tensor \(name) is not planned for this file or was written before", at: path)
-        }
-        guard plan.dtype == tensor.dtype, plan.shape == tensor.shape else {
-            throw HadpoError(
-                .internal, "tensor \(name) is not as planned", at: path,
-                found: "\(tensor.dtype.rawValue) \(tensor.shape)", expected: "\(plan.dtype.rawValue) \(plan.shape)")
-        }
-        // In pieces, so that the host hears from us between them.
-        let piece = 64 << 20
-        var done = 0
-        while done < tensor.byteCount {
-            try progress.tick()
-            let count = min(piece, tensor.byteCount - done)
-            try withExtendedLifetime(tensor.storage) { () throws(HadpoError) in
-                try file.write(UnsafeRawBufferPointer(start: tensor.pointer + done, count: count), at: offset + done)
-            }
-            done += count
-        }
-        pending[name] = nil
+        try pending.write(name, tensor, to: file, progress)
     }
 
     package func finish() throws(HadpoError) {
@@ -69,9 +49,7 @@ package final class SafetensorsWriter {
 
     /// The two halves of `finish`, for several files that should appear together.
     func sync() throws(HadpoError) {
-        if let missing = pending.keys.min() {
-            throw HadpoError(.internal, "tensor \(missing) was planned and never written", at: path)
-        }
+        try pending.checkComplete()
         try file.sync()
     }
 

@@ -83,7 +83,7 @@ def tokenizer(folder):
     """tokenizer.model and tokenizer.json, and a check that both encode alike."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(spm.train(SENTENCES * 3, TOKENS))
-    (folder / "tokenizer.json").write_text(spm.tokenizer_json((folder / "tokenizer.model").read_bytes(), TOKENS))
+    (folder / "tokenizer.json").write_text(spm.tokenizer_json((folder / "tokenizer.model").read_bytes(), {TOKENS: "<image>", TOKENS + 1: "<pad>"}))
     slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     fast = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert slow.vocab_size() == TOKENS
@@ -124,7 +124,7 @@ def expectations(folder, case, model, encode):
     out["logps"] = oracle.logps(out["logits"], completion)
     greedy = oracle.generate(model, pixels, prompt, 1, NEW_TOKENS)
     beam = oracle.generate(model, pixels, prompt, 5, NEW_TOKENS)
-    step = oracle.StepByStep(model, pixels, prompt)
+    step = oracle.StepByStep(model, oracle.embed(model, pixels, prompt))
     beam_431, scores_431 = oracle.beam_431(step, len(prompt), 5, NEW_TOKENS)
     margins = oracle.greedy_margins(step, greedy)
     for key, ids in {"prompt_ids": prompt, "input_ids": oracle.expand(prompt + completion, model),

@@ -65,6 +65,9 @@ def main():
     # HA-DPO pads in training whatever the checkpoint's processor says.
     pictures = {p["image"]: oracle.pixels(make_llava.HERE / "pictures" / p["image"], size, pad=True) for p in pairs}
 
+    sides = dpo.both_sides(encode, pairs, pictures)
+    double_sides = dpo.both_sides(encode, pairs, {k: v.double() for k, v in pictures.items()})
+
     def start():
         return dpo.attach(model, rank=4, alpha=8, seed=11)
 
@@ -72,10 +75,9 @@ def main():
     (HERE / "adapter" / "README.md").unlink(missing_ok=True)
     records = {}
     for name, projector in (("frozen", False), ("projector", True)):
-        result = dpo.run(start(), encode, pairs, pictures, steps=STEPS, projector=projector)
-        flipped = dpo.run(start(), encode, pairs, pictures, steps=STEPS, projector=projector, flip=FLIPPED)
-        double = dpo.run(start().double(), encode, pairs, {k: v.double() for k, v in pictures.items()}, steps=STEPS,
-                         projector=projector)
+        result = dpo.run(start(), sides, steps=STEPS, projector=projector)
+        flipped = dpo.run(start(), sides, steps=STEPS, projector=projector, flip=FLIPPED)
+        double = dpo.run(start().double(), double_sides, steps=STEPS, projector=projector)
         # How far fp32 rounding alone carries the run: must leave room below the tolerances of the tests.
         rounding = {"worst_loss_difference": max(abs(a - b) for a, b in zip(result["record"]["loss"], double["record"]["loss"])),
                     "worst_gradient_difference": dpo.worst(result["gradients"], double["gradients"])[0],

@@ -39,17 +39,24 @@ def sequence(encode, sample, answer):
     return oracle.prompt_ids(encode, text), oracle.answer_ids(encode, text, answer)
 
 
-def token_logps(model, pixels, prompt, answer):
+def token_logps(model, sequence):
+    """`sequence`: pixels, prompt ids, answer ids."""
+    pixels, prompt, answer = sequence
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     x = torch.tensor([oracle.expand(prompt + answer, base)])
     return oracle.logps(model(input_ids=x, pixel_values=pixels[None], use_cache=False).logits[0], answer)
+
+
+def both_sides(encode, pairs, pictures):
+    """(chosen, rejected) of every pair, as `token_logps` takes them."""
+    return [[(pictures[pair["image"]], *sequence(encode, pair, pair[side])) for side in ("chosen", "rejected")] for pair in pairs]
 
 
 def key(name):
     """peft's parameter name -> the name in a saved adapter; the projector -> its name in the published checkpoint."""
     if PROJECTOR in name:
         return name[name.index(PROJECTOR):]
-    return name.replace(".default", "")
+    return name.removeprefix("language_model.").replace(".default", "")
 
 
 def trainable(policy, projector):
@@ -61,15 +68,15 @@ def trainable(policy, projector):
     return out
 
 
-def run(policy, encode, pairs, pictures, *, steps, batch=2, beta=0.1, rate=1e-3, projector=False, flip=None):
-    """The whole trajectory. `flip` names a tensor whose gradient gets the wrong sign, to see that it would be noticed."""
+def run(policy, sides, *, steps, batch=2, beta=0.1, rate=1e-3, projector=False, flip=None, logps=token_logps, samples=(), gamma=0.0):
+    """The whole trajectory. `sides`: per pair the chosen and the rejected sequence, which `logps(policy, sequence)` reads.
+
+    `samples`: sequences whose mean cross-entropy over all answer tokens of the step is added, times `gamma`, as many a
+    step as pairs. `flip` names a tensor whose gradient gets the wrong sign, to see that it would be noticed."""
     weights = trainable(policy, projector)
     start = {name: weight.detach().clone() for name, weight in weights.items()}
-    sides = [[sequence(encode, pair, pair[side]) for side in ("chosen", "rejected")] for pair in pairs]
-    reference = []
     with torch.no_grad(), policy.disable_adapter():
-        for pair, both in zip(pairs, sides):
-            reference.append([token_logps(policy, pictures[pair["image"]], *side) for side in both])
+        reference = [[logps(policy, side) for side in both] for both in sides]
     optimizer = torch.optim.AdamW(weights.values(), lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
     record = {"loss": [], "policy_chosen": [], "policy_rejected": []}
     gradients, first = {}, {}
@@ -77,8 +84,8 @@ def run(policy, encode, pairs, pictures, *, steps, batch=2, beta=0.1, rate=1e-3,
         optimizer.zero_grad()
         losses = []
         for index in range(step * batch, (step + 1) * batch):
-            n = index % len(pairs)
-            tokens = [token_logps(policy, pictures[pairs[n]["image"]], *side) for side in sides[n]]
+            n = index % len(sides)
+            tokens = [logps(policy, side) for side in sides[n]]
             (pc, pr), (rc, rr) = [t.sum() for t in tokens], [t.sum() for t in reference[n]]
             losses.append(-logsigmoid(beta * ((pc - rc) - (pr - rr))))
             record["policy_chosen"].append(float(pc.detach()))
@@ -86,6 +93,11 @@ def run(policy, encode, pairs, pictures, *, steps, batch=2, beta=0.1, rate=1e-3,
             if step == 0:
                 first |= {f"policy.{n}.{side}": t.detach() for side, t in zip(("chosen", "rejected"), tokens)}
         loss = torch.stack(losses).mean()
+        if gamma:
+            extra = [logps(policy, samples[n % len(samples)]) for n in range(step * batch, (step + 1) * batch)]
+            entropy = -torch.cat(extra).mean()
+            record.setdefault("language_modeling_loss", []).append(float(entropy.detach()))
+            loss = loss + gamma * entropy
         loss.backward()
         if step == 0:
             gradients = {name: weight.grad.clone() for name, weight in weights.items()}
@@ -104,7 +116,7 @@ def language_model_step(model, encode, samples, pictures):
     """Mean cross-entropy over all answer tokens of the batch, and the gradient of every weight that has one."""
     model = copy.deepcopy(model)
     model.requires_grad_(True)
-    tokens = [token_logps(model, pictures[s["image"]], *sequence(encode, s, s["answer"])) for s in samples]
+    tokens = [token_logps(model, (pictures[s["image"]], *sequence(encode, s, s["answer"]))) for s in samples]
     loss = -torch.cat(tokens).mean()
     loss.backward()
     return float(loss.detach()), {n: w.grad for n, w in model.named_parameters() if w.grad is not None and w.grad.abs().max() > 0}

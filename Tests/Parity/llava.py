@@ -74,16 +74,23 @@ def original_name(name):
     return name.replace("model.multi_modal_projector.linear_2", "model.mm_projector.2")
 
 
-def _write_json(path, value):
+def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def _text_config(model, **more):
-    c = model.config.text_config
+def text_fields(c, **more):
+    """config.json of a Llama, from its configuration."""
     keys = ("hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads "
             "max_position_embeddings rms_norm_eps vocab_size").split()
     theta = (getattr(c, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
     return {**{key: getattr(c, key) for key in keys}, "rope_theta": theta, "hidden_act": "silu", **more}
+
+
+def rotary_buffers(c):
+    """The fp32 buffers that old .bin files of a Llama hold beside the weights."""
+    head, theta = c.hidden_size // c.num_attention_heads, text_fields(c)["rope_theta"]
+    return {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": theta ** (-torch.arange(0, head, 2).float() / head)
+            for layer in range(c.num_hidden_layers)}
 
 
 def _vision_config(model):
@@ -116,7 +123,7 @@ def _shards(tensors, count):
     return parts, total
 
 
-def _write_sharded(folder, tensors, count, stem, extension, save):
+def write_sharded(folder, tensors, count, stem, extension, save):
     if count == 1:
         save(tensors, folder / f"{stem}.{extension}")
         return
@@ -126,11 +133,11 @@ def _write_sharded(folder, tensors, count, stem, extension, save):
         name = f"{stem}-{index:05d}-of-{count:05d}.{extension}"
         save(part, folder / name)
         weight_map |= {key: name for key in part}
-    _write_json(folder / f"{stem}.{extension}.index.json",
+    write_json(folder / f"{stem}.{extension}.index.json",
                 {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))})
 
 
-def _save_safetensors(tensors, path):
+def save_safetensors(tensors, path):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
@@ -139,20 +146,20 @@ def save_hf(model, folder, dtype, layout, pad=False, shards=1):
     folder.mkdir(parents=True, exist_ok=True)
     rename = old_name if layout == "old" else (lambda name: name)
     tensors = {rename(name): weight.to(DTYPES[dtype]).contiguous() for name, weight in sorted(base_tensors(model).items())}
-    _write_sharded(folder, tensors, shards, "model", "safetensors", _save_safetensors)
-    _write_json(folder / "config.json", {
+    write_sharded(folder, tensors, shards, "model", "safetensors", save_safetensors)
+    write_json(folder / "config.json", {
         "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "ignore_index": -100,
         "image_token_index": model.config.image_token_id, "pad_token_id": model.config.image_token_id + 1,
         "projector_hidden_act": "gelu", "vision_feature_layer": model.config.vision_feature_layer,
         "vision_feature_select_strategy": "default", "tie_word_embeddings": False, "torch_dtype": dtype,
-        "text_config": _text_config(model, model_type="llama", torch_dtype=dtype),
+        "text_config": text_fields(model.config.text_config, model_type="llama", torch_dtype=dtype),
         "vision_config": _vision_config(model),
     })
-    _write_json(folder / "generation_config.json",
+    write_json(folder / "generation_config.json",
                 {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": model.config.image_token_id + 1})
     size = model.config.vision_config.image_size
-    _write_json(folder / "preprocessor_config.json", _preprocessor(size, pad))
-    _write_json(folder / "processor_config.json", {
+    write_json(folder / "preprocessor_config.json", _preprocessor(size, pad))
+    write_json(folder / "processor_config.json", {
         "image_token": "<image>", "num_additional_image_tokens": 1, "patch_size": model.config.vision_config.patch_size,
         "processor_class": "LlavaProcessor", "vision_feature_select_strategy": "default"})
 
@@ -169,7 +176,7 @@ def save_transformers5(model, folder, dtype, pad=False):
     size = model.config.vision_config.image_size
     preprocessor = _preprocessor(size, pad)
     preprocessor["image_processor_type"] = "LlavaImageProcessor" if pad else "CLIPImageProcessor"
-    _write_json(folder / "processor_config.json", {
+    write_json(folder / "processor_config.json", {
         "image_processor": preprocessor, "image_token": "<image>", "num_additional_image_tokens": 1,
         "patch_size": model.config.vision_config.patch_size, "processor_class": "LlavaProcessor",
         "vision_feature_select_strategy": "default"})
@@ -187,20 +194,17 @@ def save_original(model, folder, dtype, vocabulary, tower="openai/clip-vit-tiny-
         if "embed_tokens" in name or "lm_head" in name:
             weight = weight[:vocabulary]
         tensors[original_name(name)] = weight.to(DTYPES[dtype]).clone()
-    head = text.hidden_size // text.num_attention_heads
-    theta = _text_config(model)["rope_theta"]
-    for layer in range(text.num_hidden_layers):
-        tensors[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = theta ** (-torch.arange(0, head, 2).float() / head)
-    _write_sharded(folder, dict(sorted(tensors.items())), 2, "pytorch_model", "bin", torch.save)
-    _write_json(folder / "config.json", _text_config(
-        model, architectures=["LlavaLlamaForCausalLM"], model_type="llava", vocab_size=vocabulary, bos_token_id=1,
+    tensors |= rotary_buffers(text)
+    write_sharded(folder, dict(sorted(tensors.items())), 2, "pytorch_model", "bin", torch.save)
+    write_json(folder / "config.json", text_fields(
+        text, architectures=["LlavaLlamaForCausalLM"], model_type="llava", vocab_size=vocabulary, bos_token_id=1,
         eos_token_id=2, pad_token_id=0, tie_word_embeddings=False, torch_dtype=dtype, pretraining_tp=1, rope_scaling=None,
         use_mm_proj=True, mm_projector_type="mlp2x_gelu", mm_resampler_type=None, mm_use_im_patch_token=False,
         mm_use_im_start_end=False, mm_vision_select_feature="patch", mm_vision_tower=tower,
         mm_vision_select_layer=model.config.vision_feature_layer, mm_hidden_size=model.config.vision_config.hidden_size,
         image_aspect_ratio="pad" if pad else None, freeze_mm_mlp_adapter=False, use_cache=True,
         transformers_version="4.31.0"))
-    _write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+    write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
                                                      "max_length": text.max_position_embeddings})
     tower_folder = tower_folder or folder / tower
     tower_folder.mkdir(parents=True, exist_ok=True)
@@ -211,15 +215,15 @@ def save_original(model, folder, dtype, vocabulary, tower="openai/clip-vit-tiny-
     clip["text_model.final_layer_norm.weight"] = torch.ones(8)
     clip["logit_scale"] = torch.tensor(4.6052)
     torch.save(clip, tower_folder / "pytorch_model.bin")
-    _write_json(tower_folder / "config.json", {
+    write_json(tower_folder / "config.json", {
         "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": 16, "text_config": {"hidden_size": 8},
         "vision_config": _vision_config(model), "torch_dtype": str(tower_dtype).removeprefix("torch.")})
-    _write_json(tower_folder / "preprocessor_config.json", {
+    write_json(tower_folder / "preprocessor_config.json", {
         "crop_size": size, "do_center_crop": True, "do_normalize": True, "do_resize": True, "image_mean": CLIP_MEAN,
         "image_std": CLIP_STD, "resample": 3, "size": size, "feature_extractor_type": "CLIPFeatureExtractor"})
 
 
-def write_tokenizer(folder, image_token, model_file=None, json_file=None):
+def write_tokenizer(folder, image_token, model_file=None, json_file=None, legacy=None):
     """Copies `tokenizer.model` and/or `tokenizer.json` and writes the small files beside them.
 
     `image_token` is None for the original layout, whose vocabulary has no <image>."""
@@ -231,14 +235,14 @@ def write_tokenizer(folder, image_token, model_file=None, json_file=None):
     if image_token is not None:
         names |= {image_token: "<image>", image_token + 1: "<pad>"}
         if model_file and not json_file:
-            _write_json(folder / "added_tokens.json", {"<image>": image_token, "<pad>": image_token + 1})
+            write_json(folder / "added_tokens.json", {"<image>": image_token, "<pad>": image_token + 1})
     # The oracle gives the text behind <image> a leading space of its own, as llava-hf's tokenizer.json does; a tokenizer.model does
     # so under `legacy` alone.
-    legacy = image_token is not None and json_file is None
-    _write_json(folder / "tokenizer_config.json", {
+    legacy = image_token is not None and json_file is None if legacy is None else legacy
+    write_json(folder / "tokenizer_config.json", {
         "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
         "pad_token": "<pad>" if image_token is not None else "<unk>", "clean_up_tokenization_spaces": False,
         "legacy": legacy, "tokenizer_class": "LlamaTokenizer", "padding_side": "left",
         "added_tokens_decoder": {str(i): {"content": n, "lstrip": False, "normalized": False, "rstrip": False,
                                           "single_word": False, "special": True} for i, n in names.items()}})
-    _write_json(folder / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
+    write_json(folder / "special_tokens_map.json", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})

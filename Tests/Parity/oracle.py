@@ -7,9 +7,11 @@ import numpy as np
 import PIL
 import torch
 from PIL import Image
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
+MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 IMAGE = -200  # upstream's placeholder for the whole picture (LLaVA constants.py)
 SYSTEM = {
     "hadpo-train": "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
@@ -53,6 +55,18 @@ def pixels(path, size, pad):
     return out
 
 
+def square_pixels(path, size):
+    """[3, size, size] float32 of the EVA models: both sides resized without keeping the ratio, then as torchvision does it."""
+    assert int(PIL.__version__.split(".")[0]) < 13, "see pixels"
+    image = Image.open(path).convert("RGB").resize((size, size), Image.BICUBIC)
+    x = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float().div(255)
+    out = x.sub(torch.tensor(MEAN)[:, None, None]).div(torch.tensor(STD)[:, None, None])
+    processor = BlipImageProcessorPil(size={"height": size, "width": size})
+    hf = processor(Image.open(path), return_tensors="pt")["pixel_values"][0].float()
+    assert torch.equal(out, hf), f"{path}: transformers and upstream's pipeline differ by {float((out - hf).abs().max())}"
+    return out
+
+
 def _pixels_upstream(image, size, pad):
     """HA-DPO's own steps (llava/mm_utils.py and CLIPImageProcessor 4.31), written out."""
     image = image.convert("RGB")
@@ -67,8 +81,8 @@ def _pixels_upstream(image, size, pad):
     w, h = image.size
     left, top = (w - size) // 2, (h - size) // 2
     x = np.asarray(image.crop((left, top, left + size, top + size))).astype(np.float64) * (1 / 255)
-    mean = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-    std = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+    mean = np.array(MEAN, np.float32)
+    std = np.array(STD, np.float32)
     return torch.from_numpy(((x.astype(np.float32) - mean) / std).transpose(2, 0, 1).copy())
 
 
@@ -125,21 +139,27 @@ def generate(model, pixel_values, ids, beams, new_tokens):
     return new[:new.index(2) + 1] if 2 in new else new
 
 
+@torch.no_grad()
+def embed(model, pixel_values, ids):
+    """[1, T, D] that the language model reads: text embeddings, and the picture's rows at IMAGE."""
+    expanded = expand(ids, model)
+    out = model.get_input_embeddings()(torch.tensor([expanded]))
+    rows = model.get_image_features(pixel_values=pixel_values[None], return_dict=True).pooler_output[0]
+    out[0, torch.tensor(expanded) == model.config.image_token_id] = rows
+    return out
+
+
 class StepByStep:
     """next-token log-probabilities of id lists that share one prompt, without a cache: slow and plain."""
 
-    def __init__(self, model, pixel_values, ids):
-        self.model, self.prompt = model, expand(ids, model)
-        with torch.no_grad():
-            embed = model.get_input_embeddings()(torch.tensor([self.prompt]))
-            rows = model.get_image_features(pixel_values=pixel_values[None], return_dict=True).pooler_output[0]
-            embed[0, torch.tensor(self.prompt) == model.config.image_token_id] = rows
-        self.embed = embed
+    def __init__(self, model, prompt):
+        """`model` takes `inputs_embeds`; `prompt` is [1, T, D]."""
+        self.model, self.prompt = model, prompt.detach()
 
     @torch.no_grad()
     def __call__(self, rows):
         tail = self.model.get_input_embeddings()(torch.tensor(rows, dtype=torch.long).reshape(len(rows), -1))
-        x = torch.cat([self.embed.expand(len(rows), -1, -1), tail], 1)
+        x = torch.cat([self.prompt.expand(len(rows), -1, -1), tail], 1)
         return self.model(inputs_embeds=x, use_cache=False).logits[:, -1].float().log_softmax(-1)
 
 
@@ -152,10 +172,22 @@ def greedy_margins(step, ids):
     return margins
 
 
-def beam_431(step, prompt_length, beams, new_tokens, eos=2, length_penalty=1.0):
+def penalize(lp, rows, seen, penalty):
+    """Log-probabilities of the ids that a row holds already, times `penalty`; `seen` are held by every row (logits_process.py)."""
+    if penalty == 1:
+        return lp
+    lp = lp.clone()
+    for index, row in enumerate(rows):
+        held = torch.tensor(sorted({i for i in [*seen, *row] if i >= 0}), dtype=torch.long)
+        lp[index, held] = torch.where(lp[index, held] < 0, lp[index, held] * penalty, lp[index, held] / penalty)
+    return lp
+
+
+def beam_431(step, prompt_length, beams, new_tokens, eos=2, length_penalty=1.0, repetition_penalty=1.0, seen=()):
     """Beam search of transformers 4.31 (generation/beam_search.py), batch 1, early_stopping false.
 
-    Differs from later versions in the length: prompt ids count (the picture as one), the end token does not."""
+    Differs from later versions in the length: prompt ids count (the picture as one), the end token does not. A prompt of
+    embeddings is the one id BOS, which counts and is penalised (`seen`)."""
     rows, scores, done, last = [[]] * beams, [0.0] + [-1e9] * (beams - 1), [], prompt_length + new_tokens
 
     def add(ids, total):
@@ -167,7 +199,7 @@ def beam_431(step, prompt_length, beams, new_tokens, eos=2, length_penalty=1.0):
 
     finished = False
     while prompt_length + len(rows[0]) < last:
-        lp = step(rows) + torch.tensor(scores)[:, None]
+        lp = penalize(step(rows), rows, seen, repetition_penalty) + torch.tensor(scores)[:, None]
         best, flat = lp.flatten().topk(2 * beams)
         new_rows, new_scores = [], []
         for rank, (total, where) in enumerate(zip(best.tolist(), flat.tolist())):

@@ -132,20 +132,21 @@ def main():
             model = parity_forward.make(folder, words, layout, dtype, heads, 10000.0, {}, seed=200 + heads)
             size = model.config.vision_config.image_size
             pixels = {p["image"]: oracle.pixels(files[p["image"]], size, pad=True) for p in pairs}
+            sides = dpo.both_sides(words.encode, pairs, pixels)
             start = scratch / f"{layout}-start"
             dpo.attach(model, rank=4, alpha=8, seed=11).save_pretrained(start)
             for projector in (False, True):
                 def policy():
                     return dpo.attach(model, rank=4, alpha=8, seed=11)
 
-                result = dpo.run(policy(), words.encode, pairs, pixels, steps=STEPS, projector=projector)
+                result = dpo.run(policy(), sides, steps=STEPS, projector=projector)
                 with host.hadpo.Model(engine, path=str(folder), processor="pad") as subject:
                     config = settings(scratch, scratch / "pictures", start=start, projector=projector)
                     shown = compare_run(table, events, subject, config, result, scratch,
                                         f"{where} projector {'trained' if projector else 'frozen'}")
                 if not projector:
                     strongest = max(result["gradients"], key=lambda n: float(result["gradients"][n].norm()))
-                    flipped = dpo.run(policy(), words.encode, pairs, pixels, steps=STEPS, flip=strongest)
+                    flipped = dpo.run(policy(), sides, steps=STEPS, flip=strongest)
                     good &= assert_flip_is_seen(*shown, result, flipped)
             compare_language_model(table, engine, model, folder, words, samples, pixels, scratch, where)
     return table.report() and good

@@ -136,7 +136,7 @@ def main():
                                       if scores.shape == expected["logps"].shape else float("inf"), where)
                             if index % 3 != (number + (mode == "pad")) % 3:
                                 continue  # generation on a third of the pictures
-                            step = oracle.StepByStep(model, pixels, prompt)
+                            step = oracle.StepByStep(model, oracle.embed(model, pixels, prompt))
                             ask = dict(prompt=text, template="raw", max_new_tokens=NEW_TOKENS, do_sample=False)
                             compare_ids(table, "greedy ids", subject.generate(image, num_beams=1, **ask)["ids"],
                                         oracle.generate(model, pixels, prompt, 1, NEW_TOKENS), step, where, len)

@@ -17,8 +17,10 @@ def train(sentences, size):
     return out.getvalue()
 
 
-def tokenizer_json(model, image_token):
-    """The same vocabulary as llava-hf's `tokenizer.json` holds it: merges by rank, prefix by normaliser."""
+def tokenizer_json(model, added, bos=("<s>", 1)):
+    """The same vocabulary as llava-hf's `tokenizer.json` holds it: merges by rank, prefix by normaliser.
+
+    `added`: ids of the tokens behind the vocabulary. `bos`: what is put in front of every text."""
     proto = pb.ModelProto.FromString(model)
     vocab = {piece.piece: index for index, piece in enumerate(proto.pieces)}
     rank = {piece.piece: index for index, piece in enumerate(proto.pieces) if piece.type == 1}
@@ -26,7 +28,8 @@ def tokenizer_json(model, image_token):
     for piece in sorted(rank, key=rank.get):
         splits = [(piece[:i], piece[i:]) for i in range(1, len(piece)) if piece[:i] in rank and piece[i:] in rank]
         merges += [list(pair) for pair in sorted(splits, key=lambda pair: (rank[pair[0]], rank[pair[1]]))]
-    names = {0: "<unk>", 1: "<s>", 2: "</s>", image_token: "<image>", image_token + 1: "<pad>"}
+    names = {0: "<unk>", 1: "<s>", 2: "</s>", **added}
+    start, start_id = bos
     special = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
     return json.dumps({
         "version": "1.0", "truncation": None, "padding": None,
@@ -36,10 +39,10 @@ def tokenizer_json(model, image_token):
         "pre_tokenizer": None,
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-                     {"SpecialToken": {"id": "<s>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+            "single": [{"SpecialToken": {"id": start, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"SpecialToken": {"id": start, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                     {"SpecialToken": {"id": start, "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {start: {"id": start, "ids": [start_id], "tokens": [start]}}},
         "decoder": {"type": "Sequence", "decoders": [
             {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
             {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
@@ -47,3 +50,7 @@ def tokenizer_json(model, image_token):
                   "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
                   "vocab": vocab, "merges": merges},
     }, ensure_ascii=False, indent=1) + "\n"
+
+
+def size(path):
+    return sentencepiece.SentencePieceProcessor(model_file=str(path)).vocab_size()

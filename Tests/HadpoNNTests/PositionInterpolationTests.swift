@@ -9,7 +9,7 @@ import Testing
     }
 
     /// The same fp32 sums of 16 products with the same weights; only the order of rounding differs with how torch vectorises, by a
-    /// few units of 6e-8 (2.9e-7 seen). Weights without fused rounding are off by 1.8e-6, a wrong kernel or border by 1e-2.
+    /// few units of 6e-8 (2.9e-7 seen). Weights without fused rounding are off by 1.8e-6, the kernel of a = -0.5 by 6e-2.
     @Test("Larger and smaller grids are torch's bicubic ones; the class row stays")
     func torch() throws {
         let path = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures/nn/positions.json")

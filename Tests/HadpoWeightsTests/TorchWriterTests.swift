@@ -44,7 +44,6 @@ import Testing
         }
     }
 
-    /// The fixture's own checksums are torch's: the same bytes must give them.
     @Test("Checksums are those of zip: 123456789 gives CBF43926")
     func checksum() throws {
         let folder = try TestFolder()

@@ -67,8 +67,8 @@ enum Schemas {
         case "hadpo.score/1": return try body.use(name, ScoringConfig.init)
         case "hadpo.inspect/1": return try body.use(name, InspectionConfig.init)
         case "hadpo.export/1": return try body.use(name, ExportConfig.init)
-        case "hadpo.train/1": return try body.use(name) { r throws(HadpoError) in try TrainConfig(&r) }
-        case "hadpo.pope/1": return try body.use(name) { r throws(HadpoError) in try PopeRunConfig(&r) }
+        case "hadpo.train/1": return try body.use(name, TrainConfig.init)
+        case "hadpo.pope/1": return try body.use(name, PopeRunConfig.init)
         case "hadpo.world/1": return try body.use(name, WorldConfig.init)
         case "hadpo.world-pairs/1": return try body.use(name, WorldPairsConfig.init)
         case "hadpo.world-base/1": return try body.use(name, WorldBaseConfig.init)

@@ -23,7 +23,10 @@ package struct PopeRunConfig: Sendable {
     package let scores: Bool
     package let compat: Compatibility
 
-    package init(_ r: inout ConfigReader, family: ModelFamily = .llava) throws(HadpoError) {
+    package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
+
+    /// - Parameter family: the opened model's.
+    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
         questions = try r.string("questions", help: "POPE question file")
         images = try r.string("images", help: "folder that its pictures are in")
         answers = try r.optionalString(

@@ -17,6 +17,13 @@ package struct InstructBLIPConfig: Sendable {
     package var normEpsilon: Float
     package var qformer: QFormerConfig
     package var text: LlamaConfig
+
+    package init(vision: EVAVisionConfig, normEpsilon: Float, qformer: QFormerConfig, text: LlamaConfig) {
+        self.vision = vision
+        self.normEpsilon = normEpsilon
+        self.qformer = qformer
+        self.text = text
+    }
 }
 
 package final class InstructBLIP: VisionLanguageModel {

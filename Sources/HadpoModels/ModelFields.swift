@@ -60,6 +60,9 @@ struct ModelFields {
 }
 
 extension LlamaConfig {
+    /// - Parameter json: config.json of a language model, or the text_config of another's.
+    package init(config json: JSON, at place: String) throws(HadpoError) { try self.init(ModelFields(json, place)) }
+
     /// Missing fields take the defaults of transformers' LlamaConfig, which is what llava-hf's own config.json relies on.
     init(_ fields: ModelFields) throws(HadpoError) {
         let width = try fields.size("hidden_size", 4096)

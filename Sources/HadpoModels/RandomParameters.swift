@@ -11,18 +11,24 @@ import HadpoTensor
 package final class RandomParameters: ParameterSource {
     private let device: any Device
     private let seed: UInt64
+    private let isFrozen: (String) -> Bool
     /// In the order in which the network asked for them.
     package private(set) var trainable: [(name: String, value: Value)] = []
 
     private static let tableDeviation = 0.1
 
-    package init(device: any Device, seed: UInt64) {
+    package init(device: any Device, seed: UInt64, isFrozen: @escaping (String) -> Bool = { _ in false }) {
         self.device = device
         self.seed = seed
+        self.isFrozen = isFrozen
     }
 
     package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
-        let isTable = name.hasSuffix("embed_tokens.weight") || name.hasSuffix("position_embedding.weight")
+        let tables = [
+            "embed_tokens.weight", "position_embedding.weight", "position_embedding", "query_tokens", "word_embeddings.weight",
+            "position_embeddings.weight",
+        ]
+        let isTable = tables.contains { name.hasSuffix($0) }
         let inputs = shape.dropFirst().reduce(1, *)
         return try normal(name, shape, deviation: isTable ? Self.tableDeviation : 1 / (3 * Double(max(1, inputs))).squareRoot())
     }
@@ -39,6 +45,7 @@ package final class RandomParameters: ParameterSource {
     }
 
     private func keep(_ name: String, _ data: Tensor) -> Value {
+        if isFrozen(name) { return Value(data) }
         let value = Value(data, needsGradient: true)
         trainable.append((name, value))
         return value

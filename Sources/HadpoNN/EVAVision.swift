@@ -78,7 +78,7 @@ package final class EVAVision {
         if config.grid == config.storedGrid {
             positions = stored
         } else {
-            throw HadpoError(.unsupported, "positions for another picture size")
+            positions = Value(try interpolatedPositions(stored.data, side: config.grid, on: device))
         }
         var blocks: [EVABlock] = []
         for i in 0..<config.layers { blocks.append(try EVABlock(source, "\(prefix).encoder.layers.\(i)", config)) }

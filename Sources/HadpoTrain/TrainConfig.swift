@@ -40,7 +40,10 @@ package struct TrainConfig: Sendable {
     package let saveEvery: Int
     package let log: String?
 
-    package init(_ r: inout ConfigReader, family: ModelFamily = .llava) throws(HadpoError) {
+    package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
+
+    /// - Parameter family: the opened model's.
+    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
         let recipe: Recipe = try r.choice(
             "recipe", default: Recipe(family),
             help: "whose published values the other keys default to; as the model's family when left out")

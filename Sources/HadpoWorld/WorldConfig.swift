@@ -1,15 +1,18 @@
 import HadpoBase
+import HadpoModels
 
 // The configurations of the world in the box: making it, training its base checkpoint, making preference pairs.
 
 /// `hadpo.world/1`
 package struct WorldConfig: Sendable {
+    package let family: ModelFamily
     package let output: String
     package let seed: UInt64
     package let evaluationImages: Int
     package let trainingImages: Int
 
     package init(_ r: inout ConfigReader) throws(HadpoError) {
+        family = try r.choice("family", default: .llava, help: "which model the world brings")
         output = try r.string("output", help: "folder for the world")
         seed = UInt64(clamping: try r.int("seed", default: 0, in: 0...Int.max, help: "another seed draws other pictures"))
         evaluationImages = try r.int("evaluation_images", default: 200, in: 1...100_000, help: "pictures for POPE and SHR")
@@ -23,6 +26,7 @@ package struct WorldConfig: Sendable {
 
 /// `hadpo.world-base/1`
 package struct WorldBaseConfig: Sendable {
+    package let family: ModelFamily
     package let output: String
     package let seed: UInt64
     package let start: String?
@@ -31,10 +35,11 @@ package struct WorldBaseConfig: Sendable {
     package let scale: Double
 
     package init(_ r: inout ConfigReader) throws(HadpoError) {
+        family = try r.choice("family", default: .llava, help: "which model is trained")
         output = try r.string("output", help: "folder for the model")
         seed = UInt64(clamping: try r.int("seed", default: 0, in: 0...Int.max, help: "first weights and every picture"))
         start = try r.optionalString("start", help: "model folder to go on from instead of random weights")
-        let names = BaseRecipe.world.stageNames
+        let names = BaseRecipe.world(family).stageNames
         stages = try r.strings("stages", default: names, help: "which stages to run: \(names.joined(separator: ", "))")
         keepStages = try r.bool("keep_stages", default: false, help: "write the model after each stage to stages/NAME")
         scale = try r.double("scale", default: 1, in: 0...100, help: "factor on the number of steps of every stage")

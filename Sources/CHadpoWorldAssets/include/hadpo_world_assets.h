@@ -3,7 +3,16 @@
 #define HADPO_WORLD_ASSETS_H
 #include <stddef.h>
 
-/* model.safetensors of the committed base checkpoint; *size is its length in bytes. */
-const unsigned char *hadpo_world_model(size_t *size);
+/* Weight files of the committed base checkpoints, one family after the other. */
+typedef enum {
+    HADPO_WORLD_LLAVA,
+    HADPO_WORLD_MINIGPT4_LLAMA,
+    HADPO_WORLD_MINIGPT4_EVA,
+    HADPO_WORLD_MINIGPT4_PROJECTION,
+    HADPO_WORLD_INSTRUCTBLIP
+} hadpo_world_file;
+
+/* A file's bytes; *size is their number. */
+const unsigned char *hadpo_world_weights(hadpo_world_file file, size_t *size);
 
 #endif

@@ -35,12 +35,13 @@ package final class BasePretrainer {
 
     /// Writes a complete model folder and returns what was done.
     package static func run(
-        _ config: WorldBaseConfig, recipe: BaseRecipe = .world, device: any Device, progress: any Progress
+        _ config: WorldBaseConfig, recipe: BaseRecipe? = nil, device: any Device, progress: any Progress
     ) throws(HadpoError) -> JSON {
-        let recipe = recipe.scaled(by: config.scale)
-        try WorldCheckpoint().write(to: config.output)
+        let recipe = (recipe ?? BaseRecipe.world(config.family)).scaled(by: config.scale)
+        let layout = config.family.worldLayout
+        try layout.write(to: config.output)
         let base = try BaseModel(
-            folder: config.output, start: config.start, seed: config.seed, device: device, progress: progress)
+            layout, folder: config.output, start: config.start, seed: config.seed, device: device, progress: progress)
         let trainer = BasePretrainer(base, seed: config.seed, progress: progress)
         let start = Clock.now()
         var records: [JSON] = []
@@ -48,6 +49,10 @@ package final class BasePretrainer {
         if config.runs(recipe.recognition.name) {
             records.append(try trainer.recognise(recipe.recognition, number: 0))
             try trainer.keep(recipe.recognition.name, config)
+        }
+        if let gathering = recipe.gathering, config.runs(gathering.name) {
+            records.append(try trainer.gather(gathering, number: 8))
+            try trainer.keep(gathering.name, config)
         }
         for (number, stage) in recipe.stages.enumerated() where config.runs(stage.name) {
             records.append(try trainer.learnLanguage(stage, number: number + 1))
@@ -64,7 +69,7 @@ package final class BasePretrainer {
     private func keep(_ stage: String, _ config: WorldBaseConfig) throws(HadpoError) {
         guard config.keepStages else { return }
         let folder = File.join(config.output, "stages/" + stage)
-        try WorldCheckpoint().write(to: folder)
+        try config.family.worldLayout.write(to: folder)
         try base.save(to: folder, as: .f32, progress: progress)
     }
 
@@ -72,11 +77,11 @@ package final class BasePretrainer {
 
     private func recognise(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
-        let vision = model.config.vision
+        let (width, size) = (stage.width, model.pipeline.outputSize.width)
         let source = RandomParameters(device: device, seed: seed &+ 1)
-        let head = try Linear(source, "head", inputs: vision.width, outputs: PatchLabels.count, bias: true)
+        let head = try Linear(source, "head", inputs: width, outputs: PatchLabels.count, bias: true)
         var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters.filter({ BaseModel.isVision($0.name) }) + source.trainable {
+        for (name, value) in base.parameters.filter({ base.isVision($0.name) }) + source.trainable {
             parameters.append(try TrainableParameter(name, value, device: device))
         }
         var settings = Self.settings
@@ -90,14 +95,56 @@ package final class BasePretrainer {
             var labels: [Bool] = []
             for index in step * stage.batch..<(step + 1) * stage.batch {
                 let scene = scenes.scene(index)
-                pixels.append(try model.pipeline.pixelValues(rasterizer.draw(scene, size: vision.imageSize)))
-                labels += PatchLabels.labels(of: scene, grid: vision.imageSize / vision.patchSize)
+                pixels.append(try model.pipeline.pixelValues(rasterizer.draw(scene, size: size)))
+                labels += PatchLabels.labels(of: scene, grid: stage.grid)
             }
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let logits = try head(tape, try model.features(tape, pixels))
+            let features = try model.features(tape, pixels)
+            let logits = try head(tape, base.patches(tape, features, pictures: pixels.count, width: width))
             let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step))
+            try meter.add(["loss": loss.value, "grad_norm": norm], progress)
+        }
+        return meter.report
+    }
+
+    /// A Q-Former's queries learn to hold what lies in the places of a scene, one query a place, while they read some question.
+    private func gather(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
+        let model = base.model
+        let source = RandomParameters(device: device, seed: seed &+ 2)
+        let head = try Linear(source, "head", inputs: stage.width, outputs: PatchLabels.count, bias: true)
+        var parameters: [TrainableParameter] = []
+        for (name, value) in base.parameters.filter({ model.part(of: $0.name) != .decoder }) + source.trainable {
+            parameters.append(try TrainableParameter(name, value, device: device))
+        }
+        var settings = Self.settings
+        settings.weightDecay = 0
+        let optimizer = Optimizer(parameters, settings, device: device)
+        let schedule = LearningRateSchedule(.linear, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
+        let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
+        let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
+        var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
+        for step in 0..<stage.steps {
+            var pixels: [[Float]] = []
+            var labels: [Bool] = []
+            var instructions: [[Int32]] = []
+            for index in step * stage.batch..<(step + 1) * stage.batch {
+                let scene = scenes.scene(index)
+                pixels.append(
+                    try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width)))
+                labels += PatchLabels.labels(of: scene, grid: stage.grid)
+                let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
+                instructions.append(try texts.prompt(question, .hadpoEval).instruction)
+            }
+            let tape = Tape(device: device, progress: progress, isRecording: true)
+            let rows = try model.project(tape, model.features(tape, pixels), instructions, reference: false)
+            let logits = try head(tape, rows)
+            let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
+            try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
+            let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
+                base.isVision(parameter.name) ? 0.2 : 1
+            }
             try meter.add(["loss": loss.value, "grad_norm": norm], progress)
         }
         return meter.report
@@ -116,12 +163,17 @@ package final class BasePretrainer {
                 stage, scenes, step * stage.batch..<(step + 1) * stage.batch, texts: &texts, rasterizer: rasterizer,
                 pipeline: model.pipeline, imageRows: model.imageRows)
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let logps = try model.logProbs(tape, batch.rows, features: try model.features(tape, batch.pixels))
+            var features = try model.features(tape, batch.pixels)
+            if batch.uses != Array(batch.pixels.indices) {
+                let rows = model.featureRows
+                features = try tape.concatenate(batch.uses.map { (features, $0 * rows..<($0 + 1) * rows) })
+            }
+            let logps = try model.logProbs(tape, batch.rows, features: features)
             let total = batch.weights.reduce(0, +)
             try tape.backward(
                 from: logps, gradient: device.tensor(batch.weights.map { -$0 / total }, [batch.weights.count]))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
-                BaseModel.isVision(parameter.name) ? stage.visionRate : 1
+                base.isVision(parameter.name) ? stage.visionRate : 1
             }
             let losses = batch.losses(logps.data.floats())
             try meter.add(["loss": losses.all, "yes_no_loss": losses.decisions, "grad_norm": norm], progress)

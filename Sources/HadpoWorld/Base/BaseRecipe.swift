@@ -1,3 +1,5 @@
+import HadpoModels
+
 /// How the world's base checkpoint comes to be, from random numbers: stage after stage, the order mattering more than the size.
 ///
 /// Answers do not learn to look by themselves: from careless labels alone a decoder learns "is this of the picture's theme?" and stays
@@ -6,7 +8,20 @@
 /// careless annotator's answers, which only move its thresholds.
 package struct BaseRecipe: Sendable {
     package var recognition: RecognitionStage
+    /// Of a family with a Q-Former: between recognising and language.
+    package var gathering: RecognitionStage?
     package var stages: [LanguageStage]
+
+    package static func world(_ family: ModelFamily) -> BaseRecipe {
+        var recipe = world
+        if family != .llava { recipe.recognition.width = WorldParts.vision.width }
+        if family == .instructBLIP {
+            recipe.gathering = RecognitionStage(
+                name: "gather", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48, steps: 800, learningRate: 2e-3,
+                grid: 3)
+        }
+        return recipe
+    }
 
     package static let world = BaseRecipe(
         recognition: RecognitionStage(
@@ -26,13 +41,14 @@ package struct BaseRecipe: Sendable {
                 mix: QuestionMix(), questions: 8, yesNoWeight: 2, batch: 16, steps: 300, learningRate: 1e-3, visionRate: 0.1),
         ])
 
-    package var stageNames: [String] { [recognition.name] + stages.map(\.name) }
+    package var stageNames: [String] { [recognition.name] + (gathering.map { [$0.name] } ?? []) + stages.map(\.name) }
 
     /// With another number of steps in every stage.
     package func scaled(by factor: Double) -> BaseRecipe {
         var recipe = self
         func scaled(_ steps: Int) -> Int { max(1, Int((Double(steps) * factor).rounded())) }
         recipe.recognition.steps = scaled(recognition.steps)
+        if let steps = gathering?.steps { recipe.gathering?.steps = scaled(steps) }
         for i in stages.indices { recipe.stages[i].steps = scaled(stages[i].steps) }
         return recipe
     }
@@ -47,6 +63,10 @@ package struct RecognitionStage: Sendable {
     package var steps: Int
     /// Falls linearly to 0.
     package var learningRate: Double
+    /// Of the rows that a linear head reads the labels from: patches of LLaVA's tower, or queries.
+    package var width = 128
+    /// Places a side of the picture that have labels.
+    package var grid = 4
 }
 
 /// The whole model learns to answer and to describe.

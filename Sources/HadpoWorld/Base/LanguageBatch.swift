@@ -37,6 +37,8 @@ package struct WorldTexts {
 /// branches that share it.
 package struct LanguageBatch {
     package private(set) var pixels: [[Float]] = []
+    /// Which picture each picture piece of `rows` shows.
+    package private(set) var uses: [Int] = []
     package private(set) var rows: PackedRows
     /// Weight of each target token in the loss.
     package private(set) var weights: [Float] = []
@@ -59,9 +61,17 @@ package struct LanguageBatch {
             let others = WorldLanguage.descriptionRequests
             let request = random.chance(0.5) ? WorldLanguage.descriptionRequest : random.element(of: others) ?? others[0]
             let asked = try texts.prompt(request, template)
-            let prefix = rows.addPrefix([.tokens(asked.before), .image])
+            // What stands before the answers is there once a picture, or once a question where a Q-Former reads the question.
+            var prefixes: [(pieces: [PromptPiece], rows: PackedRows.Prefix)] = []
+            func prefix(_ prompt: PromptTokens) -> PackedRows.Prefix {
+                if let known = prefixes.first(where: { $0.pieces == prompt.prefix }) { return known.rows }
+                let added = rows.addPrefix(prompt.prefix)
+                uses.append(pixels.count - 1)
+                prefixes.append((prompt.prefix, added))
+                return added
+            }
             let description = stage.captions.description(of: scene, random: &random).map(\.sentence)
-            add(prefix, asked.after, texts.answer(description), firstWeight: 1)
+            add(prefix(asked), asked.after, texts.answer(description), firstWeight: 1)
 
             var questions = scenes.random(index, for: .questions)
             var answers = scenes.random(index, for: .answers)
@@ -72,7 +82,7 @@ package struct LanguageBatch {
                 var answer = texts.answer([WorldLanguage.answer(category, yes: yes)])
                 if number >= stage.wholeAnswers { answer.removeLast(answer.count - 1) }
                 decisions.append(weights.count)
-                add(prefix, asked.after, answer, firstWeight: stage.yesNoWeight)
+                add(prefix(asked), asked.after, answer, firstWeight: stage.yesNoWeight)
             }
         }
     }

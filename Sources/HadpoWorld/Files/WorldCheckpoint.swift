@@ -1,7 +1,12 @@
 import HadpoBase
+import HadpoModels
+import HadpoNN
+import HadpoTensor
+import HadpoText
+import HadpoVision
 
 /// Everything of the world's LLaVA checkpoint except its weights, in the layout of llava-hf.
-package struct WorldCheckpoint: Sendable {
+package struct WorldCheckpoint: WorldLayout {
     package var hiddenSize = 128
     package var decoderLayers = 4
     package var decoderHeads = 4
@@ -103,5 +108,40 @@ package struct WorldCheckpoint: Sendable {
                         ])
                 }),
         ]
+    }
+}
+
+extension WorldCheckpoint {
+    package var weightFiles: [String] { ["model.safetensors"] }
+    package func isFrozen(_ parameter: String) -> Bool { false }
+
+    package func model(
+        _ source: any ParameterSource, folder: String, device: any Device
+    ) throws(HadpoError) -> any VisionLanguageModel {
+        try LLaVA15(
+            config: LLaVAConfig(huggingFace: File.readJSON(File.join(folder, "config.json"))), source: source, device: device,
+            tokenizer: TokenizerFile.load(directory: folder),
+            pipeline: ImagePipeline(preprocessorConfig: File.readJSON(File.join(folder, "preprocessor_config.json"))),
+            fingerprint: "base")
+    }
+
+    /// LLaVA reads the second to last block of its tower; what follows it belongs to the layout and is never computed, so it is written
+    /// as zeros, which make that block the identity.
+    package func save(
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+    ) throws(HadpoError) {
+        var tensors = parameters
+        func unused(_ name: String, _ shape: [Int]) throws(HadpoError) {
+            let isNormWeight = name.contains("norm") && name.hasSuffix("weight")
+            let numbers = [Float](repeating: isNormWeight ? 1 : 0, count: shape.reduce(1, *))
+            tensors.append((name, try device.tensor(numbers, shape)))
+        }
+        let layers = LLaVANames.vision + ".encoder.layers."
+        let last = "\(visionLayers - 1)"
+        for (name, tensor) in parameters where name.hasPrefix(layers + "0.") {
+            try unused(layers + last + name.dropFirst(layers.count + 1), tensor.shape)
+        }
+        for suffix in ["weight", "bias"] { try unused(LLaVANames.vision + ".post_layernorm." + suffix, [hiddenSize]) }
+        try WorldParts.write(tensors, to: folder, as: dtype, device: device, progress: progress)
     }
 }

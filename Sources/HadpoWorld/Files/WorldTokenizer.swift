@@ -18,7 +18,17 @@ package struct WorldTokenizer: Sendable {
     /// Ids are positions: `<unk>`, `<s>`, `</s>`, 256 bytes, beginnings of words, single characters.
     package let pieces: [Piece]
 
+    /// LLaVA's.
     package init() {
+        self.init(
+            texts: Self.promptTexts, marks: [], lineStarts: WorldLanguage.descriptionRequests + [WorldLanguage.question(.cup)])
+    }
+
+    /// - Parameters:
+    ///   - texts: what prompts say beside the world's own sentences.
+    ///   - marks: what stands in prompts as one token though it is no word, with a space before it or without.
+    ///   - lineStarts: texts whose first words also stand without a space before them.
+    init(texts promptTexts: [String], marks: [String], lineStarts: [String] = []) {
         var pieces: [Piece] = [("<unk>", 0, .unknown), ("<s>", 0, .control), ("</s>", 0, .control)]
         for byte in 0..<256 {
             let digits = String(byte, radix: 16, uppercase: true)
@@ -33,15 +43,17 @@ package struct WorldTokenizer: Sendable {
             pieces.append((text, next, .normal))
             next -= 1
         }
-        let texts = Self.promptTexts + WorldLanguage.allSentences
+        let texts = promptTexts + WorldLanguage.allSentences
         for word in texts.flatMap({ $0.split(separator: " ") }) {
             Self.beginnings(of: Self.space + word.prefix(while: \.isLetter)).forEach(add)
         }
-        for text in WorldLanguage.descriptionRequests + [WorldLanguage.question(.cup)] {
-            Self.beginnings(of: text.prefix(while: \.isLetter)).forEach(add)
+        for text in lineStarts { Self.beginnings(of: text.prefix(while: \.isLetter)).forEach(add) }
+        for mark in marks {
+            Self.beginnings(of: Self.space + mark).forEach(add)
+            Self.beginnings(of: mark).forEach(add)
         }
         add(Self.space)
-        for character in Set(texts.joined()).filter({ $0 != " " }).sorted() { add(String(character)) }
+        for character in Set((texts + marks).joined()).filter({ $0 != " " }).sorted() { add(String(character)) }
         self.pieces = pieces
     }
 

@@ -97,7 +97,7 @@ class Table:
     def __init__(self, title, limits):
         self.title, self.limits = title, limits
         self.worst = {name: (-1.0, "never compared") for name in limits}
-        self.count, self.notes = dict.fromkeys(limits, 0), []
+        self.count, self.notes, self.failed = dict.fromkeys(limits, 0), [], False
 
     def add(self, quantity, deviation, where):
         self.count[quantity] += 1
@@ -112,12 +112,17 @@ class Table:
             self.notes.append(f"{quantity}, {where}: found {list(found)}, expected {list(expected)}")
         return ok
 
+    def fail(self, text):
+        """A comparison that could not be made at all."""
+        self.failed = True
+        self.notes.append(text)
+
     def note(self, text):
         self.notes.append(text)
 
     def report(self):
         print(f"\n{self.title}")
-        good = True
+        good = not self.failed
         for name, limit in self.limits.items():
             worst, where = self.worst[name]
             ok = 0 <= worst <= limit

@@ -58,11 +58,11 @@ def pixels(path, size, pad):
 def square_pixels(path, size):
     """[3, size, size] float32 of the EVA models: both sides resized without keeping the ratio, then as torchvision does it."""
     assert int(PIL.__version__.split(".")[0]) < 13, "see pixels"
-    image = Image.open(path).convert("RGB").resize((size, size), Image.BICUBIC)
-    x = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float().div(255)
-    out = x.sub(torch.tensor(MEAN)[:, None, None]).div(torch.tensor(STD)[:, None, None])
+    image = Image.open(path).convert("RGB")
+    x = torch.from_numpy(np.asarray(image.resize((size, size), Image.BICUBIC)).copy()).permute(2, 0, 1).float().div(255)
+    out = x.sub(torch.tensor(MEAN)[:, None, None]).div(torch.tensor(STD)[:, None, None]).contiguous()
     processor = BlipImageProcessorPil(size={"height": size, "width": size})
-    hf = processor(Image.open(path), return_tensors="pt")["pixel_values"][0].float()
+    hf = processor(image, return_tensors="pt")["pixel_values"][0].float()
     assert torch.equal(out, hf), f"{path}: transformers and upstream's pipeline differ by {float((out - hf).abs().max())}"
     return out
 

@@ -52,18 +52,24 @@ def make(folder, words, layout, dtype, heads, theta, vision, seed):
     return model
 
 
-def compare_inspect(table, found, expected, prompt, image, where):
-    """`found`: the file of hadpo_model_inspect; `expected`: the oracle's figures of the same sequence."""
+def compare_inspect(table, found, expected, prompt, image, where, unused=1):
+    """`found`: the file of hadpo_model_inspect; `expected`: the oracle's figures of the same sequence.
+
+    `unused`: so many of the last vision blocks need not be computed."""
     table.add("pixels", 0.0 if torch.equal(found["pixel_values"], expected["pixel_values"])
               else host.relative(found["pixel_values"], expected["pixel_values"]) or float("inf"), where)
     table.same("prompt ids", collapse(found["prompt_ids"].tolist(), image), prompt, where)
-    # A library may stop after the selected layer; up to there every block must be shown.
+    # The library may stop after the selected layer; up to there every block must be shown.
     shown = [n for n in found if n.startswith("vision.block.")]
-    needed = sum(n.startswith("vision.block.") for n in expected) - 1
+    needed = sum(n.startswith("vision.block.") for n in expected) - unused
     assert len(shown) >= needed, f"{where}: {len(shown)} vision blocks of {needed}"
     for name in shown:
         table.add("vision blocks", host.relative(found[name], expected[name]), f"{where} {name}")
     table.add("vision features", host.relative(found["vision.features"], expected["vision.features"]), where)
+    for name in expected:
+        if name.startswith("qformer."):
+            table.add("Q-Former output" if name.endswith("output") else "Q-Former blocks", host.relative(found[name], expected[name]),
+                      f"{where} {name}")
     table.add("projected", host.relative(found["projected"], expected["projected"]), where)
     # The last token of a completion need not be fed: rows beyond what the library computed are not compared.
     rows = len(found["logits"])

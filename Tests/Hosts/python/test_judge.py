@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import ssl
@@ -318,7 +319,7 @@ class Judge(unittest.TestCase):
         def script(question, attempt):
             if question == "a" and attempt == 1:
                 return status(429, "slower", ("Retry-After", "0.6"))
-            time.sleep(0.2 if question == "b" else 0)  # "a" is refused before a place is free for "c"
+            time.sleep(0.4 if question == "b" else 0)  # "a" is refused before a place is free for "c"
             return completion("fine")
         server = self.serve(script)
         self.requests(["a", "b", "c"])
@@ -332,9 +333,9 @@ class Judge(unittest.TestCase):
 
     def test_slow_answers_time_out_and_are_asked_again(self):
         def slow(handler):
-            time.sleep(0.8)
+            time.sleep(1.6)
             handler.reply(200, completion("late"))
-        self.assertEqual(self.outcome(first_then_good(slow), "--timeout", "0.3", code=0), (None, 2))
+        self.assertEqual(self.outcome(first_then_good(slow), "--timeout", "0.8", code=0), (None, 2))
         (self.folder / "replies.jsonl").unlink()
         self.assertEqual(self.outcome(lambda *_: slow, "--timeout", "0.2", "--retries", "1"), ("timed_out", 2))
 
@@ -462,10 +463,10 @@ class Judge(unittest.TestCase):
             time.sleep(0.03)
             return completion(f"verdict on {question}")
         whole, broken = self.serve(slow), self.serve(slow)
-        self.requests([f"q{i}" for i in range(60)])
+        self.requests([f"q{i}" for i in range(200)])
         self.judge(whole, "-j", "4", output="whole.jsonl")
         kills = 0
-        for after in (5, 15, 30, 45):
+        for after in (5, 20, 40, 60):
             child = subprocess.Popen(self.command("-u", broken.url, "-j", "4", output="broken.jsonl"), cwd=self.folder,
                                      env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             path, until = self.folder / "broken.jsonl", time.monotonic() + 10
@@ -539,10 +540,22 @@ class Judge(unittest.TestCase):
         self.assertEqual(self.judge(server, "-j", "40")["answered"], 40)
         self.assertEqual(set(server.asked.values()), {1})
 
-    def test_a_full_disk_ends_with_4(self):
+    def test_a_full_disk_ends_with_4_and_leaves_whole_lines(self):
+        server = self.serve(good)
+        self.requests([f"q{i}" for i in range(20)])
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+        run = subprocess.run(self.command("-u", server.url, "-j", "1"), capture_output=True, text=True, cwd=self.folder,
+                             env=self.environment, preexec_fn=limit, restore_signals=False)  # SIGXFSZ stays ignored
+        self.assertEqual(run.returncode, 4, run.stderr)
+        answered = len(self.lines())  # every line reads
+        self.assertGreater(answered, 0)
+        self.assertEqual(server.total(), answered + 1)  # asking stopped with the first that could not be kept
+        self.assertEqual(self.judge(server)["asked"], 20 - answered)
+
+    def test_what_cannot_be_read_again_is_no_place_for_replies(self):
         server = self.serve(good)
         self.requests(["a"])
-        self.judge(server, output="/dev/full", code=4)
+        self.judge(server, output="/dev/null", code=4)
         self.assertEqual(server.total(), 0)
 
     # ---- record and replay
@@ -604,6 +617,13 @@ class Judge(unittest.TestCase):
         self.assertEqual(server.headers[-1]["Authorization"], "Bearer other")
         self.judge(server, output="fourth.jsonl", code=INCOMPLETE)
         self.assertNotIn("Authorization", server.headers[-1])
+
+    def test_a_key_that_is_an_everyday_word_leaves_answers_alone(self):
+        server = self.serve(lambda *_: completion("the plate is EMPTY"))
+        self.environment["OPENAI_API_KEY"] = "EMPTY"  # what vLLM's users set
+        self.requests(["a"])
+        self.judge(server)
+        self.assertEqual(self.lines()[0]["response"]["body"], completion("the plate is EMPTY"))
 
     def test_people_see_a_summary_and_what_is_missing(self):
         server = self.serve(lambda q, n: status(404, "no \x1b[31mred\u009b") if q == "b" else good(q, n))

@@ -22,7 +22,7 @@ static const flag pace_flags[] = {
     {0, "timeout", NUMBER, "SECONDS", "request.timeout", "for one attempt (default 600)"},
     {0, "retries", INTEGER, "N", "request.retries", "of one request, beside its first attempt (default 7)"},
     {0, "backoff", NUMBER, "SECONDS", "request.backoff", "before the first retry; doubles up to 30 s (default 0.5)"},
-    {0, "max-wait", NUMBER, "SECONDS", "request.max_wait", "a server that asks to wait longer is not waited for (default 120)"},
+    {0, "max-wait", NUMBER, "SECONDS", "request.max_wait", "not to be waited for: a longer Retry-After (default 120)"},
     {0, "give-up", INTEGER, "N", "request.give_up", "stop after N failures in a row (default 20; 0: never)"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag reuse_flags[] = {
@@ -38,7 +38,7 @@ static const flag_group judge_groups[] = {{"Whom to ask", judge_flags},
                                           {"Input and output", output_flags},
                                           {NULL, NULL}};
 
-/* ---- options --------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static bool fits(const flag *flag, json *value)
 {
@@ -59,7 +59,7 @@ static int check_config(const invocation *call)
             for (const flag *each = group->flags; each->name != NULL; each++)
                 if (strncmp(each->key, "request.", 8) == 0 && strcmp(each->key + 8, key) == 0) found = each;
         if (found != NULL && fits(found, value)) continue;
-        fprintf(stderr, "hadpo: reading the config: %s %s\n  %-9s hadpo judge --help: its keys are the flags, with underscores\n",
+        fprintf(stderr, "hadpo: reading the config: %s %s\n  %-9s hadpo judge --help: keys are the flags, with underscores\n",
                 found == NULL ? "no key" : "wrong kind of value for", key, "try");
         return BAD_INPUT;
     }
@@ -129,7 +129,7 @@ static int read_options(const invocation *call, judge_options *options)
     return DONE;
 }
 
-/* ---- the command ----------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static int judge(invocation *call)
 {

@@ -5,12 +5,12 @@
 
 #include "cli.h"
 
-/* ---- judge_key.c: what a request asks, as 64 hexadecimal digits ------------------------------------------------------ */
+/* ---- judge_key.c: what a request asks, as 64 hexadecimal digits -------------------------------------------------- */
 enum { KEY_SIZE = 65 };
 /* SHA-256 of the body as canonical JSON (the head of the file says how it is written); -1: no memory. */
 int body_key(json *body, char key[KEY_SIZE]);
 
-/* ---- judge_store.c: requests, replies, resuming ---------------------------------------------------------------------- */
+/* ---- judge_store.c: requests, replies, resuming ------------------------------------------------------------------ */
 #define NO_REQUEST SIZE_MAX
 
 typedef enum { UNASKED, ANSWERED, FAILING } request_state;
@@ -75,13 +75,13 @@ void replies_close(reply_file *file);
  * `why`, if not NULL, then says what is wrong. */
 json *strict_json(const char *text, size_t size, char *why, size_t why_size);
 
-/* ---- judge_address.c: the server's address ----------------------------------------------------------------------------- */
+/* ---- judge_address.c: the server's address ----------------------------------------------------------------------- */
 const char *address_fault(const char *address); /* NULL: fit to be a base URL */
 bool address_is_open(const char *address);      /* what is sent there can be read on the way */
 /* A base without a path takes the whole path of a batch line; "https://host/any/v1" takes what stands behind its /v1. */
 char *address_join(const char *base, const char *path);
 
-/* ---- judge_http.c: many requests at once, each with its retries -------------------------------------------------------- */
+/* ---- judge_http.c: many requests at once, each with its retries -------------------------------------------------- */
 typedef struct {
     const char *base_url, *key, *ca_file; /* key, ca_file: NULL: none */
     double timeout;                       /* seconds for one attempt */
@@ -90,12 +90,20 @@ typedef struct {
     int retries, concurrency;
 } http_options;
 
-typedef enum { HTTP_ANSWERED, HTTP_TIMEOUT, HTTP_UNREACHABLE, HTTP_CUT_OFF, HTTP_UNTRUSTED, HTTP_TOO_LARGE, HTTP_BROKEN } http_event;
+typedef enum {
+    HTTP_ANSWERED,
+    HTTP_TIMEOUT,
+    HTTP_UNREACHABLE,
+    HTTP_CUT_OFF,
+    HTTP_UNTRUSTED, /* the server's certificate */
+    HTTP_TOO_LARGE,
+    HTTP_BROKEN /* on this side */
+} http_event;
 
 typedef struct {
     http_event event;
     int status;       /* of HTTP_ANSWERED */
-    const char *body; /* NUL behind it; the key, should the server echo it, is blotted out */
+    const char *body; /* NUL behind it; a key that the server echoes is blotted out */
     size_t size;
     const char *why;     /* of the other events; of a redirect: where to */
     double retry_after;  /* seconds; negative: not said */
@@ -125,7 +133,7 @@ void transport_cancel(transport *http); /* nothing may */
 size_t transport_attempts(const transport *http);
 void transport_free(transport *http);
 
-/* ---- judge_reply.c: what came back ------------------------------------------------------------------------------------- */
+/* ---- judge_reply.c: what came back ------------------------------------------------------------------------------- */
 typedef enum { REPLY_GOOD, REPLY_FAILED, REPLY_RETRY, REPLY_STOP } reply_class;
 
 typedef struct {
@@ -143,7 +151,7 @@ json *reply_response(const reply *reply); /* {"status_code", "body"}; NULL: no a
 json *reply_error(const char *code, const char *message); /* {"code", "message"} */
 void reply_free(reply *reply);
 
-/* ---- judge_run.c: asking ----------------------------------------------------------------------------------------------- */
+/* ---- judge_run.c: asking ----------------------------------------------------------------------------------------- */
 typedef struct {
     const char *requests, *model, *output, *record, *replay;
     json *caches; /* an array of paths; NULL: none */
@@ -177,7 +185,7 @@ int judge_prepare(judge_run *run, const judge_options *options, bool preview);
 int judge_ask(judge_run *run); /* the exit code */
 void judge_close(judge_run *run);
 
-/* ---- judge_report.c: what it came to ------------------------------------------------------------------------------------ */
+/* ---- judge_report.c: what it came to ----------------------------------------------------------------------------- */
 void judge_progress(const judge_run *run, bool last);
 void judge_print(const judge_run *run, bool as_json);
 int judge_print_plan(judge_run *run, bool as_json); /* --dry-run */

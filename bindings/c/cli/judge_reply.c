@@ -35,7 +35,7 @@ static void set(reply *reply, reply_class class, const char *code, const char *m
     if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), true);
 }
 
-/* ---- errors ---------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 /* {"error": {"message", "code", "type"}}, {"error": "text"}, {"message"}, {"detail"}. */
 static const char *error_message(json *body)
@@ -87,7 +87,7 @@ static void sort_status(reply *reply, int status)
     if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), true);
 }
 
-/* ---- completions ----------------------------------------------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------------------------------------------------- */
 
 /* message.content of chats, text of plain completions. */
 static void read_choice(reply *reply, json *choice)
@@ -130,7 +130,7 @@ static void read_completion(reply *reply, int wanted)
         read_choice(reply, json_object_array_get_idx(choices, i));
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------------ */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 static void sort(reply *reply, int choices)
 {

@@ -64,7 +64,7 @@ void judge_progress(const judge_run *run, bool last)
     json_object_put(record);
 }
 
-/* ---- summary --------------------------------------------------------------------------------------------------------- */
+/* ---- summary ----------------------------------------------------------------------------------------------------- */
 
 static const char *code_of(const request *request)
 {
@@ -140,7 +140,7 @@ void judge_print(const judge_run *run, bool as_json)
     json_object_put(report);
 }
 
-/* ---- plan ------------------------------------------------------------------------------------------------------------ */
+/* ---- plan -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of text that the model reads: strings of messages and their parts, or the prompt. Pictures are not counted. */
 static double text_bytes(json *value)

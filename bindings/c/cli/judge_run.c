@@ -17,7 +17,7 @@ static void stop(judge_run *run, int outcome, const char *why)
     if (run->stopped == NULL) run->stopped = why;
 }
 
-/* ---- one reply ------------------------------------------------------------------------------------------------------- */
+/* ---- one reply --------------------------------------------------------------------------------------------------- */
 
 static void check_written(judge_run *run, int outcome)
 {
@@ -65,7 +65,7 @@ static void settle(judge_run *run, size_t index, const reply *reply)
     }
 }
 
-/* ---- what is known without asking ------------------------------------------------------------------------------------ */
+/* ---- what is known without asking -------------------------------------------------------------------------------- */
 
 static int other_request(const judge_run *run, const request *request)
 {
@@ -143,7 +143,8 @@ static int open_files(judge_run *run, bool preview)
 {
     const judge_options *options = &run->options;
     int outcome = DONE;
-    if (options->output != NULL) outcome = replies_open(&run->output, options->output, preview ? REPLIES_PREVIEW : REPLIES_OUTPUT);
+    reply_use use = preview ? REPLIES_PREVIEW : REPLIES_OUTPUT;
+    if (options->output != NULL) outcome = replies_open(&run->output, options->output, use);
     if (outcome == DONE && run->output.torn)
         fprintf(stderr, "hadpo: warning: the last line of %s was torn; its request is asked again\n", options->output);
     if (outcome == DONE && options->replay != NULL) outcome = replies_open(&run->replay, options->replay, REPLIES_REPLAY);
@@ -177,7 +178,7 @@ int judge_prepare(judge_run *run, const judge_options *options, bool preview)
     return outcome == DONE ? run->outcome : outcome;
 }
 
-/* ---- over the wire --------------------------------------------------------------------------------------------------- */
+/* ---- over the wire ----------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
 
@@ -202,7 +203,8 @@ static void handle_interrupts(void)
 
 static void count_usage(judge_run *run, const reply *reply)
 {
-    double in = number_at(reply->body, "usage.prompt_tokens", -1), out = number_at(reply->body, "usage.completion_tokens", -1);
+    double in = number_at(reply->body, "usage.prompt_tokens", -1);
+    double out = number_at(reply->body, "usage.completion_tokens", -1);
     bool sane = in >= 0 && out >= 0 && in < 1e9 && out < 1e9;
     if (reply->status == 200 && !sane) run->without_usage++;
     if (!sane) return;
@@ -307,6 +309,7 @@ static void ask_all(judge_run *run)
         while (run->stopped == NULL && has_next(run) && transport_has_room(run->http)) send_next(run);
         int busy = transport_step(run->http, 0.2);
         check_written(run, replies_sync(&run->output, false));
+        check_written(run, replies_sync(&run->record, false));
         run->attempts = transport_attempts(run->http);
         judge_progress(run, false);
         if (busy == 0 && (run->stopped != NULL || !has_next(run))) return;
@@ -326,8 +329,9 @@ int judge_ask(judge_run *run)
     check_written(run, replies_sync(&run->output, true));
     check_written(run, replies_sync(&run->record, true));
     check_written(run, replies_sync(&run->failures, true));
-    if (run->outcome == DONE && run->answered < run->requests.count) run->outcome = INCOMPLETE;
-    return run->outcome;
+    bool complete = run->answered == run->requests.count;
+    if (run->outcome == CANCELLED && complete) return DONE; /* Ctrl-C came when the last were on the wire */
+    return run->outcome == DONE && !complete ? INCOMPLETE : run->outcome;
 }
 
 void judge_close(judge_run *run)

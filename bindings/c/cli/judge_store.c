@@ -69,7 +69,7 @@ static int line_error(int outcome, const char *doing, const char *path, size_t n
     return outcome;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 /* NULL: nothing is wrong with it. */
 static const char *request_fault(json *line)
@@ -208,7 +208,7 @@ void requests_free(request_list *list)
     if (list->path != NULL && list->descriptor >= 0) close(list->descriptor);
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 static bool is_written(reply_use use)
 {

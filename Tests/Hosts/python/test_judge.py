@@ -25,22 +25,6 @@ KEY = "sk-test-0123456789abcdef/secret"
 DENIED, INCOMPLETE = 8, 9
 
 
-def canonical(value):
-    """The text whose SHA-256 is a request's key, as the head of judge_key.c describes it."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, dict):
-        members = sorted(value.items(), key=lambda member: member[0].encode())
-        return "{" + ",".join(f"{canonical(name)}:{canonical(inner)}" for name, inner in members) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def key_of(body):
-    return hashlib.sha256(canonical(body).encode()).hexdigest()
-
-
 def completion(text, *, finish="stop", choices=1):
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
     return {"id": "c", "object": "chat.completion", "model": "judge-1", "choices": [choice] * choices,
@@ -54,19 +38,21 @@ class Server:
         server = self
         self.script, self.lock = script, threading.Lock()
         self.asked = collections.Counter()  # question: requests that came
-        self.bodies, self.headers, self.paths, self.times = [], [], [], collections.defaultdict(list)
+        self.bodies, self.sent, self.headers, self.paths, self.times = [], [], [], [], collections.defaultdict(list)
         self.busy = self.most_busy = 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                sent = self.rfile.read(int(self.headers["Content-Length"]))
+                body = json.loads(sent)
                 question = body["messages"][-1]["content"]
                 with server.lock:
                     server.asked[question] += 1
                     attempt = server.asked[question]
                     server.bodies.append(body)
+                    server.sent.append(sent)
                     server.headers.append(dict(self.headers))
                     server.paths.append(self.path)
                     server.times[question].append(time.monotonic())
@@ -188,14 +174,26 @@ class Judge(unittest.TestCase):
         lines = self.lines()
         self.assertEqual({line["custom_id"] for line in lines}, set(asked))
         for line in lines:
-            self.assertEqual(set(line), {"custom_id", "response", "error", "key"})
+            self.assertEqual(set(line), {"id", "custom_id", "key", "request_key", "response", "error"})
             self.assertIsNone(line["error"])
             self.assertEqual(line["response"]["status_code"], 200)
-            self.assertEqual(line["key"], key_of(asked[line["custom_id"]]))
+            self.assertEqual(line["key"], hashlib.sha256(json.dumps(asked[line["custom_id"]]).encode()).hexdigest())
+            self.assertEqual(line["request_key"], line["key"])
         self.assertEqual(set(server.paths), {"/v1/chat/completions"})
-        self.assertEqual(set(map(canonical, server.bodies)), set(map(canonical, asked.values())))
         self.assertEqual((report["prompt_tokens"], report["completion_tokens"]), (200, 20))
         self.assertAlmostEqual(report["cost"], 200 * 2e-6 + 20 * 10e-6)
+
+    def test_bodies_are_sent_byte_for_byte(self):
+        server = self.serve(good)
+        body = rb'{ "stop":["###", "}]\\\""],"model" :"judge-1", "messages": [{"role":"user","content":"\u00e9 \/ ' + "中".encode() \
+            + rb'"}],"temperature":0.70,"body": {} ,"seed":1e2}'
+        around = (b'\n{"url":"/v1/chat/completions","metadata":{"body":{"no":1}},"note":"body",\t"body" : ',
+                  rb' , "custom_id":"\u00fc\"x"}' + b"\r\n")
+        (self.folder / "requests.jsonl").write_bytes(around[0] + body + around[1])
+        self.judge(server)
+        self.assertEqual(server.sent, [body])
+        self.assertEqual(self.lines()[0]["key"], hashlib.sha256(body).hexdigest())
+        self.assertEqual(self.lines()[0]["custom_id"], 'ü"x')
 
     def test_a_base_url_with_a_path_takes_the_place_of_v1(self):
         server = self.serve(good)
@@ -211,6 +209,9 @@ class Judge(unittest.TestCase):
         self.judge(server, "-m", "judge-2", code=4)  # the file would hold two judges' verdicts
         self.judge(server, "-m", "judge-2", output="second.jsonl")
         self.assertEqual([body["model"] for body in server.bodies], ["judge-1", "judge-2"])
+        line = self.lines("second.jsonl")[0]
+        self.assertEqual(line["key"], hashlib.sha256(server.sent[1]).hexdigest())
+        self.assertEqual(line["request_key"], hashlib.sha256(server.sent[0]).hexdigest())
 
     def test_equal_requests_are_asked_once(self):
         server = self.serve(good)
@@ -288,9 +289,11 @@ class Judge(unittest.TestCase):
         self.assertEqual({entry["custom_id"]: entry["code"] for entry in report["unanswered"]},
                          {f"r{i}": name for i, name in enumerate(names.values())})
         self.assertEqual((report["answered"], server.total()), (1, 5))
-        failures = self.lines("replies.jsonl.failed")
-        self.assertEqual([line["response"]["status_code"] for line in failures], list(names))
-        self.assertEqual([line["error"]["code"] for line in failures], list(names.values()))
+        lines = self.lines()
+        self.assertEqual([line["response"]["status_code"] for line in lines], [*names, 200])
+        self.assertEqual([line["error"] for line in lines], [None] * 5)  # as in batch output: for what is no HTTP answer
+        self.judge(server, "-j", "1", code=INCOMPLETE)
+        self.assertEqual(server.total(), 9)  # failures are asked again
 
     def test_a_refused_key_or_an_empty_account_stops_at_once(self):
         for code, error in ((401, "bad key"), (403, "no"), (429, {"message": "pay", "code": "insufficient_quota"}), (402, "pay")):
@@ -365,9 +368,8 @@ class Judge(unittest.TestCase):
         for data in (page, b"", b"null", b'{"choices": [1', b'{"a": NaN, "choices": []}', deep, b'{"choices":[],"choices":[]}'):
             with self.subTest(data[:40]):
                 self.assertEqual(self.outcome(lambda *_: raw(200, data, "application/json"), "--retries", "1"), ("not_json", 2))
-                text = (self.folder / "replies.jsonl.failed").read_bytes()
-                self.assertNotIn(b"\x1b", text)
-                json.loads(text)
+                self.assertNotIn(b"\x1b", (self.folder / "replies.jsonl").read_bytes())
+                self.assertEqual(self.lines()[-1]["error"]["code"], "not_json")
         self.assertEqual(self.outcome(lambda *_: raw(200, b'{"object": "x"}', "application/json"), "--retries", "0"), ("no_completion", 1))
 
     def test_the_body_counts_and_not_its_content_type(self):
@@ -383,9 +385,25 @@ class Judge(unittest.TestCase):
         for name, body in cases.items():
             with self.subTest(name):
                 self.assertEqual(self.outcome(lambda *_: body), (name, 1))
-                self.assertEqual((self.folder / "replies.jsonl").read_text(), "")
+                line = self.lines()[-1]
+                self.assertEqual(line["response"]["body"], body)
+                self.assertEqual(line["error"] and line["error"]["code"], name if name in ("unfinished", "wrong_count") else None)
         self.assertEqual(self.outcome(lambda *_: completion("x", choices=2)), ("wrong_count", 1))
         self.assertEqual(self.outcome(lambda *_: completion("")), ("empty", 1))
+
+    def test_a_missing_finish_reason_counts_as_stop(self):
+        body = completion("fine")
+        del body["choices"][0]["finish_reason"]
+        self.assertEqual(self.outcome(lambda *_: body, code=0), (None, 1))
+
+    def test_require_asks_again_within_bounds(self):
+        script = lambda q, n: completion("Judgement: 1. correct" if n > 2 else "I think so")
+        self.assertEqual(self.outcome(script, "--require", "Judgement", code=0), (None, 3))
+        self.assertEqual(self.outcome(script, "--require", "Judgement", code=0), (None, 0))
+        (self.folder / "replies.jsonl").unlink()
+        self.assertEqual(self.outcome(lambda *_: completion("no"), "--require", "Judgement"), ("lacks_text", 4))
+        self.assertEqual(self.lines()[0]["error"]["code"], "lacks_text")
+        self.assertEqual(self.outcome(script, "--require", "Judgement", code=0), (None, 3))
 
     def test_a_huge_body_is_cut_off(self):
         sent = []

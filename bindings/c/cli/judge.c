@@ -11,6 +11,7 @@ static const flag judge_flags[] = {
     {'o', "output", TEXT, "FILE", "request.output", "replies, appended as they come; a second run asks what is missing"},
     {'u', "base-url", TEXT, "URL", "request.base_url", "any OpenAI-compatible server (default https://api.openai.com/v1)"},
     {'m', "model", TEXT, "NAME", "request.model", "instead of the model the requests name"},
+    {0, "require", TEXT, "TEXT", "request.require", "ask again, within --retries, while the answer lacks this: Judgement"},
     {0, "key-env", TEXT, "NAME", "request.key_env", "environment variable with the key (default OPENAI_API_KEY)"},
     {0, "key-file", TEXT, "FILE", "request.key_file", "instead: a file with nothing but the key"},
     {0, "ca-file", TEXT, "FILE", "request.ca_file", "certificates to trust, PEM (default: the system's)"},
@@ -113,6 +114,7 @@ static int read_options(const invocation *call, judge_options *options)
                                .model = text_at(config, "model", NULL),
                                .output = text_at(config, "output", NULL),
                                .record = text_at(config, "record", NULL),
+                               .require = text_at(config, "require", NULL),
                                .replay = text_at(config, "replay", NULL),
                                .caches = path_get(config, "cache"),
                                .limit = (size_t)values[1],
@@ -168,14 +170,14 @@ const command judge_command = {
     "judge", NULL, "put requests to a judge model, keep its replies", "REQUESTS.jsonl -o REPLIES.jsonl [flags]",
     "Requests are lines of OpenAI's batch input, {\"custom_id\", \"method\", \"url\", \"body\"}, as `hadpo shr` writes them. Each\n"
     "answer is one line of batch output, {\"custom_id\", \"response\": {\"status_code\", \"body\"}, \"error\"}, and \"key\", the\n"
-    "SHA-256 of what was asked: model, messages, every parameter. What has its key in REPLIES.jsonl or a --cache is not\n"
-    "asked again, so a run that was stopped, even killed, goes on where it was, and a request that stands in the file\n"
-    "twice is paid for once.\n"
+    "SHA-256 of the body: model, messages, every parameter. What has a good answer with its key in REPLIES.jsonl or a\n"
+    "--cache is not asked again, so a run that was stopped, even killed, goes on where it was, and a request that stands\n"
+    "in the file twice is paid for once. Bodies are sent byte for byte as they stand in the file.\n"
     "\n"
     "Time-outs, broken connections, statuses 408, 409, 429 and 5xx are tried again after a growing wait, or after what\n"
     "Retry-After says. A refused key (401, 403), a used-up quota and an untrusted certificate stop at once; 400, 404 and\n"
-    "422 fail that request. Only whole answers count: truncated, filtered, empty ones are failures with a name, in\n"
-    "REPLIES.jsonl.failed. Redirects are not followed. The key is written nowhere.\n"
+    "422 fail that request. Only whole answers count: truncated, filtered, empty ones are kept as failures\n"
+    "with a name, and asked again by the next run. Redirects are not followed. The key is written nowhere.\n"
     "\n"
     "examples\n"
     "  hadpo judge requests.jsonl --dry-run --price-in 2.5 --price-out 10\n"

@@ -7,8 +7,7 @@
 
 /* ---- judge_key.c: what a request asks, as 64 hexadecimal digits -------------------------------------------------- */
 enum { KEY_SIZE = 65 };
-/* SHA-256 of the body as canonical JSON (the head of the file says how it is written); -1: no memory. */
-int body_key(json *body, char key[KEY_SIZE]);
+void text_key(const char *text, size_t size, char key[KEY_SIZE]);
 
 /* ---- judge_store.c: requests, replies, resuming ------------------------------------------------------------------ */
 #define NO_REQUEST SIZE_MAX
@@ -19,7 +18,9 @@ typedef struct {
     int64_t offset; /* of its line */
     size_t size;
     char *custom_id;
-    char key[KEY_SIZE];
+    const char *path;           /* "/v1/chat/completions", static */
+    char key[KEY_SIZE];         /* of the body that is sent */
+    char request_key[KEY_SIZE]; /* of the body in the line; another one when --model replaces the model */
     size_t twin;  /* the next request with this key, answered together; NO_REQUEST: none */
     bool follows; /* it is such a next one */
     int choices; /* body.n */
@@ -39,13 +40,13 @@ typedef struct {
 
 /* Reads at most `limit` requests (0: all). On failure says which line is wrong and why. */
 int requests_read(request_list *list, const char *path, const char *model, size_t limit);
-/* The line of a request, with the model replaced; NULL: the file is not what it was. */
-json *request_line(const request_list *list, size_t index);
+/* The body to send: the very bytes of the line, unless the model is replaced; malloced; NULL: the file has changed. */
+char *request_body(const request_list *list, size_t index);
 void requests_free(request_list *list);
 
 typedef enum {
-    REPLIES_OUTPUT,  /* verdicts alone, appended to; one process at a time */
-    REPLIES_RECORD,  /* whatever was answered, appended to */
+    REPLIES_OUTPUT,  /* appended to, by one process at a time; verdicts are remembered */
+    REPLIES_RECORD,  /* appended to; whatever was answered is remembered */
     REPLIES_PREVIEW, /* REPLIES_OUTPUT without touching it; may be absent */
     REPLIES_CACHE,   /* verdicts, read */
     REPLIES_REPLAY   /* whatever was answered, read */
@@ -57,7 +58,7 @@ typedef struct {
     reply_use use;
     int64_t size;
     json *keys; /* key: [offset, size] of its line */
-    json *ids;  /* custom_id: key */
+    json *ids;  /* custom_id: key, of verdicts */
     bool torn;  /* a last line without its end was dropped */
     bool unsynced;
     double synced;
@@ -67,7 +68,7 @@ int replies_open(reply_file *file, const char *path, reply_use use);
 json *replies_find(const reply_file *file, const char *key); /* the line; NULL: none */
 /* One write(2) for the line: it is with the system when this returns, and a kill -9 leaves it whole. `response` and
  * `error` may be NULL and are taken. */
-int replies_append(reply_file *file, const char *custom_id, const char *key, json *response, json *error);
+int replies_append(reply_file *file, const request *request, json *response, json *error);
 /* To the disk, at most once a second unless `now`: what a power cut may cost. */
 int replies_sync(reply_file *file, bool now);
 void replies_close(reply_file *file);
@@ -145,15 +146,18 @@ typedef struct {
     json *body;        /* NULL: none, or not JSON */
 } reply;
 
-void reply_of_response(reply *reply, const http_response *response, int choices);
-void reply_of_record(reply *reply, json *response, int choices); /* {"status_code", "body"} */
+/* `require`: a text without which an answer is none; NULL: none. `choices` 0: one or more. */
+void reply_of_response(reply *reply, const http_response *response, int choices, const char *require);
+void reply_of_line(reply *reply, json *line, int choices, const char *require);
 json *reply_response(const reply *reply); /* {"status_code", "body"}; NULL: no answer */
+/* For the line: NULL where the response itself shows the failure, as in OpenAI's own batch output. */
+json *reply_line_error(const reply *reply);
 json *reply_error(const char *code, const char *message); /* {"code", "message"} */
 void reply_free(reply *reply);
 
 /* ---- judge_run.c: asking ----------------------------------------------------------------------------------------- */
 typedef struct {
-    const char *requests, *model, *output, *record, *replay;
+    const char *requests, *model, *output, *record, *replay, *require;
     json *caches; /* an array of paths; NULL: none */
     http_options http;
     size_t limit, give_up; /* 0: none */
@@ -163,10 +167,9 @@ typedef struct {
 typedef struct {
     judge_options options;
     request_list requests;
-    reply_file output, record, replay, failures;
+    reply_file output, record, replay;
     reply_file *caches;
     size_t n_caches;
-    char *failures_path;
     transport *http;
     size_t next;                    /* requests before it were sent or needed no sending */
     size_t answered, failing;       /* requests */

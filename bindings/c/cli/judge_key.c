@@ -1,16 +1,12 @@
-/* judge_key.c - the name of what is asked: SHA-256 over the request's body, so that nothing is asked twice.
+/* judge_key.c - the name of what is asked: SHA-256 over the body's bytes, so that nothing is asked twice.
  *
- * Everything in the body counts: model, messages, sampling parameters. It is written as canonical JSON first: members in
- * the order of their names' bytes, no white space, strings escaped where JSON demands it and nowhere else, numbers by
- * value in their shortest form (0.70 is 0.7, 1.0 is 1). */
+ * Everything in the body counts, model, messages and sampling parameters, and nothing else does. */
 #include "judge.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* ---- SHA-256, FIPS 180-4 ----------------------------------------------------------------------------------------- */
-
+/* FIPS 180-4. */
 typedef struct {
     uint32_t state[8];
     uint64_t bytes;
@@ -79,83 +75,10 @@ static void sha256_end(sha256 *hash, char key[KEY_SIZE])
     for (int i = 0; i < 8; i++) snprintf(key + 8 * i, 9, "%08x", (unsigned)hash->state[i]);
 }
 
-/* ---- canonical JSON ---------------------------------------------------------------------------------------------- */
-
-static void add_text(sha256 *hash, const char *text)
-{
-    sha256_add(hash, text, strlen(text));
-}
-
-static void add_number(sha256 *hash, double value)
-{
-    char text[32];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    add_text(hash, value == 0 ? "0" : text);
-}
-
-static int add_value(sha256 *hash, json *value);
-
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int add_object(sha256 *hash, json *object)
-{
-    size_t count = (size_t)json_object_object_length(object), at = 0;
-    const char **names = malloc((count + 1) * sizeof *names);
-    if (names == NULL) return -1;
-    json_object_object_foreach(object, key, member)
-    {
-        (void)member;
-        names[at++] = key;
-    }
-    qsort(names, count, sizeof *names, by_bytes);
-    int outcome = 0;
-    for (size_t i = 0; outcome == 0 && i < count; i++) {
-        json *name = json_object_new_string(names[i]);
-        add_text(hash, i == 0 ? "{" : ",");
-        outcome = name == NULL ? -1 : add_value(hash, name);
-        json_object_put(name);
-        add_text(hash, ":");
-        if (outcome == 0) outcome = add_value(hash, json_object_object_get(object, names[i]));
-    }
-    add_text(hash, count == 0 ? "{}" : "}");
-    free(names);
-    return outcome;
-}
-
-static int add_value(sha256 *hash, json *value)
-{
-    switch (json_object_get_type(value)) {
-    case json_type_object: return add_object(hash, value);
-    case json_type_array: {
-        size_t count = json_object_array_length(value);
-        for (size_t i = 0; i < count; i++) {
-            add_text(hash, i == 0 ? "[" : ",");
-            if (add_value(hash, json_object_array_get_idx(value, i)) != 0) return -1;
-        }
-        add_text(hash, count == 0 ? "[]" : "]");
-        return 0;
-    }
-    case json_type_double: add_number(hash, json_object_get_double(value)); return 0;
-    default: {
-        const char *text = json_text(value);
-        if (text == NULL) return -1;
-        add_text(hash, text);
-        return 0;
-    }
-    }
-}
-
-int body_key(json *body, char key[KEY_SIZE])
+void text_key(const char *text, size_t size, char key[KEY_SIZE])
 {
     sha256 hash = {.bytes = 0};
     memcpy(hash.state, sha256_start, sizeof hash.state);
-    if (add_value(&hash, body) != 0) return -1;
+    sha256_add(&hash, text, size);
     sha256_end(&hash, key);
-    return 0;
 }

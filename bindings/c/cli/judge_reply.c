@@ -90,9 +90,9 @@ static void sort_status(reply *reply, int status)
 /* ---- completions ------------------------------------------------------------------------------------------------- */
 
 /* message.content of chats, text of plain completions. */
-static void read_choice(reply *reply, json *choice)
+static void read_choice(reply *reply, json *choice, const char *require)
 {
-    const char *reason = text_at(choice, "finish_reason", "none");
+    const char *reason = text_at(choice, "finish_reason", "stop"); /* some servers say none */
     const char *content = text_at(choice, "message.content", text_at(choice, "text", NULL));
     const char *refusal = text_at(choice, "message.refusal", NULL);
     if (strcmp(reason, "length") == 0)
@@ -106,10 +106,12 @@ static void read_choice(reply *reply, json *choice)
         plain_text(shown, sizeof shown, reason, strlen(reason), true);
         snprintf(text, sizeof text, "finish_reason is %s", shown);
         set(reply, REPLY_FAILED, "unfinished", text);
+    } else if (require != NULL && strstr(content, require) == NULL) {
+        set(reply, REPLY_RETRY, "lacks_text", "the answer lacks what --require asks for");
     }
 }
 
-static void read_completion(reply *reply, int wanted)
+static void read_completion(reply *reply, int wanted, const char *require)
 {
     json *choices = path_get(reply->body, "choices");
     if (!json_object_is_type(choices, json_type_array)) {
@@ -120,29 +122,29 @@ static void read_completion(reply *reply, int wanted)
         return;
     }
     size_t count = json_object_array_length(choices);
-    if (count != (size_t)wanted) {
+    if (count == 0 || (wanted > 0 && count != (size_t)wanted)) {
         char text[80];
         snprintf(text, sizeof text, "%zu choices instead of %d", count, wanted);
         set(reply, REPLY_FAILED, "wrong_count", text);
         return;
     }
     for (size_t i = 0; reply->class == REPLY_GOOD && i < count; i++)
-        read_choice(reply, json_object_array_get_idx(choices, i));
+        read_choice(reply, json_object_array_get_idx(choices, i), require);
 }
 
 /* ---- both -------------------------------------------------------------------------------------------------------- */
 
-static void sort(reply *reply, int choices)
+static void sort(reply *reply, int choices, const char *require)
 {
     if (reply->status == 200 && reply->body != NULL)
-        read_completion(reply, choices);
+        read_completion(reply, choices, require);
     else if (reply->status == 200)
         reply->class = REPLY_RETRY, reply->code = "not_json";
     else
         sort_status(reply, reply->status);
 }
 
-void reply_of_response(reply *reply, const http_response *response, int choices)
+void reply_of_response(reply *reply, const http_response *response, int choices, const char *require)
 {
     static const struct {
         const char *code;
@@ -164,7 +166,7 @@ void reply_of_response(reply *reply, const http_response *response, int choices)
         reply->body = NULL;
         plain_text(reply->message, sizeof reply->message, response->body, response->size, false);
     }
-    sort(reply, choices);
+    sort(reply, choices, require);
     if (reply->code != NULL && strcmp(reply->code, "redirected") == 0) {
         char address[120];
         plain_text(address, sizeof address, response->why, strlen(response->why), false);
@@ -175,13 +177,30 @@ void reply_of_response(reply *reply, const http_response *response, int choices)
         reply->class = response->should_retry == 1 ? REPLY_RETRY : REPLY_FAILED;
 }
 
-void reply_of_record(reply *reply, json *response, int choices)
+/* An error in a line is the client's word; without one the response is read as it was when it came. */
+void reply_of_line(reply *reply, json *line, int choices, const char *require)
 {
+    static const char *const names[] = {"wrong_count", "unfinished", "not_json", "no_completion", "lacks_text"};
     memset(reply, 0, sizeof *reply);
-    reply->status = (int)number_at(response, "status_code", 0);
-    json *body = path_get(response, "body");
+    reply->status = (int)number_at(line, "response.status_code", 0);
+    json *body = path_get(line, "response.body");
     if (json_object_is_type(body, json_type_object)) reply->body = json_object_get(body);
-    sort(reply, choices);
+    sort(reply, choices, require);
+    const char *code = text_at(line, "error.code", NULL);
+    if (code == NULL && path_get(line, "error") == NULL) return;
+    if (reply->code == NULL) set(reply, REPLY_FAILED, "failed", NULL);
+    for (size_t i = 0; code != NULL && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(code, names[i]) == 0) reply->code = names[i];
+    set(reply, reply->class, reply->code, text_at(line, "error.message", reply->message[0] != 0 ? NULL : ""));
+}
+
+json *reply_line_error(const reply *reply)
+{
+    if (reply->code == NULL || (reply->status != 200 && reply->body != NULL)) return NULL;
+    static const char *const shown[] = {"truncated", "filtered", "empty", "refused"};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        if (strcmp(reply->code, shown[i]) == 0) return NULL;
+    return reply_error(reply->code, reply->message);
 }
 
 json *reply_response(const reply *reply)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LISTED = 20 };
@@ -109,7 +110,6 @@ static void list_unanswered(const judge_run *run)
                 request->message != NULL ? request->message : "");
     }
     if (missing > listed) fprintf(stderr, "  ... %zu more (--json lists all)\n", missing - listed);
-    if (run->failing > 0) fprintf(stderr, "  %-9s %s\n", "answers", run->failures_path);
 }
 
 void judge_print(const judge_run *run, bool as_json)
@@ -162,13 +162,15 @@ int judge_print_plan(judge_run *run, bool as_json)
         const request *request = &run->requests.items[i];
         copies += request->follows;
         if (request->state == ANSWERED || request->follows) continue;
-        json *line = request_line(&run->requests, i), *body = path_get(line, "body");
+        char *text = request_body(&run->requests, i);
+        json *body = text == NULL ? NULL : json_of(text, strlen(text));
         /* Four bytes a token is the usual rule for English; the format around a message takes about four tokens. */
         prompt_tokens += ceil((text_bytes(path_get(body, "messages")) + text_bytes(path_get(body, "prompt"))) / 4) + 4;
         double most = number_at(body, "max_completion_tokens", number_at(body, "max_tokens", NAN));
         if (isnan(most)) unbounded++;
         completion_tokens += isnan(most) ? 0 : most * request->choices;
-        json_object_put(line);
+        json_object_put(body);
+        free(text);
     }
     json *plan = json_object_new_object();
     add(plan, "requests", (double)run->requests.count);

@@ -24,13 +24,19 @@ static void check_written(judge_run *run, int outcome)
     if (outcome != DONE) stop(run, outcome, "a file cannot be written");
 }
 
-/* The record gets every answer once, failures too: a replay of the same requests then finds all of them. */
-static void keep_record(judge_run *run, const request *request, const reply *reply)
+/* The record gets every answer once, failures too: a replay of the same requests then finds all of them. A good answer
+ * comes after a failure, and the last line counts. */
+static void keep_record(judge_run *run, const request *request, const reply *answer)
 {
-    if (run->record.path == NULL || reply->status == 0) return;
-    if (json_object_object_get(run->record.keys, request->key) != NULL) return;
-    json *error = reply->code == NULL ? NULL : reply_error(reply->code, reply->message);
-    check_written(run, replies_append(&run->record, request->custom_id, request->key, reply_response(reply), error));
+    if (run->record.path == NULL || answer->status == 0) return;
+    json *line = replies_find(&run->record, request->key);
+    reply known;
+    reply_of_line(&known, line, 0, NULL);
+    bool superfluous = line != NULL && (known.code == NULL || answer->code != NULL);
+    reply_free(&known);
+    json_object_put(line);
+    if (superfluous) return;
+    check_written(run, replies_append(&run->record, request, reply_response(answer), reply_line_error(answer)));
 }
 
 static void keep_failure(judge_run *run, request *request, const reply *reply)
@@ -40,10 +46,7 @@ static void keep_failure(judge_run *run, request *request, const reply *reply)
     request->message = malloc(strlen(reply->message) + 1);
     if (request->message != NULL) strcpy(request->message, reply->message);
     run->failing++;
-    if (run->failures.path == NULL) check_written(run, replies_open(&run->failures, run->failures_path, REPLIES_RECORD));
-    if (run->outcome == BAD_FILE) return;
-    json *error = reply_error(reply->code, reply->message);
-    check_written(run, replies_append(&run->failures, request->custom_id, request->key, reply_response(reply), error));
+    check_written(run, replies_append(&run->output, request, reply_response(reply), reply_line_error(reply)));
 }
 
 /* Gives the reply to the request and to all that ask the same. */
@@ -56,7 +59,7 @@ static void settle(judge_run *run, size_t index, const reply *reply)
             keep_failure(run, request, reply);
             continue;
         }
-        int outcome = replies_append(&run->output, request->custom_id, request->key, reply_response(reply), NULL);
+        int outcome = replies_append(&run->output, request, reply_response(reply), NULL);
         check_written(run, outcome);
         if (outcome != DONE) continue;
         request->state = ANSWERED;
@@ -126,7 +129,7 @@ static void take_known(judge_run *run, bool preview)
         if (!is_open_head(request)) continue;
         json *line = known_line(run, request->key);
         reply reply = {.class = REPLY_FAILED, .code = "not_recorded", .message = "the replay has no answer to it"};
-        if (line != NULL) reply_of_record(&reply, path_get(line, "response"), request->choices);
+        if (line != NULL) reply_of_line(&reply, line, request->choices, run->options.require);
         bool known = replaying || (line != NULL && reply.code == NULL);
         if (known && !preview) {
             if (reply.code == NULL) run->reused++;
@@ -157,14 +160,7 @@ static int open_files(judge_run *run, bool preview)
         const char *path = json_object_get_string(json_object_array_get_idx(options->caches, run->n_caches));
         outcome = replies_open(&run->caches[run->n_caches++], path, REPLIES_CACHE);
     }
-    if (outcome != DONE || preview) return outcome;
-    /* Failures are asked again, so the file holds those of this run alone. */
-    run->failures_path = malloc(strlen(options->output) + sizeof ".failed");
-    if (run->failures_path == NULL) return NO_MEMORY;
-    sprintf(run->failures_path, "%s.failed", options->output);
-    if (unlink(run->failures_path) != 0 && errno != ENOENT)
-        return fail_file("cannot remove the last run's failures", run->failures_path);
-    return DONE;
+    return outcome;
 }
 
 int judge_prepare(judge_run *run, const judge_options *options, bool preview)
@@ -255,7 +251,7 @@ static http_decision on_response(void *user, size_t job, const http_response *re
     judge_run *run = user;
     request *request = &run->requests.items[job];
     reply reply;
-    reply_of_response(&reply, response, request->choices);
+    reply_of_response(&reply, response, request->choices, run->options.require);
     count_usage(run, &reply);
     http_decision decision = HTTP_DONE;
     if (reply.too_long && shrink(request, body))
@@ -284,15 +280,11 @@ static http_decision on_response(void *user, size_t job, const http_response *re
 static void send_next(judge_run *run)
 {
     size_t index = run->next++;
-    json *line = request_line(&run->requests, index);
-    const char *url = text_at(line, "url", NULL), *text = json_text(path_get(line, "body"));
-    char *body = url == NULL ? NULL : malloc(strlen(text) + 1);
-    if (body != NULL) strcpy(body, text);
-    if (url == NULL)
+    char *body = request_body(&run->requests, index);
+    if (body == NULL)
         stop(run, BAD_FILE, "the requests changed on the disk");
-    else if (!transport_send(run->http, index, url, body))
+    else if (!transport_send(run->http, index, run->requests.items[index].path, body))
         stop(run, NO_MEMORY, "out of memory");
-    json_object_put(line);
 }
 
 static bool has_next(judge_run *run)
@@ -328,7 +320,6 @@ int judge_ask(judge_run *run)
     judge_progress(run, true);
     check_written(run, replies_sync(&run->output, true));
     check_written(run, replies_sync(&run->record, true));
-    check_written(run, replies_sync(&run->failures, true));
     bool complete = run->answered == run->requests.count;
     if (run->outcome == CANCELLED && complete) return DONE; /* Ctrl-C came when the last were on the wire */
     return run->outcome == DONE && !complete ? INCOMPLETE : run->outcome;
@@ -341,8 +332,6 @@ void judge_close(judge_run *run)
     replies_close(&run->output);
     replies_close(&run->record);
     replies_close(&run->replay);
-    replies_close(&run->failures);
     for (size_t i = 0; i < run->n_caches; i++) replies_close(&run->caches[i]);
     free(run->caches);
-    free(run->failures_path);
 }

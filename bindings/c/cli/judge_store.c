@@ -71,6 +71,8 @@ static int line_error(int outcome, const char *doing, const char *path, size_t n
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
+static const char chat_path[] = "/v1/chat/completions", completion_path[] = "/v1/completions";
+
 /* NULL: nothing is wrong with it. */
 static const char *request_fault(json *line)
 {
@@ -79,8 +81,8 @@ static const char *request_fault(json *line)
     if (!json_object_is_type(line, json_type_object)) return "not an object";
     if (text_at(line, "custom_id", "")[0] == 0) return "no custom_id";
     if (strcmp(text_at(line, "method", "POST"), "POST") != 0) return "method is not POST";
-    bool chat = strcmp(url, "/v1/chat/completions") == 0;
-    if (!chat && strcmp(url, "/v1/completions") != 0) return "url is neither /v1/chat/completions nor /v1/completions";
+    bool chat = strcmp(url, chat_path) == 0;
+    if (!chat && strcmp(url, completion_path) != 0) return "url is neither /v1/chat/completions nor /v1/completions";
     if (!json_object_is_type(body, json_type_object)) return "body is not an object";
     if (text_at(body, "model", "")[0] == 0) return "no body.model, and no --model";
     json *messages = path_get(body, "messages");
@@ -92,6 +94,46 @@ static const char *request_fault(json *line)
     return choices >= 1 && choices <= 128 ? NULL : "body.n is not between 1 and 128";
 }
 
+/* Where the value of "body" stands in a line that is JSON. */
+static bool find_body(const char *text, size_t size, size_t *start, size_t *length)
+{
+    int depth = 0;
+    size_t name = 0, end = 0; /* of the last string */
+    bool is_body = false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"') {
+            name = i + 1;
+            for (i++; i < size && text[i] != '"'; i++) i += text[i] == '\\';
+            end = i;
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (depth++ == 1 && is_body) *start = i;
+        } else if (text[i] == '}' || text[i] == ']') {
+            *length = i + 1 - *start;
+            if (--depth == 1 && is_body) return true;
+        } else if (depth == 1 && (text[i] == ':' || text[i] == ',')) {
+            is_body = text[i] == ':' && end - name == 4 && memcmp(text + name, "body", 4) == 0;
+        }
+    }
+    return false;
+}
+
+/* `line` is the text, parsed, with the model replaced if it is to be. */
+static char *body_of(const request_list *list, const char *text, size_t size, json *line)
+{
+    size_t start = 0, length = 0;
+    if (list->model != NULL) {
+        text = json_text(path_get(line, "body"));
+        length = strlen(text);
+    } else if (!find_body(text, size, &start, &length)) {
+        return NULL;
+    }
+    char *body = malloc(length + 1);
+    if (body == NULL) return NULL;
+    memcpy(body, text + start, length);
+    body[length] = 0;
+    return body;
+}
+
 static void override_model(json *line, const char *model)
 {
     json *body = path_get(line, "body");
@@ -99,7 +141,8 @@ static void override_model(json *line, const char *model)
         json_object_object_add(body, "model", json_object_new_string(model));
 }
 
-static int add_request(request_list *list, json *ids, json *line, int64_t offset, size_t size, size_t number)
+static int add_request(request_list *list, json *ids, json *line, const char *text, size_t size, int64_t offset,
+                       size_t number)
 {
     static const char doing[] = "reading the requests";
     override_model(line, list->model);
@@ -107,7 +150,16 @@ static int add_request(request_list *list, json *ids, json *line, int64_t offset
     if (fault != NULL) return line_error(BAD_INPUT, doing, list->path, number, fault);
     request request = {.offset = offset, .size = size, .twin = NO_REQUEST};
     request.choices = (int)number_at(path_get(line, "body"), "n", 1);
-    if (body_key(path_get(line, "body"), request.key) != 0) return NO_MEMORY;
+    request.path = strcmp(text_at(line, "url", ""), chat_path) == 0 ? chat_path : completion_path;
+    char *body = body_of(list, text, size, line);
+    size_t start = 0, length = 0;
+    if (body == NULL || !find_body(text, size, &start, &length)) {
+        free(body);
+        return line_error(BAD_INPUT, doing, list->path, number, "no member that is written \"body\"");
+    }
+    text_key(body, strlen(body), request.key);
+    text_key(text + start, length, request.request_key);
+    free(body);
     const char *id = text_at(line, "custom_id", "");
     json *earlier = json_object_object_get(ids, id);
     if (earlier != NULL) {
@@ -172,7 +224,7 @@ static int read_request(void *user, char *text, size_t size, int64_t offset, siz
     snprintf(why, sizeof why, "not JSON");
     json *line = strict_json(text, size, why, sizeof why);
     if (line == NULL) return line_error(BAD_INPUT, "reading the requests", reading->list->path, number, why);
-    int outcome = add_request(reading->list, reading->ids, line, offset, size, number);
+    int outcome = add_request(reading->list, reading->ids, line, text, size, offset, number);
     json_object_put(line);
     return outcome;
 }
@@ -191,11 +243,16 @@ int requests_read(request_list *list, const char *path, const char *model, size_
     return outcome;
 }
 
-json *request_line(const request_list *list, size_t index)
+char *request_body(const request_list *list, size_t index)
 {
-    json *line = line_at(list->descriptor, list->items[index].offset, list->items[index].size);
+    const request *request = &list->items[index];
+    char *text = read_at(list->descriptor, request->offset, request->size);
+    json *line = text == NULL ? NULL : strict_json(text, request->size, NULL, 0);
     override_model(line, list->model);
-    return line;
+    char *body = line == NULL ? NULL : body_of(list, text, request->size, line);
+    json_object_put(line);
+    free(text);
+    return body;
 }
 
 void requests_free(request_list *list)
@@ -215,10 +272,12 @@ static bool is_written(reply_use use)
     return use == REPLIES_OUTPUT || use == REPLIES_RECORD;
 }
 
-/* A verdict: no error, status 200. */
 static bool is_good(json *line)
 {
-    return path_get(line, "error") == NULL && number_at(line, "response.status_code", 0) == 200;
+    reply reply;
+    reply_of_line(&reply, line, 0, NULL);
+    reply_free(&reply);
+    return reply.code == NULL;
 }
 
 static void remember(reply_file *file, const char *custom_id, const char *key, int64_t offset, size_t size)
@@ -245,7 +304,6 @@ static int read_reply(void *user, char *text, size_t size, int64_t offset, size_
     const char *id = text_at(line, "custom_id", NULL), *key = text_at(line, "key", NULL), *fault = NULL;
     if (line == NULL) fault = "not JSON";
     else if (id == NULL || key == NULL) fault = "no custom_id or no key: not a file that `hadpo judge` wrote";
-    else if (file->use == REPLIES_OUTPUT && !is_good(line)) fault = "a failure among the verdicts";
     if (fault == NULL && (file->use == REPLIES_RECORD || file->use == REPLIES_REPLAY || is_good(line)))
         remember(file, id, key, offset, size);
     json_object_put(line);
@@ -287,13 +345,18 @@ json *replies_find(const reply_file *file, const char *key)
                    (size_t)json_object_get_int64(json_object_array_get_idx(place, 1)));
 }
 
-int replies_append(reply_file *file, const char *custom_id, const char *key, json *response, json *error)
+int replies_append(reply_file *file, const request *request, json *response, json *error)
 {
     json *line = json_object_new_object();
-    json_object_object_add(line, "custom_id", json_object_new_string(custom_id));
+    char id[40];
+    snprintf(id, sizeof id, "hadpo_req_%.24s", request->key);
+    json_object_object_add(line, "id", json_object_new_string(id));
+    json_object_object_add(line, "custom_id", json_object_new_string(request->custom_id));
+    json_object_object_add(line, "key", json_object_new_string(request->key));
+    json_object_object_add(line, "request_key", json_object_new_string(request->request_key));
     json_object_object_add(line, "response", response);
     json_object_object_add(line, "error", error);
-    json_object_object_add(line, "key", json_object_new_string(key));
+    bool good = is_good(line) || file->use == REPLIES_RECORD;
     const char *text = json_text(line);
     size_t size = text == NULL ? 0 : strlen(text), done = 0;
     char *bytes = text == NULL ? NULL : malloc(size + 1);
@@ -316,7 +379,7 @@ int replies_append(reply_file *file, const char *custom_id, const char *key, jso
         if (ftruncate(file->descriptor, (off_t)file->size) != 0) perror("hadpo: cannot drop the torn line");
         return outcome;
     }
-    remember(file, custom_id, key, file->size, size);
+    if (good) remember(file, request->custom_id, request->key, file->size, size);
     file->size += (int64_t)size + 1;
     file->unsynced = true;
     return DONE;

@@ -61,10 +61,10 @@ define install_packages
 endef
 
 deps:
-	$(call install_packages,libopenblas-dev libpng-dev libjpeg62-turbo-dev libjson-c-dev pkg-config)
+	$(call install_packages,libopenblas-dev libpng-dev libjpeg62-turbo-dev libjson-c-dev libcurl4-openssl-dev pkg-config)
 
 test-deps: deps
-	$(call install_packages,python3)
+	$(call install_packages,python3 openssl)
 
 # ---- library and tool -----------------------------------------------------------------------------------------------
 
@@ -86,8 +86,8 @@ cli: library $(TOOL)
 
 $(TOOL): $(CLI) $(wildcard bindings/c/cli/*.h) include/hadpo.h $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $$(pkg-config --cflags json-c) $(CLI) -o $@ \
-		-L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c) -lm -Wl,-rpath,'$$ORIGIN/../lib'
+	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $$(pkg-config --cflags json-c libcurl) $(CLI) -o $@ \
+		-L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c libcurl) -lm -Wl,-rpath,'$$ORIGIN/../lib'
 
 $(LIBRARY): library ;
 

@@ -14,7 +14,7 @@ FIXTURES = ROOT / "Tests" / "Fixtures" / "llava"
 TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 MODEL = ["-m", str(FIXTURES / "old-f32")]
 PICTURE = str(FIXTURES / "pictures" / "wide.jpg")
-COMMANDS = ("demo", "describe", "score", "pope", "check", "train", "export", "inspect", "world", "config", "version")
+COMMANDS = ("demo", "describe", "score", "pope", "judge", "check", "train", "export", "inspect", "world", "config", "version")
 
 
 class Tool(unittest.TestCase):
@@ -50,12 +50,12 @@ class Tool(unittest.TestCase):
 
     def test_exit_codes_are_in_the_help(self):
         text = self.run_tool("--help").stdout
-        for code in range(8):
+        for code in range(10):
             self.assertIn(f"  {code}  ", text)
 
     def test_a_wrong_command_line_ends_with_2(self):
         for arguments in ([], ["fly"], ["train", "--bogus"], ["train", "--steps"], ["train", "--steps", "many"], ["train", *MODEL],
-                          ["world"], ["pope", "stray"], ["describe", "--json=1"], ["config"], ["train", "--set", "novalue"]):
+                          ["world"], ["pope", "stray"], ["judge"], ["judge", "absent.jsonl"], ["describe", "--json=1"], ["config"], ["train", "--set", "novalue"]):
             with self.subTest(arguments):
                 self.run_tool(*arguments, code=2)
 

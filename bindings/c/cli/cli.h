@@ -21,7 +21,9 @@ enum {
     BAD_FILE = 4,   /* a file, a checkpoint, a disk */
     CANCELLED = 5,  /* Ctrl-C */
     NUMERICS = 6,   /* the loss is no longer a number */
-    NO_MEMORY = 7
+    NO_MEMORY = 7,
+    DENIED = 8,    /* a server refuses the key, or the account is empty */
+    INCOMPLETE = 9 /* some requests have no reply */
 };
 
 /* ---- options.c: the command line -------------------------------------------------------------------------------- */
@@ -123,6 +125,6 @@ const char *duration_text(double seconds, char *buffer, size_t size);
 
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
-    pope_command, demo_command, world_command, config_command, version_command;
+    pope_command, judge_command, demo_command, world_command, config_command, version_command;
 
 #endif

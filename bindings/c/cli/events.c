@@ -91,6 +91,7 @@ static void show_progress(json *record)
     double rate = number_at(record, "rate", 0), left = number_at(record, "eta_seconds", -1);
     const char *unit = text_at(record, "unit", "");
     const char *label = reporter.label != NULL ? reporter.label : text_at(record, "task", "working");
+    const char *detail = text_at(record, "detail", reporter.detail);
     char line[320], bar[21], eta[32] = "", speed[48] = "";
     if (left >= 0) {
         char duration[24];
@@ -104,9 +105,9 @@ static void show_progress(json *record)
         memset(bar, '#', (size_t)full);
         bar[20] = 0;
         snprintf(line, sizeof line, "%-14s [%s] %3.0f%%  %.0f/%.0f %s%s%s%s", label, bar, part * 100, done, total, unit, speed,
-                 eta, reporter.detail);
+                 eta, detail);
     } else {
-        snprintf(line, sizeof line, "%-14s %.0f %s%s%s", label, done, unit, speed, reporter.detail);
+        snprintf(line, sizeof line, "%-14s %.0f %s%s%s", label, done, unit, speed, detail);
     }
     draw(line, total > 0 && done >= total);
 }

@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const command *const commands[] = {&demo_command,  &describe_command, &score_command,  &pope_command,
-                                          &check_command, &train_command,    &export_command, &inspect_command,
-                                          &world_command, &config_command,   &version_command};
+                                          &judge_command, &check_command,    &train_command,  &export_command,
+                                          &inspect_command, &world_command,  &config_command, &version_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
@@ -31,7 +31,9 @@ static void print_help(void)
          "  0  done                                  4  a file, a checkpoint or a disk is at fault\n"
          "  1  the library refused or failed         5  stopped with Ctrl-C (training was saved)\n"
          "  2  this command line is wrong            6  numerics: the loss is no longer finite\n"
-         "  3  a config or JSON is wrong             7  not enough memory");
+         "  3  a config or JSON is wrong             7  not enough memory\n"
+         "  8  the key is refused, the quota is used up (judge)\n"
+         "  9  some requests have no reply (judge)");
 }
 
 static int run(const command *command, int argc, char **argv)

@@ -1,0 +1,403 @@
+/* judge_store.c - the requests, and the files of replies that make a verdict be asked for once.
+ *
+ * Lines stay on the disk; memory holds where they are. A reply is appended with one write(2) before it counts, so that
+ * kill -9 costs what was on the wire and nothing else, and is brought to the disk once a second and at the end, so that a
+ * power cut costs a second. A last line without its newline is kept if it is whole JSON and dropped if it is torn. */
+#define _DEFAULT_SOURCE
+#include "judge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { JSON_DEPTH = 64 }; /* the library's limit; json-c's own is 32 */
+
+json *strict_json(const char *text, size_t size, char *why, size_t why_size)
+{
+    hadpo_bytes *resolved = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_config_resolve(text, size, &resolved, &error);
+    hadpo_bytes_free(resolved);
+    if (why != NULL && status == HADPO_E_JSON) {
+        json *record = json_tokener_parse(hadpo_error_json(error));
+        snprintf(why, why_size, "%s", text_at(record, "message", "not JSON"));
+        json_object_put(record);
+    }
+    hadpo_error_free(error);
+    json_tokener *tokener = status == HADPO_E_JSON || size > INT32_MAX ? NULL : json_tokener_new_ex(JSON_DEPTH);
+    if (tokener == NULL) return NULL;
+    json *value = json_tokener_parse_ex(tokener, text, (int)size);
+    bool whole = json_tokener_get_error(tokener) == json_tokener_success;
+    json_tokener_free(tokener);
+    if (!whole) json_object_put(value);
+    return whole ? value : NULL;
+}
+
+static char *read_at(int descriptor, int64_t offset, size_t size)
+{
+    char *text = malloc(size + 1);
+    size_t got = 0;
+    while (text != NULL && got < size) {
+        ssize_t more = pread(descriptor, text + got, size - got, (off_t)offset + (off_t)got);
+        if (more < 0 && errno == EINTR) continue;
+        if (more <= 0) {
+            free(text);
+            return NULL;
+        }
+        got += (size_t)more;
+    }
+    if (text != NULL) text[size] = 0;
+    return text;
+}
+
+static json *line_at(int descriptor, int64_t offset, size_t size)
+{
+    char *text = read_at(descriptor, offset, size);
+    json *line = text == NULL ? NULL : strict_json(text, size, NULL, 0);
+    free(text);
+    return line;
+}
+
+static int line_error(int outcome, const char *doing, const char *path, size_t number, const char *fault)
+{
+    fprintf(stderr, "hadpo: %s: %s\n  %-9s %s:%zu\n", doing, fault, "where", path, number);
+    return outcome;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+static const char chat_path[] = "/v1/chat/completions", completion_path[] = "/v1/completions";
+
+/* NULL: nothing is wrong with it. */
+static const char *request_fault(json *line)
+{
+    json *body = path_get(line, "body");
+    const char *url = text_at(line, "url", "");
+    if (!json_object_is_type(line, json_type_object)) return "not an object";
+    if (text_at(line, "custom_id", "")[0] == 0) return "no custom_id";
+    if (strcmp(text_at(line, "method", "POST"), "POST") != 0) return "method is not POST";
+    bool chat = strcmp(url, chat_path) == 0;
+    if (!chat && strcmp(url, completion_path) != 0) return "url is neither /v1/chat/completions nor /v1/completions";
+    if (!json_object_is_type(body, json_type_object)) return "body is not an object";
+    if (text_at(body, "model", "")[0] == 0) return "no body.model, and no --model";
+    json *messages = path_get(body, "messages");
+    if (chat && (!json_object_is_type(messages, json_type_array) || json_object_array_length(messages) == 0))
+        return "no body.messages";
+    if (!chat && path_get(body, "prompt") == NULL) return "no body.prompt";
+    if (json_object_get_boolean(path_get(body, "stream"))) return "body.stream is true; replies are read whole";
+    double choices = number_at(body, "n", 1);
+    return choices >= 1 && choices <= 128 ? NULL : "body.n is not between 1 and 128";
+}
+
+/* Where the value of "body" stands in a line that is JSON. */
+static bool find_body(const char *text, size_t size, size_t *start, size_t *length)
+{
+    int depth = 0;
+    size_t name = 0, end = 0; /* of the last string */
+    bool is_body = false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"') {
+            name = i + 1;
+            for (i++; i < size && text[i] != '"'; i++) i += text[i] == '\\';
+            end = i;
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (depth++ == 1 && is_body) *start = i;
+        } else if (text[i] == '}' || text[i] == ']') {
+            *length = i + 1 - *start;
+            if (--depth == 1 && is_body) return true;
+        } else if (depth == 1 && (text[i] == ':' || text[i] == ',')) {
+            is_body = text[i] == ':' && end - name == 4 && memcmp(text + name, "body", 4) == 0;
+        }
+    }
+    return false;
+}
+
+/* `line` is the text, parsed, with the model replaced if it is to be. */
+static char *body_of(const request_list *list, const char *text, size_t size, json *line)
+{
+    size_t start = 0, length = 0;
+    if (list->model != NULL) {
+        text = json_text(path_get(line, "body"));
+        length = strlen(text);
+    } else if (!find_body(text, size, &start, &length)) {
+        return NULL;
+    }
+    char *body = malloc(length + 1);
+    if (body == NULL) return NULL;
+    memcpy(body, text + start, length);
+    body[length] = 0;
+    return body;
+}
+
+static void override_model(json *line, const char *model)
+{
+    json *body = path_get(line, "body");
+    if (model != NULL && json_object_is_type(body, json_type_object))
+        json_object_object_add(body, "model", json_object_new_string(model));
+}
+
+static int add_request(request_list *list, json *ids, json *line, const char *text, size_t size, int64_t offset,
+                       size_t number)
+{
+    static const char doing[] = "reading the requests";
+    override_model(line, list->model);
+    const char *fault = request_fault(line);
+    if (fault != NULL) return line_error(BAD_INPUT, doing, list->path, number, fault);
+    request request = {.offset = offset, .size = size, .twin = NO_REQUEST};
+    request.choices = (int)number_at(path_get(line, "body"), "n", 1);
+    request.path = strcmp(text_at(line, "url", ""), chat_path) == 0 ? chat_path : completion_path;
+    char *body = body_of(list, text, size, line);
+    size_t start = 0, length = 0;
+    if (body == NULL || !find_body(text, size, &start, &length)) {
+        free(body);
+        return line_error(BAD_INPUT, doing, list->path, number, "no member that is written \"body\"");
+    }
+    text_key(body, strlen(body), request.key);
+    text_key(text + start, length, request.request_key);
+    free(body);
+    const char *id = text_at(line, "custom_id", "");
+    json *earlier = json_object_object_get(ids, id);
+    if (earlier != NULL) {
+        list->repeated++;
+        if (strcmp(json_object_get_string(earlier), request.key) == 0) return DONE;
+        return line_error(BAD_INPUT, doing, list->path, number, "this custom_id stands for another request already");
+    }
+    json_object_object_add(ids, id, json_object_new_string(request.key));
+    /* Room doubles whenever the count reaches a power of two. */
+    if ((list->count & (list->count - 1)) == 0) {
+        void *grown = realloc(list->items, (list->count == 0 ? 1 : 2 * list->count) * sizeof *list->items);
+        if (grown == NULL) return NO_MEMORY;
+        list->items = grown;
+    }
+    request.custom_id = malloc(strlen(id) + 1);
+    if (request.custom_id == NULL) return NO_MEMORY;
+    strcpy(request.custom_id, id);
+    list->items[list->count++] = request;
+    return DONE;
+}
+
+/* Calls back for every line that is not blank; a line without its newline has `whole` false. */
+typedef int (*line_handler)(void *user, char *text, size_t size, int64_t offset, size_t number, bool whole);
+
+static int for_each_line(int descriptor, const char *doing, const char *path, line_handler handle, void *user)
+{
+    int copy = dup(descriptor);
+    FILE *file = copy < 0 ? NULL : fdopen(copy, "rb");
+    if (file == NULL) {
+        int outcome = fail_file(doing, path);
+        if (copy >= 0) close(copy);
+        return outcome;
+    }
+    char *text = NULL;
+    size_t room = 0, number = 0;
+    int64_t offset = 0;
+    int outcome = DONE;
+    for (ssize_t size; outcome == DONE && (errno = 0, size = getline(&text, &room, file)) > 0; offset += size) {
+        bool whole = text[size - 1] == '\n';
+        number++;
+        if (strspn(text, " \t\r\n") != (size_t)size)
+            outcome = handle(user, text, (size_t)size - (whole ? 1 : 0), offset, number, whole);
+    }
+    if (outcome == DONE && (ferror(file) || errno == ENOMEM)) outcome = fail_file(doing, path);
+    free(text);
+    fclose(file);
+    return outcome;
+}
+
+typedef struct {
+    request_list *list;
+    json *ids; /* custom_id: key */
+    size_t limit;
+} request_reading;
+
+static int read_request(void *user, char *text, size_t size, int64_t offset, size_t number, bool whole)
+{
+    (void)whole;
+    request_reading *reading = user;
+    if (reading->limit > 0 && reading->list->count == reading->limit) return DONE;
+    char why[200];
+    snprintf(why, sizeof why, "not JSON");
+    json *line = strict_json(text, size, why, sizeof why);
+    if (line == NULL) return line_error(BAD_INPUT, "reading the requests", reading->list->path, number, why);
+    int outcome = add_request(reading->list, reading->ids, line, text, size, offset, number);
+    json_object_put(line);
+    return outcome;
+}
+
+int requests_read(request_list *list, const char *path, const char *model, size_t limit)
+{
+    static const char doing[] = "cannot read the requests";
+    memset(list, 0, sizeof *list);
+    list->path = path;
+    list->model = model;
+    list->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (list->descriptor < 0) return fail_file(doing, path);
+    request_reading reading = {list, json_object_new_object(), limit};
+    int outcome = for_each_line(list->descriptor, doing, path, read_request, &reading);
+    json_object_put(reading.ids);
+    return outcome;
+}
+
+char *request_body(const request_list *list, size_t index)
+{
+    const request *request = &list->items[index];
+    char *text = read_at(list->descriptor, request->offset, request->size);
+    json *line = text == NULL ? NULL : strict_json(text, request->size, NULL, 0);
+    override_model(line, list->model);
+    char *body = line == NULL ? NULL : body_of(list, text, request->size, line);
+    json_object_put(line);
+    free(text);
+    return body;
+}
+
+void requests_free(request_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].custom_id);
+        free(list->items[i].message);
+    }
+    free(list->items);
+    if (list->path != NULL && list->descriptor >= 0) close(list->descriptor);
+}
+
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
+
+static bool is_written(reply_use use)
+{
+    return use == REPLIES_OUTPUT || use == REPLIES_RECORD;
+}
+
+static bool is_good(json *line)
+{
+    reply reply;
+    reply_of_line(&reply, line, 0, NULL);
+    reply_free(&reply);
+    return reply.code == NULL;
+}
+
+static void remember(reply_file *file, const char *custom_id, const char *key, int64_t offset, size_t size)
+{
+    json *place = json_object_new_array_ext(2);
+    json_object_array_add(place, json_object_new_int64(offset));
+    json_object_array_add(place, json_object_new_int64((int64_t)size));
+    json_object_object_add(file->keys, key, place);
+    json_object_object_add(file->ids, custom_id, json_object_new_string(key));
+}
+
+static int read_reply(void *user, char *text, size_t size, int64_t offset, size_t number, bool whole)
+{
+    static const char doing[] = "reading replies";
+    reply_file *file = user;
+    json *line = strict_json(text, size, NULL, 0);
+    if (line == NULL && !whole) { /* kill -9 in the middle of it */
+        file->torn = true;
+        file->size = offset;
+        if (is_written(file->use) && ftruncate(file->descriptor, (off_t)offset) != 0)
+            return fail_file("cannot drop the torn last line", file->path);
+        return DONE;
+    }
+    const char *id = text_at(line, "custom_id", NULL), *key = text_at(line, "key", NULL), *fault = NULL;
+    if (line == NULL) fault = "not JSON";
+    else if (id == NULL || key == NULL) fault = "no custom_id or no key: not a file that `hadpo judge` wrote";
+    if (fault == NULL && (file->use == REPLIES_RECORD || file->use == REPLIES_REPLAY || is_good(line)))
+        remember(file, id, key, offset, size);
+    json_object_put(line);
+    if (fault != NULL) return line_error(BAD_FILE, doing, file->path, number, fault);
+    if (!whole && is_written(file->use)) { /* an editor's, or a kill between text and newline */
+        if (write(file->descriptor, "\n", 1) != 1) return fail_file("cannot end the last line", file->path);
+        file->size++;
+    }
+    return DONE;
+}
+
+int replies_open(reply_file *file, const char *path, reply_use use)
+{
+    static const char doing[] = "cannot open the replies";
+    memset(file, 0, sizeof *file);
+    file->path = path;
+    file->use = use;
+    file->keys = json_object_new_object();
+    file->ids = json_object_new_object();
+    file->synced = seconds_now();
+    file->descriptor = open(path, (is_written(use) ? O_RDWR | O_CREAT | O_APPEND : O_RDONLY) | O_CLOEXEC, 0666);
+    if (file->descriptor < 0 && errno == ENOENT && use == REPLIES_PREVIEW) return DONE;
+    struct stat status;
+    if (file->descriptor < 0 || fstat(file->descriptor, &status) != 0) return fail_file(doing, path);
+    if (!S_ISREG(status.st_mode)) return line_error(BAD_FILE, doing, path, 1, "not a file to append to and read again");
+    if (is_written(use) && flock(file->descriptor, LOCK_EX | LOCK_NB) != 0) {
+        errno = errno == EWOULDBLOCK ? EBUSY : errno; /* another hadpo judge */
+        return fail_file(doing, path);
+    }
+    file->size = status.st_size;
+    return for_each_line(file->descriptor, doing, path, read_reply, file);
+}
+
+json *replies_find(const reply_file *file, const char *key)
+{
+    json *place = file->keys == NULL ? NULL : json_object_object_get(file->keys, key);
+    if (place == NULL) return NULL;
+    return line_at(file->descriptor, json_object_get_int64(json_object_array_get_idx(place, 0)),
+                   (size_t)json_object_get_int64(json_object_array_get_idx(place, 1)));
+}
+
+int replies_append(reply_file *file, const request *request, json *response, json *error)
+{
+    json *line = json_object_new_object();
+    char id[40];
+    snprintf(id, sizeof id, "hadpo_req_%.24s", request->key);
+    json_object_object_add(line, "id", json_object_new_string(id));
+    json_object_object_add(line, "custom_id", json_object_new_string(request->custom_id));
+    json_object_object_add(line, "key", json_object_new_string(request->key));
+    json_object_object_add(line, "request_key", json_object_new_string(request->request_key));
+    json_object_object_add(line, "response", response);
+    json_object_object_add(line, "error", error);
+    bool good = is_good(line) || file->use == REPLIES_RECORD;
+    const char *text = json_text(line);
+    size_t size = text == NULL ? 0 : strlen(text), done = 0;
+    char *bytes = text == NULL ? NULL : malloc(size + 1);
+    if (bytes == NULL) {
+        json_object_put(line);
+        return NO_MEMORY;
+    }
+    memcpy(bytes, text, size);
+    bytes[size] = '\n';
+    json_object_put(line);
+    while (done < size + 1) {
+        ssize_t more = write(file->descriptor, bytes + done, size + 1 - done);
+        if (more < 0 && errno == EINTR) continue;
+        if (more <= 0) break;
+        done += (size_t)more;
+    }
+    free(bytes);
+    if (done < size + 1) {
+        int outcome = fail_file("cannot write the replies", file->path);
+        if (ftruncate(file->descriptor, (off_t)file->size) != 0) perror("hadpo: cannot drop the torn line");
+        return outcome;
+    }
+    if (good) remember(file, request->custom_id, request->key, file->size, size);
+    file->size += (int64_t)size + 1;
+    file->unsynced = true;
+    return DONE;
+}
+
+int replies_sync(reply_file *file, bool now)
+{
+    if (!file->unsynced || (!now && seconds_now() - file->synced < 1)) return DONE;
+    if (fdatasync(file->descriptor) != 0) return fail_file("cannot bring the replies to the disk", file->path);
+    file->unsynced = false;
+    file->synced = seconds_now();
+    return DONE;
+}
+
+void replies_close(reply_file *file)
+{
+    if (file->path != NULL && file->descriptor >= 0) close(file->descriptor);
+    json_object_put(file->keys);
+    json_object_put(file->ids);
+    memset(file, 0, sizeof *file);
+}

@@ -42,7 +42,7 @@ WORDS = [q for _, q, _, _ in base.PAIRS] + [q for _, q, _ in base.SAMPLES] + ["t
 def build_lavis(vocab_size):
     """The weights of the EVA file are those of Tests/Fixtures/minigpt4: in both originals it is the same file."""
     model = blip.instructblip(TEXT, base.EVA, QFORMER | dict(vocab_size=vocab_size), 4, BYTE_0, seed=22,
-                              stored=lambda n: torch.float32 if "qformer" in n and "LayerNorm" in n else torch.float16,
+                              stored=lambda n: torch.float16,
                               tokens=base.TOKENS)
     shared = {name: w for name, w in base.build().vision_model.state_dict().items() if "post_layernorm" not in name}
     missing = model.vision_model.load_state_dict(shared, strict=False)

@@ -9,6 +9,11 @@ package struct TrainingSample: Sendable {
         package let prompt: [PromptPiece]
         /// DPO: chosen, rejected. Language-model loss: the answer. All targets, end token included.
         package var branches: [[Int32]]
+
+        package init(prompt: [PromptPiece], branches: [[Int32]]) {
+            self.prompt = prompt
+            self.branches = branches
+        }
     }
 
     /// How errors and records call it.

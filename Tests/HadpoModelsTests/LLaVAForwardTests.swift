@@ -17,10 +17,13 @@ struct Expected {
     let tensors: Checkpoint
 
     init(_ name: String, _ device: CPUDevice) throws {
-        let folder = File.join(fixtures, name)
-        json = try File.readJSON(File.join(folder, "expected.json"))
-        tensors = try Checkpoint.open(
-            File.join(folder, "expected.safetensors"), load: .map, arena: device.arena, progress: SilentProgress())
+        try self.init(stem: File.join(fixtures, name + "/expected"), device)
+    }
+
+    /// - Parameter stem: path of the two files without their endings.
+    init(stem: String, _ device: CPUDevice) throws {
+        json = try File.readJSON(stem + ".json")
+        tensors = try Checkpoint.open(stem + ".safetensors", load: .map, arena: device.arena, progress: SilentProgress())
     }
 
     func floats(_ name: String) throws -> [Float] { try tensors.tensor(name).floats() }

@@ -128,7 +128,8 @@ extension WorldCheckpoint {
     /// LLaVA reads the second to last block of its tower; what follows it belongs to the layout and is never computed, so it is written
     /// as zeros, which make that block the identity.
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        progress: any Progress
     ) throws(HadpoError) {
         var tensors = parameters
         func unused(_ name: String, _ shape: [Int]) throws(HadpoError) {

@@ -68,7 +68,8 @@ package struct WorldInstructBLIP: WorldLayout {
             (
                 "preprocessor_config.json",
                 [
-                    "image_processor_type": "BlipImageProcessor", "processor_class": "InstructBlipProcessor", "do_convert_rgb": true,
+                    "image_processor_type": "BlipImageProcessor", "processor_class": "InstructBlipProcessor",
+                    "do_convert_rgb": true,
                     "do_resize": true, "size": ["height": JSON(v.imageSize), "width": JSON(v.imageSize)], "resample": 3,
                     "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true,
                     "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -107,7 +108,8 @@ package struct WorldInstructBLIP: WorldLayout {
         let tokenizer = try TokenizerFile.load(directory: folder)
         let vocabulary = try WordPieceTokenizer.load(directory: File.join(folder, "qformer_tokenizer"))
         return try InstructBLIP(
-            config: InstructBLIPConfig(vision: WorldParts.vision, normEpsilon: 1e-6, qformer: qformer, text: text), source: source,
+            config: InstructBLIPConfig(vision: WorldParts.vision, normEpsilon: 1e-6, qformer: qformer, text: text),
+            source: source,
             device: device,
             conversation: InstructBLIPConversation(
                 tokenizer, instructions: vocabulary, longestInstruction: qformer.maxPositions),
@@ -115,7 +117,8 @@ package struct WorldInstructBLIP: WorldLayout {
     }
 
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        progress: any Progress
     ) throws(HadpoError) {
         var tensors: [(name: String, tensor: Tensor)] = []
         for (name, tensor) in try WorldParts.fused(parameters, keyBias: true, device: device) {

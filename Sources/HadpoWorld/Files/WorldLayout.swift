@@ -16,7 +16,8 @@ package protocol WorldLayout: Sendable {
     func isFrozen(_ parameter: String) -> Bool
     /// The weight files in `folder`, where `weightFiles` says.
     func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        progress: any Progress
     ) throws(HadpoError)
     /// Paths below the folder, in the order in which the library carries them.
     var weightFiles: [String] { get }
@@ -57,7 +58,8 @@ enum WorldParts {
 
     /// Tensors of one type into a folder of safetensors.
     static func write(
-        _ tensors: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+        _ tensors: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        progress: any Progress
     ) throws(HadpoError) {
         let writer = try CheckpointWriter(
             folder: folder, tensors.map { TensorPlan($0.name, dtype, $0.tensor.shape) }, progress: progress)

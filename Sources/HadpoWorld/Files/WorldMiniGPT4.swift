@@ -13,8 +13,10 @@ package struct WorldMiniGPT4: WorldLayout {
     private static let projection = "pretrained_minigpt4_llama2_7b.pth"
 
     let tokenizer = WorldTokenizer(
-        texts: ["Give the following image: ImageContent You will be able to see the image once I provide it to you. "
-            + "Please answer my questions."],
+        texts: [
+            "Give the following image: ImageContent You will be able to see the image once I provide it to you. "
+                + "Please answer my questions."
+        ],
         marks: ["[INST]", "<Img>", "</Img>", "[/INST]", "<Img>ImageContent</Img>."])
 
     package init() {}
@@ -55,7 +57,8 @@ package struct WorldMiniGPT4: WorldLayout {
     }
 
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device, progress: any Progress
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        progress: any Progress
     ) throws(HadpoError) {
         let prefix = "language_model."
         try WorldParts.write(
@@ -68,7 +71,8 @@ package struct WorldMiniGPT4: WorldLayout {
             tower.append(try towerTensor(name, tensor, as: dtype, device))
         }
         let file = try TorchWriter(
-            File.join(folder, Self.tower), tower.map { TensorPlan($0.name, $0.tensor.dtype, $0.tensor.shape) }, progress: progress)
+            File.join(folder, Self.tower), tower.map { TensorPlan($0.name, $0.tensor.dtype, $0.tensor.shape) }, progress: progress
+        )
         for (name, tensor) in tower { try file.write(name, tensor) }
         try file.finish()
 
@@ -91,7 +95,8 @@ package struct WorldMiniGPT4: WorldLayout {
         case "embeddings.position_embedding": (own, shape) = ("pos_embed", [1] + shape)
         default:
             for (from, to) in [
-                ("embeddings.patch_embedding", "patch_embed.proj"), ("encoder.layers.", "blocks."), ("self_attn.projection", "attn.proj"),
+                ("embeddings.patch_embedding", "patch_embed.proj"), ("encoder.layers.", "blocks."),
+                ("self_attn.projection", "attn.proj"),
                 ("self_attn.", "attn."), ("layer_norm", "norm"),
             ] {
                 if let place = PromptTokens.split(own, at: from).first, place.utf8.count < own.utf8.count {

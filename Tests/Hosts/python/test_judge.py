@@ -593,6 +593,14 @@ class Judge(unittest.TestCase):
         replay = self.judge(None, "--replay", "record.jsonl", output="second.jsonl", code=INCOMPLETE)
         self.assertEqual([entry["code"] for entry in replay["unanswered"]], ["not_recorded"])
 
+    def test_a_record_that_goes_on_replays_the_good_answer(self):
+        server = self.serve(first_then_good(status(404, "not yet")))
+        self.requests(["a"])
+        self.judge(server, "--record", "record.jsonl", code=INCOMPLETE)
+        self.judge(server, "--record", "record.jsonl")
+        self.assertEqual(len(self.lines("record.jsonl")), 2)
+        self.assertEqual(self.judge(None, "--replay", "record.jsonl", output="replay.jsonl")["answered"], 1)
+
     @unittest.skipUnless(shutil.which("strace"), "NOT TESTED: that a replay opens no socket; strace is missing")
     def test_a_replay_opens_no_socket(self):
         server = self.serve(good)

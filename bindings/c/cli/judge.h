@@ -8,6 +8,8 @@
 /* ---- judge_key.c: what a request asks, as 64 hexadecimal digits -------------------------------------------------- */
 enum { KEY_SIZE = 65 };
 void text_key(const char *text, size_t size, char key[KEY_SIZE]);
+/* Where the value of "body", an object, stands in a line that is JSON; false: nowhere, or the name is escaped. */
+bool find_body(const char *text, size_t size, size_t *start, size_t *length);
 
 /* ---- judge_store.c: requests, replies, resuming ------------------------------------------------------------------ */
 #define NO_REQUEST SIZE_MAX

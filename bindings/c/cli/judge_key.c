@@ -82,3 +82,25 @@ void text_key(const char *text, size_t size, char key[KEY_SIZE])
     sha256_add(&hash, text, size);
     sha256_end(&hash, key);
 }
+
+bool find_body(const char *text, size_t size, size_t *start, size_t *length)
+{
+    int depth = 0;
+    size_t name = 0, end = 0; /* of the last string */
+    bool is_body = false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"') {
+            name = i + 1;
+            for (i++; i < size && text[i] != '"'; i++) i += text[i] == '\\';
+            end = i;
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (depth++ == 1 && is_body) *start = i;
+        } else if (text[i] == '}' || text[i] == ']') {
+            *length = i + 1 - *start;
+            if (--depth == 1 && is_body) return true;
+        } else if (depth == 1 && (text[i] == ':' || text[i] == ',')) {
+            is_body = text[i] == ':' && end - name == 4 && memcmp(text + name, "body", 4) == 0;
+        }
+    }
+    return false;
+}

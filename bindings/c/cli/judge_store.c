@@ -94,29 +94,6 @@ static const char *request_fault(json *line)
     return choices >= 1 && choices <= 128 ? NULL : "body.n is not between 1 and 128";
 }
 
-/* Where the value of "body" stands in a line that is JSON. */
-static bool find_body(const char *text, size_t size, size_t *start, size_t *length)
-{
-    int depth = 0;
-    size_t name = 0, end = 0; /* of the last string */
-    bool is_body = false;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '"') {
-            name = i + 1;
-            for (i++; i < size && text[i] != '"'; i++) i += text[i] == '\\';
-            end = i;
-        } else if (text[i] == '{' || text[i] == '[') {
-            if (depth++ == 1 && is_body) *start = i;
-        } else if (text[i] == '}' || text[i] == ']') {
-            *length = i + 1 - *start;
-            if (--depth == 1 && is_body) return true;
-        } else if (depth == 1 && (text[i] == ':' || text[i] == ',')) {
-            is_body = text[i] == ':' && end - name == 4 && memcmp(text + name, "body", 4) == 0;
-        }
-    }
-    return false;
-}
-
 /* `line` is the text, parsed, with the model replaced if it is to be. */
 static char *body_of(const request_list *list, const char *text, size_t size, json *line)
 {

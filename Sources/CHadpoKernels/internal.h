@@ -27,8 +27,26 @@ typedef struct {
     /* The same for at most HK_FEW_ROWS rows, k elements of K and a transposed B, read in place from element `first`. */
     void (*few_rows)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
                      size_t ldb, int round, float *C, size_t ldc, int accumulate);
+    /* pack_b and few_rows for a quantised B. A panel begins at a multiple of 64 elements of K and of 16 of the other dimension;
+     * at most HK_FEW_QUANTISED_ROWS rows, from row `row` of W, any number of columns. */
+    void (*pack_quantised)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                           int round);
+    void (*few_quantised)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t row,
+                          int round, float *C, size_t ldc, int accumulate);
 } hk_product;
-enum { HK_FEW_ROWS = 4 };
+enum { HK_FEW_ROWS = 4, HK_FEW_QUANTISED_ROWS = 8 };
+
+/* A quantised matrix is stored in groups: sixteen rows (the last ones zeros where the matrix ends) by one block of columns, groups of
+ * the same rows one after the other. A group is its rows' scales (fp16; for FP4 fp32), then the codes: for Q8 column by column, a byte
+ * for every row; else for every eight columns a 32-bit word for every row, the first column in the lowest four bits. So a product reads
+ * memory from end to end, a vector of sixteen rows at a time.
+ * FP4 whose rows are not whole blocks (blocks then straddle rows; small models only) is kept as the fp16 numbers it dequantises to. */
+static inline int hk_is_quantised(hk_dtype dtype) { return dtype >= HK_Q8; }
+static inline size_t hk_group_columns(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
+static inline size_t hk_group_scale_bytes(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
+static inline size_t hk_group_bytes(hk_dtype dtype) { return hk_group_scale_bytes(dtype) + hk_group_columns(dtype) * (dtype == HK_Q8 ? 16 : 8); }
+static inline int hk_is_straddling(hk_dtype dtype, size_t columns) { return dtype == HK_FP4 && columns % 64 != 0; }
+extern const float hk_q4_levels[16], hk_fp4_levels[16]; /* by code */
 
 typedef struct {
     size_t heads, kv_heads, head_dim;
@@ -65,6 +83,9 @@ typedef struct {
     void (*column_sum)(size_t R, size_t n, const float *x, size_t ldx, float *sum);
     void (*to_f32)(size_t n, const void *x, hk_dtype dtype, size_t first, float *y);
     void (*from_f32)(size_t n, const float *x, void *y, hk_dtype dtype, size_t first);
+    void (*quantise)(hk_dtype dtype, size_t rows, size_t columns, const void *x, hk_dtype x_dtype, size_t first, uint8_t *groups);
+    void (*dequantise)(hk_dtype dtype, size_t rows, size_t columns, const uint8_t *groups, float *y);
+    void (*round_trip_fp4)(size_t n, const void *x, hk_dtype x_dtype, size_t first, uint16_t *y);
     double (*sum_of_squares)(size_t n, const float *x);
     int (*all_finite)(size_t n, const float *x);
     void (*logprob_forward)(size_t R, size_t V, const float *logits, size_t ld, const int32_t *ids, float *logp, float *lse);

@@ -1,6 +1,7 @@
 /* kernel_table.h - all kernels of one instruction set, gathered in HK_KERNELS. The including file has set the target attribute. */
 #include "attention_kernel.h"
 #include "elementwise_kernel.h"
+#include "quantise_kernel.h"
 
 const hk_kernels HK_KERNELS = {
     .product = &HK_PRODUCT,
@@ -23,6 +24,9 @@ const hk_kernels HK_KERNELS = {
     .column_sum = column_sum,
     .to_f32 = to_f32,
     .from_f32 = from_f32,
+    .quantise = quantise_group_row,
+    .dequantise = dequantise_group_row,
+    .round_trip_fp4 = round_trip_fp4,
     .sum_of_squares = sum_of_squares,
     .all_finite = all_finite,
     .logprob_forward = logprob_forward,

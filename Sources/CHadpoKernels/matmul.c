@@ -47,6 +47,10 @@ static void pack_a_task(void *context, size_t chunk, int worker) {
 
 static void pack_panel(const job *j, float *panel, size_t column, size_t columns, size_t k, size_t n) {
     size_t at = j->b_transposed ? column * j->ldb + j->k0 + k : (j->k0 + k) * j->ldb + column;
+    if (hk_is_quantised(j->dtype)) {
+        j->p->pack_quantised(panel, columns, n, j->B, j->dtype, at, j->ldb, j->b_transposed, j->round);
+        return;
+    }
     /* Next comes the next block of K, or the first one of the next panel. */
     size_t ahead = k + n < j->k ? j->depth : j->p->columns * j->ldb - k;
     j->p->pack_b(panel, columns, n, j->B, j->dtype, at, j->ldb, ahead, j->b_transposed, j->round);
@@ -70,6 +74,12 @@ static void multiply_task(void *context, size_t chunk, int worker) {
     size_t first = chunk / j->row_chunks * j->chunk_panels * p->columns;
     size_t last = hk_min(first + j->chunk_panels * p->columns, j->N);
     float *scratch = hk_scratch(j->pool, worker);
+    if (j->few && hk_is_quantised(j->dtype)) {
+        const float *A = j->a_packed ? j->A_packed + row * hk_blocks(j->k, p->unit) : j->A + row * j->lda;
+        p->few_quantised(rows, last - first, j->k, A, j->a_packed ? hk_blocks(j->k, p->unit) : j->lda, j->B, j->dtype, first, j->round,
+                         j->C + row * j->ldc + first, j->ldc, j->accumulate);
+        return;
+    }
     for (size_t k = 0; k < j->k; k += j->depth) {
         size_t n = hk_min(j->depth, j->k - k), units = hk_blocks(n, p->unit);
         const float *A = j->a_packed ? j->A_packed + j->rows * (k / p->unit) + row * units : j->A + row * j->lda + k;
@@ -116,13 +126,16 @@ int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_
                 for (size_t c = 0; c < N; c++) C[i * ldc + c] = 0;
         return HK_OK;
     }
-    if (hk_pool_uses_openblas(pool))
+    if (hk_is_straddling(b_dtype, ldb)) b_dtype = HK_F16;
+    int openblas = hk_pool_uses_openblas(pool), quantised = hk_is_quantised(b_dtype);
+    if (openblas && !quantised)
         return hk_openblas_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
+    if (openblas) p = hk_pool_kernels(pool)->product; /* it cannot read these: our fp32 product can */
 
-    job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool),
+    job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool) && !openblas,
              .N = N, .lda = lda, .B = B, .dtype = b_dtype, .ldb = ldb, .ldc = ldc};
     int plain = p->unit == 1 && !j.round;
-    j.few = b_transposed && M <= HK_FEW_ROWS;
+    j.few = b_transposed && M <= (quantised ? (size_t)HK_FEW_QUANTISED_ROWS : (size_t)HK_FEW_ROWS);
     j.depth = j.few ? K : p->depth * p->unit;
     j.a_packed = a_transposed || !plain || (N > 4 * p->columns && M > 4 * p->rows && K > j.depth);
     j.b_in_place = plain && b_dtype == HK_F32 && !b_transposed && N % 16 == 0 && M <= 2 * p->rows;

@@ -303,6 +303,10 @@ static void few_rows(size_t m, size_t columns, size_t k, const float *A, size_t 
     else if (dtype == HK_BF16) FEW(HK_BF16, 0);
     else if (!round) FEW(HK_F16, 0);
     else FEW(HK_F16, 1);
+#undef FEW
 }
 
-const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply, few_rows};
+#include "quantised_product_kernel.h"
+
+const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply, few_rows,
+                               pack_quantised, few_quantised};

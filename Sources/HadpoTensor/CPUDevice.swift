@@ -51,6 +51,11 @@ package final class CPUDevice: Device, @unchecked Sendable {
         }
     }
 
+    private static func weightCode(_ dtype: DType) throws(HadpoError) -> hk_dtype {
+        if let code = dtype.quantizedCode { return code }
+        return try code(dtype)
+    }
+
     package func matmul(_ a: Tensor, aTransposed: Bool, _ b: Tensor, bTransposed: Bool, into c: Tensor, accumulate: Bool)
         throws(HadpoError)
     {
@@ -58,7 +63,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
         try check(
             hk_matmul(
                 pool, aTransposed ? 1 : 0, bTransposed ? 1 : 0, c.rows, c.columns, k, a.f32, a.columns, b.pointer,
-                try CPUDevice.code(b.dtype), b.columns, accumulate ? 1 : 0, c.f32, c.columns))
+                try CPUDevice.weightCode(b.dtype), b.columns, accumulate ? 1 : 0, c.f32, c.columns))
     }
 
     private static func raw(_ segments: [AttentionSegment]) -> [hk_segment] {
@@ -177,6 +182,8 @@ package final class CPUDevice: Device, @unchecked Sendable {
     package func convert(_ x: Tensor, into y: Tensor) throws(HadpoError) {
         if x.dtype == y.dtype {
             try copy(x, into: y)
+        } else if let code = x.dtype.quantizedCode, y.dtype == .f32 {
+            try check(hk_dequantise(pool, x.rows, x.columns, x.pointer, code, y.f32))
         } else if y.dtype == .f32 {
             try check(hk_convert_to_f32(pool, x.count, x.pointer, try CPUDevice.code(x.dtype), y.f32))
         } else if x.dtype == .f32 {
@@ -185,6 +192,15 @@ package final class CPUDevice: Device, @unchecked Sendable {
             let middle = try float32(x)
             try check(hk_convert_from_f32(pool, x.count, middle.f32, y.pointer, try CPUDevice.code(y.dtype)))
         }
+    }
+
+    package func quantize(_ x: Tensor, into y: Tensor) throws(HadpoError) {
+        guard let code = y.dtype.quantizedCode, x.shape == y.shape, y.dtype.byteCount(of: y.shape) != nil else {
+            throw HadpoError(
+                .internal, "a tensor cannot be quantised so", found: "\(x.dtype.rawValue) \(x.shape)",
+                expected: "\(y.dtype.rawValue) \(y.shape)")
+        }
+        try check(hk_quantise(pool, x.rows, x.columns, x.pointer, try CPUDevice.code(x.dtype), y.pointer, code))
     }
 
     package func gatherRows(_ table: Tensor, ids: [Int32], into y: Tensor) throws(HadpoError) {

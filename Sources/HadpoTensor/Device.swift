@@ -61,13 +61,13 @@ package struct AdamW: Sendable {
 }
 
 /// Where tensors live and are computed on. This is the whole contract between the network code and the hardware:
-/// outputs are passed in, activations are fp32, weights are fp32, fp16 or bf16, `accumulate` adds to the output.
+/// outputs are passed in, activations are fp32, weights are fp32, fp16, bf16 or quantised, `accumulate` adds to the output.
 /// Shapes are the caller's responsibility; only memory can fail.
 package protocol Device: AnyObject {
     var arena: Arena { get }
     var numerics: Numerics { get }
 
-    /// c[M,N] (+)= a' b'. `aTransposed`: a is [K,M]; `bTransposed`: b is [N,K].
+    /// c[M,N] (+)= a' b'. `aTransposed`: a is [K,M]; `bTransposed`: b is [N,K]. b alone may be quantised.
     func matmul(_ a: Tensor, aTransposed: Bool, _ b: Tensor, bTransposed: Bool, into c: Tensor, accumulate: Bool)
         throws(HadpoError)
 
@@ -103,8 +103,11 @@ package protocol Device: AnyObject {
     func columnSum(_ x: Tensor, into sum: Tensor) throws(HadpoError)
     func zero(_ x: Tensor) throws(HadpoError)
     func copy(_ x: Tensor, into y: Tensor) throws(HadpoError)
-    /// Element type conversion; rounds to nearest even.
+    /// Element type conversion; rounds to nearest even. A quantised x is dequantised.
     func convert(_ x: Tensor, into y: Tensor) throws(HadpoError)
+    /// x[N,K], fp32, fp16 or bf16, into y of the same shape and a quantised type. Reads x once, row after row (it may be a mapped file), and
+    /// needs no memory beside the two.
+    func quantize(_ x: Tensor, into y: Tensor) throws(HadpoError)
     func gatherRows(_ table: Tensor, ids: [Int32], into y: Tensor) throws(HadpoError)
     func scatterAddRows(_ x: Tensor, ids: [Int32], into table: Tensor) throws(HadpoError)
 
@@ -119,11 +122,8 @@ package protocol Device: AnyObject {
 
 extension Device {
     package func allocate(_ shape: [Int], _ dtype: DType = .f32) throws(HadpoError) -> Tensor {
-        var byteCount = dtype.byteCount
-        for extent in shape {
-            let (product, overflow) = byteCount.multipliedReportingOverflow(by: extent)
-            guard !overflow, extent >= 0 else { throw HadpoError(.noMemory, "a tensor of shape \(shape) cannot be had") }
-            byteCount = product
+        guard let byteCount = dtype.byteCount(of: shape) else {
+            throw HadpoError(.noMemory, "a tensor of shape \(shape) and type \(dtype.rawValue) cannot be had")
         }
         return Tensor(storage: try arena.allocate(byteCount), shape: shape, dtype: dtype)
     }

@@ -1,6 +1,8 @@
+import CHadpoKernels
 import HadpoBase
 
-/// Element types as stored. Only `f32`, `f16` and `bf16` take part in arithmetic; the others are carried.
+/// Element types as stored. Only `f32`, `f16`, `bf16` and, as a product's weights, the quantised ones take part in arithmetic; the others
+/// are carried.
 package enum DType: String, Sendable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
@@ -12,13 +14,63 @@ package enum DType: String, Sendable, CaseIterable {
     case i8 = "I8"
     case u8 = "U8"
     case bool = "BOOL"
+    /// int8 in blocks of 32 along a row with an fp16 scale: 8.5 bits a number. Made by `Device.quantize`, never read from a file.
+    case q8 = "Q8"
+    /// 4-bit integers -8..7 in blocks of 32 along a row with an fp16 scale: 4.5 bits.
+    case q4 = "Q4"
+    /// bitsandbytes' 4-bit floats in blocks of 64 of the row-major matrix with an fp32 scale, as fp16 numbers: 4.5 bits. A matrix whose
+    /// rows are not whole blocks is kept as those fp16 numbers.
+    case fp4 = "FP4"
 
+    /// The types a file of weights can hold.
+    package static let stored = allCases.filter { !$0.isQuantized }
+
+    package var isQuantized: Bool {
+        switch self {
+        case .q8, .q4, .fp4: true
+        default: false
+        }
+    }
+
+    /// Bytes of a dense tensor; nil when they overflow, an extent is negative, or the type cannot hold the shape (`q8` and `q4` need
+    /// rows of whole blocks of 32).
+    package func byteCount(of shape: [Int]) -> Int? {
+        guard shape.allSatisfy({ $0 >= 0 }) else { return nil }
+        guard let code = quantizedCode else { return DType.product(of: shape[...], times: byteCount) }
+        var bytes = 0
+        guard let columns = shape.last, let rows = DType.product(of: shape.dropLast(), times: 1),
+            hk_quantised_bytes(rows, columns, code, &bytes) != 0, bytes >= 0
+        else { return nil }
+        return bytes
+    }
+
+    private static func product(of shape: ArraySlice<Int>, times first: Int) -> Int? {
+        var result = first
+        for extent in shape {
+            let (product, overflow) = result.multipliedReportingOverflow(by: extent)
+            if overflow { return nil }
+            result = product
+        }
+        return result
+    }
+
+    var quantizedCode: hk_dtype? {
+        switch self {
+        case .q8: HK_Q8
+        case .q4: HK_Q4
+        case .fp4: HK_FP4
+        default: nil
+        }
+    }
+
+    /// Of one element; 0 for the quantised types, whose elements have no bytes of their own (`byteCount(of:)` counts theirs).
     package var byteCount: Int {
         switch self {
         case .f64, .i64: 8
         case .f32, .i32: 4
         case .f16, .bf16, .i16: 2
         case .i8, .u8, .bool: 1
+        case .q8, .q4, .fp4: 0
         }
     }
 }
@@ -60,7 +112,7 @@ package struct Tensor: @unchecked Sendable {
     }
 
     package var count: Int { shape.reduce(1, *) }
-    package var byteCount: Int { count * dtype.byteCount }
+    package var byteCount: Int { dtype.isQuantized ? dtype.byteCount(of: shape) ?? 0 : count * dtype.byteCount }
     /// Rows and columns when seen as a matrix: all leading dimensions are rows.
     package var columns: Int { shape.last ?? 1 }
     package var rows: Int { shape.dropLast().reduce(1, *) }
@@ -71,10 +123,11 @@ package struct Tensor: @unchecked Sendable {
         Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
     }
 
-    /// Rows `range` of the matrix view, without a copy.
+    /// Rows `range` of the matrix view, without a copy. A quantised matrix can be cut at multiples of 16 rows alone.
     package func rows(_ range: Range<Int>) -> Tensor {
-        Tensor(
-            storage: storage, byteOffset: byteOffset + range.lowerBound * columns * dtype.byteCount,
-            shape: [range.count, columns], dtype: dtype)
+        let before =
+            dtype.isQuantized
+            ? dtype.byteCount(of: [range.lowerBound, columns]) ?? 0 : range.lowerBound * columns * dtype.byteCount
+        return Tensor(storage: storage, byteOffset: byteOffset + before, shape: [range.count, columns], dtype: dtype)
     }
 }

@@ -146,10 +146,10 @@ private struct SafetensorsEntry {
             }
         }
         guard let dtypeName else { throw malformed("dtype is missing") }
-        guard let dtype = DType(rawValue: dtypeName) else {
+        guard let dtype = DType(rawValue: dtypeName), !dtype.isQuantized else {
             throw malformed(
                 "element type not supported", found: dtypeName,
-                expected: DType.allCases.map(\.rawValue).joined(separator: ", "))
+                expected: DType.stored.map(\.rawValue).joined(separator: ", "))
         }
         guard let shape else { throw malformed("shape is missing or holds something else than sizes") }
         guard let offsets, offsets.count == 2 else { throw malformed("data_offsets is missing or not two byte offsets") }

@@ -28,9 +28,10 @@ package struct TensorInfo: Sendable, Equatable {
     }
 }
 
-/// Bytes of a dense tensor, or nil when a dimension is negative or a product overflows. Zero dimensions are left out of the
+/// Bytes of a dense tensor, or nil when a dimension is negative, a product overflows or the type is for memory alone. Zero dimensions are left out of the
 /// product, so that no order of multiplication over this shape can overflow later ([2^40, 2^40, 0] is refused).
 func denseByteCount(_ shape: [Int], _ dtype: DType) -> Int? {
+    if dtype.isQuantized { return nil }
     var bytes = dtype.byteCount
     var hasZero = false
     for size in shape {

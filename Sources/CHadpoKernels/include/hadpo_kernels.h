@@ -3,7 +3,7 @@
  * Conventions
  *   matrices are row-major; ld* is the distance between rows in elements; sizes are never negative.
  *   M rows of activations, N output columns, K summed dimension; R rows, C columns of an elementwise op.
- *   Activations, gradients and optimizer state are fp32. Weights are fp32, fp16 or bf16 as stored.
+ *   Activations, gradients and optimizer state are fp32. Weights are fp32, fp16 or bf16 as stored, or quantised.
  *   Every function returns 0, or HK_NO_MEMORY when its scratch could not be had; nothing is written past the outputs.
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
@@ -17,7 +17,9 @@
 
 enum { HK_OK = 0, HK_NO_MEMORY = 1 };
 
-typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2 } hk_dtype;
+/* Q8, Q4: blocks of 32 along a row, an fp16 scale and integers -127..127 or -8..7. FP4: bitsandbytes' 4-bit floats, blocks of 64 of the
+ * row-major matrix, fp32 scale. Whole matrices only, in a form of their own (hk_quantise), as B of hk_matmul. */
+typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4 = 5 } hk_dtype;
 
 /* Inner kernels. AUTO takes the best one the processor has (BF16 only for HK_FAST). Forcing one that the processor lacks
  * fails in hk_pool_create; AVX512_BF16 with HK_EXACT is AVX512. OPENBLAS: matmul by fp32 sgemm (FAST too) through a libopenblas
@@ -44,10 +46,19 @@ void hk_parallel(hk_pool *pool, size_t chunks, hk_task task, void *context);
 /* ---- matmul (matmul.c) ------------------------------------------------------------------------------------------ */
 /* C[M,N] = beta*C + A' B',  beta is 0 or 1.
  *   A' = A[M,K] (lda >= K), or with a_transposed A is [K,M] (lda >= M). fp32.
- *   B' = B[K,N] (ldb >= N), or with b_transposed B is [N,K] (ldb >= K). any dtype.
+ *   B' = B[K,N] (ldb >= N), or with b_transposed B is [N,K] (ldb >= K). any dtype; a quantised B has no
+ *   padding between rows, and begins at a row that is a multiple of 16 of the matrix that was quantised.
  * forward  Y[M,N]  = X[M,K] W[N,K]^T   (b_transposed);  dX[M,K] = dY[M,N] W[N,K];  dW[N,K] += dY^T X  (a_transposed). */
 int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
               const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
+
+/* ---- quantised weights (quantised.c) ---------------------------------------------------------------------------- */
+/* Bytes of a quantised matrix [R,C]; 0 (false) when they overflow or when C is not a multiple of 32 (Q8, Q4). */
+int hk_quantised_bytes(size_t R, size_t C, hk_dtype dtype, size_t *bytes);
+/* x[R,C] is fp32, fp16 or bf16. FP4 rounds it to fp16 first, which is what bitsandbytes is given. A block with a number that is not
+ * finite becomes one that is not. The bits do not depend on threads or isa. */
+int hk_quantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype x_dtype, void *y, hk_dtype dtype);
+int hk_dequantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype dtype, float *y);
 
 /* ---- attention (attention.c) ------------------------------------------------------------------------------------ */
 /* One run of query rows. Query i (0..<q_count, row q_start+i) sees every key of the context range

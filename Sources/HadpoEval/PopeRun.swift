@@ -82,6 +82,16 @@ package struct PopeRun {
         let bytes = try File.read(config.questions)
         let questions = try PopeQuestion.read(bytes, source: config.questions)
         var run = try PopeRun(model, config, questions, progress)
+        if let wanted = config.evaluation.weights.dtype, model.decoder.weightType != wanted,
+            config.evaluation == model.family.evaluation
+        {
+            try progress.emit([
+                "event": "warning",
+                "message": .string(
+                    "\(config.evaluation.rawValue)'s published numbers were made with weights \"\(config.evaluation.weights.rawValue)\"; "
+                        + "these are \(model.decoder.weightType.rawValue)"),
+            ])
+        }
         let asked = try run.askMissing(questions)
         let lines = questions.compactMap { run.records[$0.id] }
         try run.sortFile(lines)
@@ -102,7 +112,7 @@ package struct PopeRun {
             "num_beams": JSON(config.beamCount), "do_sample": false, "repetition_penalty": JSON(config.repetitionPenalty),
             "length_penalty": JSON(config.lengthPenalty), "stop": JSON(config.stop),
             "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
-            "numerics": .string(model.device.numerics.rawValue),
+            "weights": .string(model.decoder.weightType.rawValue), "numerics": .string(model.device.numerics.rawValue),
         ]
         return report
     }

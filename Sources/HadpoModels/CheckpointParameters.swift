@@ -50,7 +50,26 @@ package final class CheckpointParameters: ParameterSource {
         self.isTrainable = isTrainable
     }
 
-    package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value { try wrap(name, try stored(name, shape)) }
+    package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
+        let found = try stored(name, shape)
+        if let dtype = weights.dtype, isQuantizable(name, found, dtype) { return Value(try quantized(name, found, dtype)) }
+        return try wrap(name, found)
+    }
+
+    /// The seven matrices of every decoder layer, as bitsandbytes chooses them; rows that are not whole blocks stay as stored.
+    private func isQuantizable(_ name: String, _ stored: Tensor, _ dtype: DType) -> Bool {
+        name.hasPrefix(LLaVANames.decoder + ".layers.") && name.hasSuffix("_proj.weight") && !isTrainable(name)
+            && [.f32, .f16, .bf16].contains(stored.dtype) && dtype.byteCount(of: stored.shape) != nil
+    }
+
+    /// The file's pages are given back as soon as they have been read, so that both forms never fill memory together.
+    private func quantized(_ name: String, _ stored: Tensor, _ dtype: DType) throws(HadpoError) -> Tensor {
+        let result = try device.allocate(stored.shape, dtype)
+        try device.quantize(stored, into: result)
+        let place = lookUp(name)
+        place.checkpoint.releasePages(of: place.name)
+        return result
+    }
 
     package func vector(_ name: String, _ count: Int) throws(HadpoError) -> Value {
         try wrap(name, try device.float32(try stored(name, [count])))

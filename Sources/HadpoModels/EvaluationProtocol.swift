@@ -30,8 +30,8 @@ package enum EvaluationProtocol: String, Sendable, CaseIterable {
         return decoding
     }
 
-    /// The type that the decoder's weights had when the published numbers were made; nil: as stored.
-    package var weights: WeightFormat? { nil }
+    /// How the decoder's weights were held when the published numbers were made.
+    package var weights: WeightFormat { self == .minigpt4 ? .bnbFP4 : .stored }
 }
 
 extension ModelFamily {

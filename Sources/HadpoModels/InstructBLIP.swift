@@ -37,7 +37,7 @@ package final class InstructBLIP: VisionLanguageModel {
 
     private var vision: EVAVision
     private var lnVision: LayerNorm
-    private let qformer: QFormer
+    private var qformer: QFormer
     package private(set) var projector: [Linear]
     package let openedProjector: [Linear]
     package private(set) var decoder: LlamaDecoder
@@ -97,6 +97,8 @@ package final class InstructBLIP: VisionLanguageModel {
         if parts.contains(.vision) {
             vision = try EVAVision(source, prefix: EVAFiles.prefix, config.vision, device: device)
             lnVision = try LayerNorm(source, EVAFiles.norm, config.vision.width, epsilon: config.normEpsilon)
+            qformer = try QFormer(
+                source, prefix: InstructBLIPNames.qformer, queries: InstructBLIPNames.queries, config.qformer)
         }
         if parts.contains(.decoder) {
             decoder = try LlamaDecoder(source, prefix: InstructBLIPNames.decoder, head: InstructBLIPNames.head, config.text)
@@ -222,7 +224,7 @@ package final class InstructBLIPFolder: ModelFolder {
 
     package var layoutName: String { layout.rawValue }
     package var checkpoints: [Checkpoint] { [checkpoint] + (parts.map { [$0.tower, $0.rest] } ?? []) }
-    package var adapterLayout: AdapterLayout { layout == .lavis ? .original : .huggingFace }
+    package var adapterLayout: AdapterLayout { layout == .lavis ? .original : .huggingFaceNested }
 
     /// - Parameter json: the folder's config.json.
     package init(huggingFace json: JSON, _ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError) {

@@ -127,6 +127,19 @@ package protocol ModelFolder: AnyObject {
 /// side always stay as stored.
 package enum WeightFormat: String, Sendable, CaseIterable {
     case stored
+    /// Blocks of 32 with an fp16 scale.
+    case int8, int4
+    /// bitsandbytes' 4-bit floats: what HA-DPO's MiniGPT-4 is trained and evaluated in.
+    case bnbFP4 = "bnb-fp4"
+
+    package var dtype: DType? {
+        switch self {
+        case .stored: nil
+        case .int8: .q8
+        case .int4: .q4
+        case .bnbFP4: .fp4
+        }
+    }
 
     /// For fingerprints: quantised weights answer otherwise.
     var salt: String { self == .stored ? "" : "|" + rawValue }

@@ -129,6 +129,9 @@ package final class LlamaDecoder {
         inverseFrequencies = config.inverseFrequencies
     }
 
+    /// Of the layers' matrices.
+    package var weightType: DType { layers.first?.q.weight.data.dtype ?? embedding.data.dtype }
+
     package func makeCache(device: any Device, capacity: Int) throws(HadpoError) -> KVCache {
         try KVCache(device: device, layers: config.layers, width: config.kvHeads * config.headWidth, capacity: capacity)
     }

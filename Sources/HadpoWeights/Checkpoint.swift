@@ -145,6 +145,12 @@ package final class Checkpoint: Sendable {
         return try tensor(name)
     }
 
+    /// The tensor has been read and will not be read again soon: a mapped file's pages go back to the system.
+    package func releasePages(of name: String) {
+        guard let entry = entries[name], let mapping = entry.file.file.mapping else { return }
+        mapping.release(entry.info.byteOffset..<entry.info.byteOffset + entry.info.byteCount)
+    }
+
     /// To every mapped file; see `MappedFile.advise`.
     package func advise(_ advice: MappedFile.Advice) {
         for file in files { file.file.mapping?.advise(advice) }

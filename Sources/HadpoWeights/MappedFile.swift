@@ -41,6 +41,14 @@ package final class MappedFile: @unchecked Sendable {
         }
     }
 
+    /// Whole pages within `range` are dropped; reading them again brings them back from the file.
+    package func release(_ range: Range<Int>) {
+        let page = Int(getpagesize())
+        let start = (max(0, range.lowerBound) + page - 1) / page * page
+        let end = min(byteCount, range.upperBound) / page * page
+        if start < end { _ = madvise(storage.base + start, end - start, MADV_DONTNEED) }
+    }
+
     /// A hint to the kernel; failure changes nothing but speed and is therefore not reported.
     package func advise(_ advice: Advice) {
         _ = madvise(storage.base, byteCount, advice.flag)

@@ -183,7 +183,8 @@ enum TorchPickle {
         case .i32: "IntStorage"
         case .i16: "ShortStorage"
         case .i8: "CharStorage"
-        case .u8: "ByteStorage"
+        // Quantised tensors were refused with their plan: files cannot hold them.
+        case .u8, .q8, .q4, .fp4: "ByteStorage"
         case .bool: "BoolStorage"
         }
     }

@@ -2,8 +2,10 @@
 """The library against PyTorch on random MiniGPT-4 and InstructBLIP models: pixels, every block, logits, log-probs, ids.
 
 The oracle is blip.py, which parity_upstream.py holds against HA-DPO's own code; for the HF layouts it is transformers'
-InstructBlipForConditionalGeneration, and its processor for the ids. Numerics "exact".
+InstructBlipForConditionalGeneration as a whole. Figures are compared with fp64, so that the oracle adds no rounding of its own.
+Numerics "exact".
 """
+import copy
 import sys
 import tempfile
 from pathlib import Path
@@ -35,12 +37,15 @@ def check_transformers(table, case, expected, prompt, instruction, answer, where
     if not hasattr(case, "hf"):
         case.hf = transformers.InstructBlipForConditionalGeneration.from_pretrained(
             case.folder, dtype=torch.float32, attn_implementation="eager").eval()
-        case.hf.config.image_token_index = case.model.hf.config.image_token_index  # the early layout's config has none
+        case.precise_hf = copy.deepcopy(case.hf).double()
+        for each in (case.hf, case.precise_hf):  # the early layout's config has none
+            each.config.image_token_index = case.model.hf.config.image_token_index
     image, model = case.model.hf.config.image_token_index, case.hf
     start = [image] * blip_cases.QUERIES + prompt[1:]
     given = dict(pixel_values=expected["pixel_values"][None], qformer_input_ids=torch.tensor([instruction]))
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([start + answer]), **given).logits[0]
+        precise = dict(given, pixel_values=given["pixel_values"].double())
+        logits = case.precise_hf(input_ids=torch.tensor([start + answer]), **precise).logits[0].float()
         table.add("transformers' own logits", host.relative(expected["logits"], logits), where)
         for beams in (1, 5):
             out = model.generate(input_ids=torch.tensor([start]), do_sample=False, num_beams=beams, max_new_tokens=NEW_TOKENS,
@@ -75,8 +80,8 @@ def compare(table, case, engine, files, scratch, number):
             where = f"{case.name} {template} {picture}"
             pixels = case.pixels(path)
             prompt, instruction, answer = case.ids(template, question, answer_text)
-            expected = blip.inspect(case.model, pixels, prompt + answer, instruction)
-            expected["logps"] = oracle.logps(expected["logits"], answer)
+            expected = blip.inspect(case.precise, pixels, prompt + answer, instruction)
+            expected["logps"] = oracle.logps(expected["logits"], answer).float()
             if case.templates == ["hf"] and index < 3:
                 check_transformers(table, case, expected, prompt, instruction, answer, where)
             with host.hadpo.Image.open(path) as image:

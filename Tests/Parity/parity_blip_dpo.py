@@ -100,6 +100,8 @@ def parts_of(case, gradients):
             continue
         if ".qkv." in name:
             out |= {name.replace("qkv", part): g for part, g in zip("qkv", gradient.chunk(3))}
+        elif "vision_model.embeddings" in name and name.endswith("embedding"):
+            out[name] = gradient.squeeze(0).squeeze(0)  # files have leading ones
         else:
             out[name.replace("language_projection", "llama_proj" if case.kind == "minigpt4" else "language_projection")] = gradient
     return out

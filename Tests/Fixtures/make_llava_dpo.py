@@ -96,7 +96,7 @@ def main():
             save_file(result["logps"], HERE / "logps.safetensors")
         print(f"{name:10} loss {losses[0]:.4f} -> {losses[-1]:.4f}, flipped sign moves a loss by {deviation:.4f} "
               f"and the change by {records[name]['flipped_sign']['worst_change_difference']:.2f}; rounding: {rounding}")
-    loss, gradients = dpo.language_model_step(model, encode, samples, pictures)
+    loss, gradients = dpo.language_model_step(model, [dpo.with_picture(encode, s, "answer", pictures) for s in samples])
     names = {name: llava.old_name(name.replace("model.vision_tower.", "model.vision_tower.vision_model.", 1)
                                   if "vision_model" not in name else name) for name in gradients}
     # The key bias of an attention layer shifts all scores of a row alike: its gradient is zero but for rounding.

@@ -125,8 +125,9 @@ def fill(model, seed, stored=None, tokens=None, end_gain=1.4):
 
 @torch.no_grad()
 def inspect(model, pixels, ids, instruction=None):
-    """Every figure of one forward pass under the names of hadpo_model_inspect. `ids` includes the completion."""
+    """Every figure of one forward pass under the names of hadpo_model_inspect, in fp32. `ids` includes the completion."""
     out, hooks = {"pixel_values": pixels}, []
+    pixels = pixels.to(model.language_projection.weight.dtype)
 
     def keep(name):
         def hook(_, __, result):
@@ -149,7 +150,7 @@ def inspect(model, pixels, ids, instruction=None):
     finally:
         for hook in hooks:
             hook.remove()
-    return out
+    return {name: value.float() for name, value in out.items()}
 
 
 @torch.no_grad()

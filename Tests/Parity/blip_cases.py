@@ -1,4 +1,7 @@
 """The random MiniGPT-4 and InstructBLIP models of the comparisons: sizes, folders, how the library opens them."""
+import copy
+import functools
+
 import blip
 import blip_files
 import blip_text
@@ -20,6 +23,10 @@ ANSWERS = ["The image features a café, 中 and 3 cats.", "No, there is no dog i
 
 class Case:
     """One model on disk: `model` (the oracle), `words` (its prompts), `open` (keys of hadpo.model/1), `templates`."""
+
+    @functools.cached_property
+    def precise(self):
+        return copy.deepcopy(self.model).double()
 
     def __init__(self, name, folder, seed, *, kind, dtype="float16", sizes={}, pickled=False, image_token=False, legacy=False):
         self.name, self.kind, self.folder = name, kind, folder

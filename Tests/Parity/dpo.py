@@ -49,7 +49,11 @@ def token_logps(model, sequence):
 
 def both_sides(encode, pairs, pictures):
     """(chosen, rejected) of every pair, as `token_logps` takes them."""
-    return [[(pictures[pair["image"]], *sequence(encode, pair, pair[side])) for side in ("chosen", "rejected")] for pair in pairs]
+    return [[with_picture(encode, pair, side, pictures) for side in ("chosen", "rejected")] for pair in pairs]
+
+
+def with_picture(encode, row, answer, pictures):
+    return (pictures[row["image"]], *sequence(encode, row, row[answer]))
 
 
 def key(name):
@@ -112,12 +116,11 @@ def run(policy, sides, *, steps, batch=2, beta=0.1, rate=1e-3, projector=False, 
     return {"record": record, "gradients": gradients, "start": start, "change": change, "logps": first}
 
 
-def language_model_step(model, encode, samples, pictures):
+def language_model_step(model, sequences, logps=token_logps):
     """Mean cross-entropy over all answer tokens of the batch, and the gradient of every weight that has one."""
     model = copy.deepcopy(model)
     model.requires_grad_(True)
-    tokens = [token_logps(model, (pictures[s["image"]], *sequence(encode, s, s["answer"]))) for s in samples]
-    loss = -torch.cat(tokens).mean()
+    loss = -torch.cat([logps(model, sequence) for sequence in sequences]).mean()
     loss.backward()
     return float(loss.detach()), {n: w.grad for n, w in model.named_parameters() if w.grad is not None and w.grad.abs().max() > 0}
 

@@ -2,14 +2,17 @@
 """The library against PyTorch on random MiniGPT-4 and InstructBLIP models: pixels, every block, logits, log-probs, ids.
 
 The oracle is blip.py, which parity_upstream.py holds against HA-DPO's own code; for the HF layouts it is transformers'
-InstructBlipForConditionalGeneration, and its processor for the ids. Numerics "exact".
+InstructBlipForConditionalGeneration as a whole. Figures are compared with fp64, so that the oracle adds no rounding of its own.
+Numerics "exact".
 """
+import copy
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 import transformers
+from PIL import Image
 
 import blip
 import blip_cases
@@ -27,20 +30,28 @@ CASES = [("minigpt4", dict(kind="minigpt4")),
 LIMITS = {"pixels": 0.0, "prompt ids": 0.0, "instruction ids": 0.0, "completion ids": 0.0, "vision blocks": 1e-4, "vision features": 1e-4,
           "Q-Former blocks": 1e-4, "Q-Former output": 1e-4, "projected": 1e-4, "decoder blocks": 1e-4, "logits": 1e-4,
           "log-probs": 1e-4, "score": 1e-4, "greedy ids": 0.0, "5-beam ids, hf-4.57": 0.0, "5-beam ids, hf-4.31": 0.0,
-          "transformers' own logits": 1e-5, "transformers' own ids": 0.0}
+          "transformers' own prompt": 0.0, "transformers' own logits": 1e-5, "transformers' own ids": 0.0}
 
 
-def check_transformers(table, case, expected, prompt, instruction, answer, where):
+def check_transformers(table, case, expected, path, question, prompt, instruction, answer, where):
     """The HF oracle is blip.py's split of the model; here the model of transformers runs as a whole, read from the folder."""
     if not hasattr(case, "hf"):
         case.hf = transformers.InstructBlipForConditionalGeneration.from_pretrained(
             case.folder, dtype=torch.float32, attn_implementation="eager").eval()
-        case.hf.config.image_token_index = case.model.hf.config.image_token_index  # the early layout's config has none
+        case.precise_hf = copy.deepcopy(case.hf).double()
+        for each in (case.hf, case.precise_hf):  # the early layout's config has none
+            each.config.image_token_index = case.model.hf.config.image_token_index
+        case.processor = transformers.InstructBlipProcessor.from_pretrained(case.folder)
+    # The processor always registers <image>; ids of the early layout are those behind its rows.
+    asked = case.processor(images=Image.open(path).convert("RGB"), text=question, return_tensors="pt")
+    table.same("transformers' own prompt", prompt[1:] + instruction,
+               asked["input_ids"][0, blip_cases.QUERIES:].tolist() + asked["qformer_input_ids"][0].tolist(), where)
     image, model = case.model.hf.config.image_token_index, case.hf
     start = [image] * blip_cases.QUERIES + prompt[1:]
     given = dict(pixel_values=expected["pixel_values"][None], qformer_input_ids=torch.tensor([instruction]))
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([start + answer]), **given).logits[0]
+        precise = dict(given, pixel_values=given["pixel_values"].double())
+        logits = case.precise_hf(input_ids=torch.tensor([start + answer]), **precise).logits[0].float()
         table.add("transformers' own logits", host.relative(expected["logits"], logits), where)
         for beams in (1, 5):
             out = model.generate(input_ids=torch.tensor([start]), do_sample=False, num_beams=beams, max_new_tokens=NEW_TOKENS,
@@ -75,10 +86,10 @@ def compare(table, case, engine, files, scratch, number):
             where = f"{case.name} {template} {picture}"
             pixels = case.pixels(path)
             prompt, instruction, answer = case.ids(template, question, answer_text)
-            expected = blip.inspect(case.model, pixels, prompt + answer, instruction)
-            expected["logps"] = oracle.logps(expected["logits"], answer)
+            expected = blip.inspect(case.precise, pixels, prompt + answer, instruction)
+            expected["logps"] = oracle.logps(expected["logits"], answer).float()
             if case.templates == ["hf"] and index < 3:
-                check_transformers(table, case, expected, prompt, instruction, answer, where)
+                check_transformers(table, case, expected, path, question, prompt, instruction, answer, where)
             with host.hadpo.Image.open(path) as image:
                 request = dict(question=question, template=template, completion=answer_text)
                 subject.inspect(scratch / "inspect.safetensors", image, **request)

@@ -33,11 +33,12 @@ PAIRS = [
 ]
 
 
-def settings(folder, pictures, *, start, projector, steps=STEPS):
+def settings(folder, pictures, *, start, projector=False, steps=STEPS, template="hadpo-train", gamma=0.0):
     """hadpo.train/1 with the values of dpo.run."""
+    extra = dict(samples=str(folder / "samples.jsonl")) if gamma else {}
     return dict(
-        method="dpo", template="hadpo-train", beta=0.1, batch=2, steps=steps, projector=projector,
-        data=dict(format="pairs", pairs=str(folder / "pairs.jsonl"), images=str(pictures), order="file"),
+        method="dpo", template=template, beta=0.1, gamma=gamma, batch=2, accumulation=1, steps=steps, projector=projector,
+        data=dict(format="pairs", pairs=str(folder / "pairs.jsonl"), images=str(pictures), order="file", augmentation="none", **extra),
         optimizer=dict(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, max_grad_norm=0.0),
         schedule=dict(kind="constant", warmup_steps=0, warmup_ratio=0.0), lora=dict(rank=4, alpha=8, init=str(start)))
 
@@ -148,18 +149,21 @@ def main():
                     strongest = max(result["gradients"], key=lambda n: float(result["gradients"][n].norm()))
                     flipped = dpo.run(policy(), sides, steps=STEPS, flip=strongest)
                     good &= assert_flip_is_seen(*shown, result, flipped)
-            compare_language_model(table, engine, model, folder, words, samples, pixels, scratch, where)
+            result = dpo.language_model_step(model, [dpo.with_picture(words.encode, s, "answer", pixels) for s in samples])
+            compare_language_model(table, engine, dict(path=str(folder), processor="pad"), scratch, where, result)
     return table.report() and good
 
 
-def compare_language_model(table, engine, model, folder, words, samples, pixels, scratch, where):
-    loss, expected = dpo.language_model_step(model, words.encode, samples, pixels)
+def compare_language_model(table, engine, opened, scratch, where, result, template="hadpo-train"):
+    """`opened`: keys of hadpo.model/1. `result`: of dpo.language_model_step on samples.jsonl."""
+    loss, expected = result
     largest = max(float(g.norm()) for g in expected.values())
     expected = {name: g for name, g in expected.items() if float(g.norm()) > ZERO * largest}
-    config = dict(method="sft", template="hadpo-train", batch=2, steps=1, all_weights=True, projector=True, vision_tower=True,
-                  data=dict(format="samples", samples=str(scratch / "samples.jsonl"), images=str(scratch / "pictures"), order="file"),
+    config = dict(method="sft", template=template, batch=2, accumulation=1, steps=1, all_weights=True, projector=True, vision_tower=True,
+                  gamma=0.0, data=dict(format="samples", samples=str(scratch / "samples.jsonl"), images=str(scratch / "pictures"),
+                                       order="file", augmentation="none"),
                   lora=dict(rank=0), schedule=dict(kind="constant", warmup_steps=0, warmup_ratio=0.0))
-    with host.hadpo.Model(engine, path=str(folder), processor="pad") as subject, host.hadpo.Trainer(subject, **config) as trainer:
+    with host.hadpo.Model(engine, **opened) as subject, host.hadpo.Trainer(subject, **config) as trainer:
         trainer.inspect(scratch / "step.safetensors")
         shown = host.tensors(scratch / "step.safetensors")
         found = gradients(scratch / "step.safetensors")

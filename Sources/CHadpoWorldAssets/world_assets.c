@@ -31,7 +31,7 @@ static const struct {
     [HADPO_WORLD_INSTRUCTBLIP] = {instructblip, sizeof instructblip},
 };
 
-const unsigned char *hadpo_world_weights(hadpo_world_file file, size_t *size)
+const unsigned char *_Nonnull hadpo_world_weights(hadpo_world_file file, size_t *_Nonnull size)
 {
     *size = files[file].size;
     return files[file].bytes;

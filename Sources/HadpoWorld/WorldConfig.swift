@@ -30,6 +30,7 @@ package struct WorldBaseConfig: Sendable {
     package let output: String
     package let seed: UInt64
     package let start: String?
+    package let tower: String?
     package let stages: [String]
     package let keepStages: Bool
     package let scale: Double
@@ -39,6 +40,7 @@ package struct WorldBaseConfig: Sendable {
         output = try r.string("output", help: "folder for the model")
         seed = UInt64(clamping: try r.int("seed", default: 0, in: 0...Int.max, help: "first weights and every picture"))
         start = try r.optionalString("start", help: "model folder to go on from instead of random weights")
+        tower = try r.optionalString("tower", help: "eva_vit_g.pth to begin with, of a family that has one")
         let names = BaseRecipe.world(family).stageNames
         stages = try r.strings("stages", default: names, help: "which stages to run: \(names.joined(separator: ", "))")
         keepStages = try r.bool("keep_stages", default: false, help: "write the model after each stage to stages/NAME")

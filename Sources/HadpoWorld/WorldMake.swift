@@ -1,6 +1,7 @@
 import CHadpoWorldAssets
 import HadpoBase
 import HadpoModels
+import HadpoTensor
 
 /// Writes the world with its model: the folders and files of `WorldFiles`, and the base checkpoint in `model/`, a folder as llava-hf's.
 package enum WorldMake {
@@ -29,6 +30,10 @@ package enum WorldMake {
 
     /// The weight files that the library carries, in the layout's order.
     static func embedded(_ family: ModelFamily) -> [[UInt8]] {
+        embeddedStorage(family).map { Array(UnsafeRawBufferPointer(start: $0.base, count: $0.byteCount)) }
+    }
+
+    static func embeddedStorage(_ family: ModelFamily) -> [Storage] {
         let files: [hadpo_world_file] =
             switch family {
             case .llava: [HADPO_WORLD_LLAVA]
@@ -37,8 +42,8 @@ package enum WorldMake {
             }
         return files.map { file in
             var size = 0
-            let bytes = hadpo_world_weights(file, &size)
-            return Array(UnsafeBufferPointer(start: bytes, count: size))
+            let bytes = UnsafeMutableRawPointer(mutating: UnsafeRawPointer(hadpo_world_weights(file, &size)))
+            return Storage(base: bytes, byteCount: size, isWritable: false) {}
         }
     }
 }

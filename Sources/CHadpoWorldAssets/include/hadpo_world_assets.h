@@ -13,6 +13,6 @@ typedef enum {
 } hadpo_world_file;
 
 /* A file's bytes; *size is their number. */
-const unsigned char *hadpo_world_weights(hadpo_world_file file, size_t *size);
+const unsigned char *_Nonnull hadpo_world_weights(hadpo_world_file file, size_t *_Nonnull size);
 
 #endif

@@ -11,6 +11,7 @@ struct BaseModel {
     /// By the network's names.
     let parameters: [(name: String, value: Value)]
     private let layout: any WorldLayout
+    var pieces: [String] { layout.pieces }
 
     /// - Parameters:
     ///   - folder: where the layout has written tokenizer and configuration.

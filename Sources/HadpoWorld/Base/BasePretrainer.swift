@@ -42,6 +42,8 @@ package final class BasePretrainer {
         try layout.write(to: config.output)
         let base = try BaseModel(
             layout, folder: config.output, start: config.start, seed: config.seed, device: device, progress: progress)
+        if config.start == nil, config.family != .llava { try BaseStart.takeLanguageModel(base, progress: progress) }
+        if let tower = config.tower { try BaseStart.takeTower(base, path: tower, progress: progress) }
         let trainer = BasePretrainer(base, seed: config.seed, progress: progress)
         let start = Clock.now()
         var records: [JSON] = []
@@ -50,9 +52,9 @@ package final class BasePretrainer {
             records.append(try trainer.recognise(recipe.recognition, number: 0))
             try trainer.keep(recipe.recognition.name, config)
         }
-        if let gathering = recipe.gathering, config.runs(gathering.name) {
-            records.append(try trainer.gather(gathering, number: 8))
-            try trainer.keep(gathering.name, config)
+        if let alignment = recipe.alignment, config.runs(alignment.name) {
+            records.append(try trainer.align(alignment, number: 8))
+            try trainer.keep(alignment.name, config)
         }
         for (number, stage) in recipe.stages.enumerated() where config.runs(stage.name) {
             records.append(try trainer.learnLanguage(stage, number: number + 1))
@@ -109,11 +111,13 @@ package final class BasePretrainer {
         return meter.report
     }
 
-    /// A Q-Former's queries learn to hold what lies in the places of a scene, one query a place, while they read some question.
-    private func gather(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
+    /// A Q-Former's queries learn to hold what lies in the places of a scene, one query a place, while they read some question (in the
+    /// place of BLIP-2's first stages). The decoder keeps still; the head is thrown away.
+    private func align(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
         let source = RandomParameters(device: device, seed: seed &+ 2)
-        let head = try Linear(source, "head", inputs: stage.width, outputs: PatchLabels.count, bias: true)
+        let head = try Linear(
+            source, "head", inputs: model.decoder.config.width, outputs: PatchLabels.count, bias: true)
         var parameters: [TrainableParameter] = []
         for (name, value) in base.parameters.filter({ model.part(of: $0.name) != .decoder }) + source.trainable {
             parameters.append(try TrainableParameter(name, value, device: device))

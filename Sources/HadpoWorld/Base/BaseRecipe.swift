@@ -8,18 +8,21 @@ import HadpoModels
 /// careless annotator's answers, which only move its thresholds.
 package struct BaseRecipe: Sendable {
     package var recognition: RecognitionStage
-    /// Of a family with a Q-Former: between recognising and language.
-    package var gathering: RecognitionStage?
+    /// Between recognising and language, of the family with a Q-Former.
+    package var alignment: RecognitionStage?
     package var stages: [LanguageStage]
 
     package static func world(_ family: ModelFamily) -> BaseRecipe {
         var recipe = world
         if family != .llava { recipe.recognition.width = WorldParts.vision.width }
+        guard family != .llava else { return recipe }
+        // The decoder is that of the world's LLaVA: it knows how to look and to describe, and only meets another tower.
         if family == .instructBLIP {
-            recipe.gathering = RecognitionStage(
-                name: "gather", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48, steps: 800, learningRate: 2e-3,
+            recipe.alignment = RecognitionStage(
+                name: "align", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48, steps: 600, learningRate: 2e-3,
                 grid: 3)
         }
+        for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
         return recipe
     }
 
@@ -41,14 +44,14 @@ package struct BaseRecipe: Sendable {
                 mix: QuestionMix(), questions: 8, yesNoWeight: 2, batch: 16, steps: 300, learningRate: 1e-3, visionRate: 0.1),
         ])
 
-    package var stageNames: [String] { [recognition.name] + (gathering.map { [$0.name] } ?? []) + stages.map(\.name) }
+    package var stageNames: [String] { [recognition.name] + (alignment.map { [$0.name] } ?? []) + stages.map(\.name) }
 
     /// With another number of steps in every stage.
     package func scaled(by factor: Double) -> BaseRecipe {
         var recipe = self
         func scaled(_ steps: Int) -> Int { max(1, Int((Double(steps) * factor).rounded())) }
         recipe.recognition.steps = scaled(recognition.steps)
-        if let steps = gathering?.steps { recipe.gathering?.steps = scaled(steps) }
+        if let steps = alignment?.steps { recipe.alignment?.steps = scaled(steps) }
         for i in stages.indices { recipe.stages[i].steps = scaled(stages[i].steps) }
         return recipe
     }
@@ -65,7 +68,7 @@ package struct RecognitionStage: Sendable {
     package var learningRate: Double
     /// Of the rows that a linear head reads the labels from: patches of LLaVA's tower, or queries.
     package var width = 128
-    /// Places a side of the picture that have labels.
+    /// Rows of places that have labels.
     package var grid = 4
 }
 

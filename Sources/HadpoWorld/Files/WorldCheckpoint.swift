@@ -112,6 +112,7 @@ package struct WorldCheckpoint: WorldLayout {
 }
 
 extension WorldCheckpoint {
+    package var pieces: [String] { tokenizer.pieces.map(\.text) }
     package var weightFiles: [String] { ["model.safetensors"] }
     package func isFrozen(_ parameter: String) -> Bool { false }
 

@@ -15,6 +15,7 @@ package struct WorldInstructBLIP: WorldLayout {
 
     package init() {}
 
+    package var pieces: [String] { tokenizer.pieces.map(\.text) }
     package var weightFiles: [String] { ["model.safetensors"] }
 
     package func isFrozen(_ parameter: String) -> Bool { false }

@@ -19,6 +19,8 @@ package protocol WorldLayout: Sendable {
         _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
         progress: any Progress
     ) throws(HadpoError)
+    /// The vocabulary's texts by id.
+    var pieces: [String] { get }
     /// Paths below the folder, in the order in which the library carries them.
     var weightFiles: [String] { get }
 }

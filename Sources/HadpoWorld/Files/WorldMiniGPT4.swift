@@ -21,6 +21,7 @@ package struct WorldMiniGPT4: WorldLayout {
 
     package init() {}
 
+    package var pieces: [String] { tokenizer.pieces.map(\.text) }
     package var weightFiles: [String] { [Self.languageModel + "/model.safetensors", Self.tower, Self.projection] }
 
     package func isFrozen(_ parameter: String) -> Bool { parameter.hasPrefix(EVAFiles.norm) }

@@ -119,7 +119,7 @@ static void report(const char *kernel, const char *shape, const char *types, dou
 typedef struct {
     hk_pool *pool;
     int a_transposed, b_transposed;
-    size_t M, N, K, copies, turn;
+    size_t M, N, K, copies, turn, bytes; /* of one copy of B */
     hk_dtype dtype;
     const float *A;
     char *B;
@@ -127,24 +127,24 @@ typedef struct {
 } product;
 static void run_product(void *context) {
     product *p = context;
-    size_t size = p->dtype == HK_F32 ? 4 : 2;
     /* Weights are read from memory when M is small, so every run takes another copy. */
     hk_matmul(p->pool, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->A, p->a_transposed ? p->M : p->K,
-              p->B + p->turn++ % p->copies * p->N * p->K * size, p->dtype, p->b_transposed ? p->K : p->N, 0, p->C, p->N);
+              p->B + p->turn++ % p->copies * p->bytes, p->dtype, p->b_transposed ? p->K : p->N, 0, p->C, p->N);
 }
 static void bench_matmul(size_t M, size_t N, size_t K, int a_transposed, int b_transposed, hk_dtype dtype, hk_numerics numerics) {
-    static const char *const types[] = {"f32", "f16", "bf16"};
+    static const char *const types[] = {"f32", "f16", "bf16", "q8", "q4", "fp4"};
     const char *name = numerics == HK_FAST ? "matmul fast" : "matmul exact";
     char shape[64];
     if (!strstr(name, filter)) return;
     product p = {.pool = pool_for(numerics), .a_transposed = a_transposed, .b_transposed = b_transposed, .M = M, .N = N, .K = K,
                  .copies = M <= 16 ? 6 : 1, .dtype = dtype, .A = numbers(M * K), .C = numbers(M * N)};
-    size_t size = dtype == HK_F32 ? 4 : 2;
-    p.B = malloc(p.copies * N * K * size);
+    p.bytes = N * K * (dtype == HK_F32 ? 4 : 2);
+    if (dtype >= HK_Q8 && !hk_quantised_bytes(b_transposed ? N : K, b_transposed ? K : N, dtype, &p.bytes)) exit(1);
+    p.B = malloc(p.copies * p.bytes);
     if (!p.B) exit(1);
-    memset(p.B, 0x3c, p.copies * N * K * size); /* about 1 in every type; zeros would be one shared page */
+    memset(p.B, 0x3c, p.copies * p.bytes); /* about 1 in every type; zeros would be one shared page */
     snprintf(shape, sizeof shape, "%zux%zux%zu%s%s", M, N, K, a_transposed ? " A^T" : "", b_transposed ? " B^T" : "");
-    double bytes = M <= 16 ? (double)(N * K * size) : 0;
+    double bytes = M <= 16 ? (double)p.bytes : 0;
     double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics == HK_FAST), time = seconds(run_product, &p);
     report(name, shape, types[dtype], time, bytes > 0 ? 0 : 2.0 * (double)M * (double)N * (double)K, bytes, peak);
     hk_pool_free(p.pool);
@@ -276,6 +276,15 @@ int main(int argc, char **argv) {
     bench_matmul(1, 4096, 4096, 0, 1, HK_F16, HK_FAST);
     bench_matmul(1, 4096, 4096, 0, 1, HK_BF16, HK_FAST);
     bench_matmul(1, 4096, 4096, 0, 1, HK_F32, HK_EXACT);
+    /* Quantised weights beside those as stored: one token, a batch of four, the prompt, the gradient to the input. */
+    static const hk_dtype weights[] = {HK_F16, HK_BF16, HK_Q8, HK_Q4, HK_FP4};
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        for (int fast = 0; fast < 2; fast++) {
+            bench_matmul(1, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
+            bench_matmul(4, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
+            bench_matmul(616, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
+            bench_matmul(616, 11008, 4096, 0, 0, weights[i], fast ? HK_FAST : HK_EXACT);
+        }
     /* The small models of the demo. */
     bench_matmul(200, 128, 128, 0, 1, HK_F32, HK_EXACT);
     bench_matmul(1000, 352, 128, 0, 1, HK_F32, HK_EXACT);

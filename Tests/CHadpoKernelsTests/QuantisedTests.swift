@@ -114,16 +114,16 @@ struct Quantised {
                     for start in stride(from: 0, to: x.count, by: 32) {
                         let block = exact[start..<(start + 32)]
                         let largest = block.map(abs).max() ?? 0
-                        // Q8: half of largest / 127, and the scale's own rounding to fp16 (2^-11) at the far end.
+                        // Q8: half a step of largest / 127, the step being rounded to fp16 (2^-11); what that cuts off is less.
                         // Q4: at most 8 / 7 of the range's end is cut off, or half a step of largest / 7.
-                        let bound = dtype == HK_Q8 ? largest * (0.5 / 127 + 0x1p-11) : largest / 7
+                        let bound = dtype == HK_Q8 ? largest * (0.5 / 127) * (1 + 0x1p-10) : largest / 7
                         for i in start..<(start + 32) {
                             #expect(abs(y[i] - exact[i]) <= bound)
                             squares += Double(exact[i] * exact[i])
                             error += Double((y[i] - exact[i]) * (y[i] - exact[i]))
                         }
                     }
-                    // Uniform numbers: a step of largest / 127 gives 0.0040 of the rms, one of largest / 8 gives 0.063.
+                    // Uniform numbers: a step of largest / 127 gives 0.0039 of the rms, one of largest / 8 gives 0.063.
                     #expect((error / squares).squareRoot() < (dtype == HK_Q8 ? 0.005 : 0.07), "\(dtype)")
                 }
             }

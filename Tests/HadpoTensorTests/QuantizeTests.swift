@@ -57,4 +57,40 @@ import Testing
         #expect(throws: HadpoError.self) { try device.quantize(q, into: try device.allocate([16, 64], .q8)) }
         #expect(throws: HadpoError.self) { try device.gatherRows(q, ids: [0], into: try device.allocate([1, 64])) }
     }
+
+    @Test("FP4 is what bitsandbytes itself makes of a weight: absmax and codes, in whole blocks and straddling ones")
+    func bitsandbytes() throws {
+        let folder = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures")
+        let fixture = try File.readJSON(File.join(folder, "fp4.json"))
+        func integers(_ key: String) throws -> [Int] { try #require(fixture[key]?.arrayValue).compactMap(\.intValue) }
+        let weight = try integers("weight")
+        let absmax = try integers("absmax")
+        let packed = try integers("packed")
+        #expect(weight.count == 576 && absmax.count == 9 && packed.count == 288)
+        // What the codes stand for, as its CUDA kernel has it.
+        let levels: [Float] = [0, 0.005208333333, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25]
+        func code(_ i: Int) -> Int { i % 2 == 0 ? packed[i / 2] >> 4 : packed[i / 2] & 15 }
+        let expected = weight.indices.map { i in
+            let size = Float(Float16(levels[code(i) & 7] * Float(bitPattern: UInt32(absmax[i / 64]))))
+            return code(i) & 8 == 0 ? size : 0 - size
+        }
+        let device = try CPUDevice(threads: 1)
+        for shape in [[6, 96], [9, 64]] {  // the flat numbers are the same, and so are the blocks
+            let x = try device.allocate(shape, .f16)
+            for (i, bits) in weight.enumerated() { x.pointer.storeBytes(of: UInt16(bits), toByteOffset: 2 * i, as: UInt16.self) }
+            let y = try device.allocate(shape, .fp4)
+            try device.quantize(x, into: y)
+            #expect(try device.float32(y).floats() == expected)
+            guard shape == [9, 64] else { continue }
+            for block in 0..<9 {
+                #expect(y.pointer.load(fromByteOffset: 4 * block, as: UInt32.self) == UInt32(absmax[block]))
+                for k in 0..<64 {
+                    let word = y.pointer.load(fromByteOffset: 64 + 64 * (k / 8) + 4 * block, as: UInt32.self)
+                    let ours = Int(word >> (4 * (k % 8))) & 15
+                    let theirs = code(64 * block + k)
+                    #expect(ours == theirs || (ours & 7 == 0 && theirs & 7 == 0))  // a zero has either sign there
+                }
+            }
+        }
+    }
 }

@@ -37,6 +37,11 @@ struct BaseModel {
     /// The tower alone: a Q-Former behind it learns at the decoder's rate.
     func isVision(_ name: String) -> Bool { name.hasPrefix(LLaVANames.vision) || name.hasPrefix(EVAFiles.prefix + ".") }
 
+    /// Post-norm, as BERT is: at the decoder's rate it collapses.
+    func isQFormer(_ name: String) -> Bool {
+        name.hasPrefix(InstructBLIPNames.qformer + ".") || name == InstructBLIPNames.queries
+    }
+
     func save(to folder: String, as dtype: DType, progress: any Progress) throws(HadpoError) {
         try layout.save(
             parameters.map { ($0.name, $0.value.data) }, to: folder, as: dtype, device: model.device, progress: progress)

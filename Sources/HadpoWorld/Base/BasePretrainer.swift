@@ -111,8 +111,8 @@ package final class BasePretrainer {
         return meter.report
     }
 
-    /// A Q-Former's queries learn to hold what lies in the places of a scene, one query a place, while they read some question (in the
-    /// place of BLIP-2's first stages). The decoder keeps still; the head is thrown away.
+    /// The picture's rows learn to hold what lies in the places of a scene: a strip of it each, or one place for each query while it reads
+    /// some question (in the place of BLIP-2's first stages). The decoder keeps still; the head is thrown away.
     private func align(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
         let source = RandomParameters(device: device, seed: seed &+ 2)
@@ -137,7 +137,7 @@ package final class BasePretrainer {
                 let scene = scenes.scene(index)
                 pixels.append(
                     try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width)))
-                labels += PatchLabels.labels(of: scene, grid: stage.grid)
+                labels += PatchLabels.labels(of: scene, rows: stage.grid, columns: stage.columns)
                 let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
                 instructions.append(try texts.prompt(question, .hadpoEval).instruction)
             }
@@ -147,7 +147,7 @@ package final class BasePretrainer {
             let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
-                base.isVision(parameter.name) ? 0.2 : 1
+                base.isVision(parameter.name) ? stage.visionRate : 1
             }
             try meter.add(["loss": loss.value, "grad_norm": norm], progress)
         }
@@ -177,7 +177,7 @@ package final class BasePretrainer {
             try tape.backward(
                 from: logps, gradient: device.tensor(batch.weights.map { -$0 / total }, [batch.weights.count]))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
-                base.isVision(parameter.name) ? stage.visionRate : 1
+                stage.rate(base.isVision(parameter.name), isQFormer: base.isQFormer(parameter.name))
             }
             let losses = batch.losses(logps.data.floats())
             try meter.add(["loss": losses.all, "yes_no_loss": losses.decisions, "grad_norm": norm], progress)

@@ -17,11 +17,13 @@ package struct BaseRecipe: Sendable {
         if family != .llava { recipe.recognition.width = WorldParts.vision.width }
         guard family != .llava else { return recipe }
         // The decoder is that of the world's LLaVA: it knows how to look and to describe, and only meets another tower.
-        if family == .instructBLIP {
-            recipe.alignment = RecognitionStage(
-                name: "align", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48, steps: 600, learningRate: 2e-3,
-                grid: 3)
-        }
+        // The tower has no norm in front of its blocks: at LLaVA's rate some channels grow until they hide all others.
+        recipe.recognition.learningRate = family == .minigpt4 ? 1e-3 : 5e-4
+        // A row of MiniGPT-4 is a strip of the picture; a query of InstructBLIP is given a place of the scene.
+        recipe.alignment = RecognitionStage(
+            name: "align", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48,
+            steps: family == .minigpt4 ? 600 : 1000, learningRate: family == .minigpt4 ? 2e-3 : 5e-4,
+            grid: family == .minigpt4 ? 4 : 3, columns: family == .minigpt4 ? 1 : 3)
         for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
         return recipe
     }
@@ -70,6 +72,10 @@ package struct RecognitionStage: Sendable {
     package var width = 128
     /// Rows of places that have labels.
     package var grid = 4
+    /// Places in a row of them.
+    package var columns = 4
+    /// Factor on the rate for the vision tower, when more than it is trained.
+    package var visionRate = 1.0
 }
 
 /// The whole model learns to answer and to describe.
@@ -93,4 +99,8 @@ package struct LanguageStage: Sendable {
     package var learningRate: Double
     /// Factor on the rate for the vision tower.
     package var visionRate: Double
+    /// Factor on the rate for a Q-Former.
+    package var qformerRate = 0.2
+
+    func rate(_ isVision: Bool, isQFormer: Bool) -> Double { isVision ? visionRate : isQFormer ? qformerRate : 1 }
 }

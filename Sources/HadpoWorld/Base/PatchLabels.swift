@@ -10,24 +10,27 @@ package enum PatchLabels {
     private static let share = 0.25
 
     /// [P, K], patches in raster order.
-    package static func labels(of scene: Scene, grid: Int) -> [Bool] {
-        var labels = [Bool](repeating: false, count: grid * grid * count)
-        let width = Scene.extent / Double(grid)
-        func overlap(_ start: Double, _ side: Double, _ cell: Int) -> Double {
+    package static func labels(of scene: Scene, grid: Int) -> [Bool] { labels(of: scene, rows: grid, columns: grid) }
+
+    /// [rows * columns, K], places in raster order.
+    package static func labels(of scene: Scene, rows: Int, columns: Int) -> [Bool] {
+        var labels = [Bool](repeating: false, count: rows * columns * count)
+        let (height, width) = (Scene.extent / Double(rows), Scene.extent / Double(columns))
+        func overlap(_ start: Double, _ side: Double, _ cell: Int, _ width: Double) -> Double {
             max(0, min(start + side, Double(cell + 1) * width) - max(start, Double(cell) * width))
         }
         for object in scene.objects {
-            let wanted = share * min(width * width, object.side * object.side)
+            let wanted = share * min(width * height, object.side * object.side)
             let places =
                 [
                     Category.allCases.firstIndex(of: object.category),
                     ObjectColor.allCases.firstIndex(of: object.color).map { $0 + Category.allCases.count },
                     ObjectSize.allCases.firstIndex(of: object.size).map { count - ObjectSize.allCases.count + $0 },
                 ]
-            for row in 0..<grid {
-                for column in 0..<grid
-                where overlap(object.x, object.side, column) * overlap(object.y, object.side, row) >= wanted {
-                    for case let place? in places { labels[(row * grid + column) * count + place] = true }
+            for row in 0..<rows {
+                for column in 0..<columns
+                where overlap(object.x, object.side, column, width) * overlap(object.y, object.side, row, height) >= wanted {
+                    for case let place? in places { labels[(row * columns + column) * count + place] = true }
                 }
             }
         }

@@ -11,9 +11,12 @@ const flag engine_flags[] = {
     END};
 
 const flag model_flags[] = {
-    {'m', "model", TEXT, "DIR", "model.path", "checkpoint folder (Hugging Face or original LLaVA)"},
+    {'m', "model", TEXT, "DIR", "model.path", "checkpoint folder of LLaVA, InstructBLIP or MiniGPT-4"},
     {'a', "adapter", TEXT, "DIR", "model.adapter", "PEFT adapter folder on top of it"},
-    {0, "vision-tower", TEXT, "DIR", "model.vision_tower", "CLIP folder, for original LLaVA folders"},
+    {0, "vision-tower", TEXT, "PATH", "model.vision_tower", "original LLaVA: CLIP folder; MiniGPT-4, LAVIS: eva_vit_g.pth"},
+    {0, "checkpoint", TEXT, "FILE", "model.checkpoint", "MiniGPT-4's projection or LAVIS' InstructBLIP, a .pth"},
+    {0, "bert", TEXT, "DIR", "model.bert", "bert-base-uncased, for LAVIS' InstructBLIP"},
+    {0, "weights", TEXT, "TYPE", "model.weights", "stored (default), int8, int4 or bnb-fp4"},
     {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
     {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
     END};

@@ -30,6 +30,8 @@ package final class RandomParameters: ParameterSource {
         ]
         let isTable = tables.contains { name.hasSuffix($0) }
         let inputs = shape.dropFirst().reduce(1, *)
+        // EVA has no norm behind the sum of patches and positions: small positions would drown.
+        if name.hasSuffix(".position_embedding") { return try normal(name, shape, deviation: 1) }
         return try normal(name, shape, deviation: isTable ? Self.tableDeviation : 1 / (3 * Double(max(1, inputs))).squareRoot())
     }
 

@@ -129,6 +129,19 @@ HADPO_API hadpo_status hadpo_pope_run(hadpo_model *model, const char *config, si
 /* POPE question file and an answers file of any model, both JSON Lines: the official rule. [any] */
 HADPO_API hadpo_status hadpo_pope_score(const char *questions_jsonl, size_t questions_size, const char *answers_jsonl,
                                         size_t answers_size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.pope-score/1". Answers files of any model against one or more question files, under the official rule and
+ * those of other harnesses, with intervals, named outcomes and a comparison of two runs. [any] */
+HADPO_API hadpo_status hadpo_pope_evaluate(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.pope-build/1". POPE questions from COCO instances or other annotated pictures. [any] */
+HADPO_API hadpo_status hadpo_pope_build(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.chair-score/1". CHAIRs, CHAIRi, recall, length of captions of any model. [any] */
+HADPO_API hadpo_status hadpo_chair_score(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.shr-requests/1". What a judge is asked about descriptions of any model, as OpenAI batch lines. [any] */
+HADPO_API hadpo_status hadpo_shr_requests(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.shr-score/1". The judge's replies, or annotations as the judge: SHR, a record for every sentence. [any] */
+HADPO_API hadpo_status hadpo_shr_score(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.shr-agree/1". How far two judges agree on the same sentences. [any] */
+HADPO_API hadpo_status hadpo_shr_agree(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
 
 /* -- the world in the box, since 0.1 ----------------------------------------------------------------------------- */
 /* config: "hadpo.world/1". Writes the world: checkpoint, pictures, Visual Genome, POPE and annotation files. */

@@ -128,7 +128,7 @@ package struct PopeBuilder: Sendable {
 
     /// Upstream replaces every "a" of the template before a vowel ("in the imange"); its published files were mended by hand.
     private func question(_ object: String) -> String {
-        let vowel = object.utf8.first.map { "aeiou".utf8.contains($0 | 0x20) } ?? false
+        let vowel = startsWithVowelSound(object)
         let text = Array(template.utf8)
         guard let hole = text.indices.dropLast().first(where: { text[$0...($0 + 1)].elementsEqual("{}".utf8) }) else {
             return template
@@ -139,6 +139,19 @@ package struct PopeBuilder: Sendable {
         }
         return String(decoding: before + Array(object.utf8) + text[(hole + 2)...], as: UTF8.self)
     }
+}
+
+/// By the first letter as POPE, but for words whose letter and sound differ.
+private func startsWithVowelSound(_ object: String) -> Bool {
+    let word = object.utf8.prefix { $0 != UInt8(ascii: " ") }.map {
+        (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0
+    }
+    let begins: ([String]) -> Bool = { $0.contains { word.starts(with: $0.utf8) } }
+    if begins(["hour", "heir", "honest", "honor", "honour"]) { return true }
+    if begins(["uni", "use", "uten", "urin", "uku", "eu", "ewe", "one-"]) || word.elementsEqual("one".utf8) {
+        return begins(["unin", "unim"])
+    }
+    return begins(["a", "e", "i", "o", "u"])
 }
 
 /// Counts that remember the order of first sight; Python's dicts and stable sort, which decide ties upstream.

@@ -60,7 +60,7 @@ package struct PopeAnswer: Sendable, Equatable {
         return record
     }
 
-    /// `dropTornLine` forgives what a killed run left at the end.
+    /// `dropTornLine` forgives what a killed run left at the end. LLaVA's answers stand under "text".
     package static func read(
         _ bytes: [UInt8], source: String, dropTornLine: Bool = false
     ) throws(HadpoError) -> [PopeAnswer] {
@@ -74,7 +74,8 @@ package struct PopeAnswer: Sendable, Equatable {
             answers.append(
                 PopeAnswer(
                     id: hasID ? try record.popeInteger("question_id", place) : nil, question: record["question"]?.stringValue,
-                    text: try record.popeText("answer", place), yesMinusNo: score.doubleValue))
+                    text: try record.popeText(record["answer"] == nil && record["text"] != nil ? "text" : "answer", place),
+                    yesMinusNo: score.doubleValue))
         }
         return answers
     }

@@ -1,34 +1,5 @@
 import HadpoBase
 
-/// Counts of a yes-or-no evaluation, "yes" being the positive class. A ratio without cases is nil.
-package struct ConfusionMatrix: Sendable, Equatable {
-    package var tp = 0, fp = 0, tn = 0, fn = 0
-
-    package init(tp: Int = 0, fp: Int = 0, tn: Int = 0, fn: Int = 0) {
-        (self.tp, self.fp, self.tn, self.fn) = (tp, fp, tn, fn)
-    }
-
-    package mutating func count(predictedYes: Bool, isYes: Bool) {
-        switch (predictedYes, isYes) {
-        case (true, true): tp += 1
-        case (true, false): fp += 1
-        case (false, false): tn += 1
-        case (false, true): fn += 1
-        }
-    }
-
-    package var total: Int { tp + fp + tn + fn }
-    package var accuracy: Double? { ratio(tp + tn, total) }
-    package var precision: Double? { ratio(tp, tp + fp) }
-    package var recall: Double? { ratio(tp, tp + fn) }
-    package var f1: Double? {
-        guard let precision, let recall, precision + recall > 0 else { return nil }
-        return 2 * precision * recall / (precision + recall)
-    }
-
-    private func ratio(_ part: Int, _ whole: Int) -> Double? { whole == 0 ? nil : Double(part) / Double(whole) }
-}
-
 /// An answers file scored by the official rule.
 package struct PopeScore: Sendable {
     /// How an answer finds its question: by `question_id` with every check, or by place in the file as upstream does, where
@@ -48,15 +19,14 @@ package struct PopeScore: Sendable {
     /// (Liang and Zeger 1986); nil with fewer than two.
     package private(set) var accuracyInterval: ClosedRange<Double>?
 
+    /// A file that is not complete is an error by id; by position the shorter file ends the counting, as upstream's.
     package init(questions: [PopeQuestion], answers: [PopeAnswer], match: Match = .id) throws(HadpoError) {
         self.match = match
         answerCount = answers.count
         questionCount = questions.count
-        let pairs: [(question: PopeQuestion, answer: PopeAnswer)]
-        switch match {
-        case .position: pairs = Array(zip(questions, answers))
-        case .id: pairs = try Self.paired(questions, answers)
-        }
+        let pairing = PopePairing(questions: questions, answers: answers, match: match)
+        if match == .id { try pairing.requireComplete() }
+        let pairs = pairing.pairs
         var perImage: [String: (right: Int, asked: Int)] = [:]
         for (question, answer) in pairs {
             let yes = PopeRule.officialSaysYes(answer.text)
@@ -69,7 +39,7 @@ package struct PopeScore: Sendable {
             let deviations = perImage.values.map { Double($0.right) - accuracy * Double($0.asked) }.sorted()
             let images = Double(perImage.count)
             let error = (deviations.reduce(0) { $0 + $1 * $1 } * images / (images - 1)).squareRoot() / Double(counts.total)
-            accuracyInterval = max(0, accuracy - 1.959964 * error)...min(1, accuracy + 1.959964 * error)
+            accuracyInterval = max(0, accuracy - Statistics.z95 * error)...min(1, accuracy + Statistics.z95 * error)
         }
         // Upstream divides by all answers, paired or not.
         for answer in answers {
@@ -95,51 +65,6 @@ package struct PopeScore: Sendable {
             "accuracy_95": accuracyInterval.map { [.double($0.lowerBound), .double($0.upperBound)] } ?? nil,
             "unparsed": JSON(unparsed), "ambiguous": JSON(ambiguous), "roc_area": JSON(rocArea),
         ]
-    }
-
-    /// Every question with its answer, in the order of the questions.
-    private static func paired(
-        _ questions: [PopeQuestion], _ answers: [PopeAnswer]
-    ) throws(HadpoError) -> [(question: PopeQuestion, answer: PopeAnswer)] {
-        var known: Set<Int> = []
-        for question in questions where !known.insert(question.id).inserted {
-            throw mismatch("a question id is used twice in the questions", ids: [question.id])
-        }
-        var byID: [Int: PopeAnswer] = [:]
-        var twice: [Int] = []
-        var unknown: [Int] = []
-        for (index, answer) in answers.enumerated() {
-            guard let id = answer.id else {
-                throw HadpoError(
-                    .format, "an answer without question_id", at: "answer \(index + 1)", found: "'\(answer.text)'",
-                    expected: "'question_id', or matching by position")
-            }
-            if !known.contains(id) { unknown.append(id) }
-            if byID.updateValue(answer, forKey: id) != nil { twice.append(id) }
-        }
-        if !twice.isEmpty { throw mismatch("questions answered twice", ids: twice) }
-        if !unknown.isEmpty { throw mismatch("answers to unknown questions", ids: unknown) }
-        let missing = questions.filter { byID[$0.id] == nil }.map(\.id)
-        if !missing.isEmpty { throw mismatch("questions without an answer", ids: missing) }
-
-        var pairs: [(question: PopeQuestion, answer: PopeAnswer)] = []
-        for question in questions {
-            guard let answer = byID[question.id] else { continue }
-            if let text = answer.question, text != question.text {
-                throw HadpoError(
-                    .format, "an answer to another question", at: "question_id \(question.id)", found: "'\(text)'",
-                    expected: "'\(question.text)'")
-            }
-            pairs.append((question, answer))
-        }
-        return pairs
-    }
-
-    private static func mismatch(_ message: String, ids: [Int]) -> HadpoError {
-        let first = ids.prefix(5).map(String.init).joined(separator: ", ")
-        return HadpoError(
-            .format, message, at: "question_id \(first)", found: "\(ids.count): \(first)\(ids.count > 5 ? ", ..." : "")",
-            expected: "one answer for each question")
     }
 }
 

@@ -55,7 +55,7 @@ import Testing
         // error = sqrt(20 * 20/19) / 40.
         let many = (1...40).map { PopeQuestion(id: $0, image: "\(($0 + 1) / 2).jpg", text: "q", isYes: true) }
         let apart = try PopeScore(questions: many, answers: answers((1...40).map { $0 <= 20 ? "Yes" : "No" }))
-        let error = 1.959964 * (20.0 * 20 / 19).squareRoot() / 40
+        let error = Statistics.z95 * (20.0 * 20 / 19).squareRoot() / 40
         // 1e-12 is far above rounding and far below the change a wrong factor makes.
         #expect(abs((apart.accuracyInterval?.upperBound ?? 0) - (0.5 + error)) < 1e-12)
         #expect(abs((apart.accuracyInterval?.lowerBound ?? 0) - (0.5 - error)) < 1e-12)

@@ -55,6 +55,12 @@ SIGNATURES = {
     "hadpo_data_check": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_pope_run": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_pope_score": (_status, [_text, _size, _text, _size, _out, _out]),
+    "hadpo_pope_evaluate": (_status, [_text, _size, _out, _out]),
+    "hadpo_pope_build": (_status, [_text, _size, _out, _out]),
+    "hadpo_chair_score": (_status, [_text, _size, _out, _out]),
+    "hadpo_shr_requests": (_status, [_text, _size, _out, _out]),
+    "hadpo_shr_score": (_status, [_text, _size, _out, _out]),
+    "hadpo_shr_agree": (_status, [_text, _size, _out, _out]),
     "hadpo_world_make": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_world_pairs": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_world_train": (_status, [_pointer, _text, _size, _out, _out]),
@@ -133,6 +139,31 @@ def config_resolve(config):
 def pope_score(questions, answers):
     """Both are the contents of JSON Lines files, as bytes."""
     return _result("hadpo_pope_score", questions, len(questions), answers, len(answers))
+
+
+def pope_evaluate(**keys):
+    """Answers files against question files: rules, intervals, outcomes, comparison. Keys of "hadpo.pope-score/1"."""
+    return _result("hadpo_pope_evaluate", *_config("hadpo.pope-score/1", keys))
+
+
+def pope_build(**keys):
+    return _result("hadpo_pope_build", *_config("hadpo.pope-build/1", keys))
+
+
+def chair_score(**keys):
+    return _result("hadpo_chair_score", *_config("hadpo.chair-score/1", keys))
+
+
+def shr_requests(**keys):
+    return _result("hadpo_shr_requests", *_config("hadpo.shr-requests/1", keys))
+
+
+def shr_score(**keys):
+    return _result("hadpo_shr_score", *_config("hadpo.shr-score/1", keys))
+
+
+def shr_agree(a, b):
+    return _result("hadpo_shr_agree", *_config("hadpo.shr-agree/1", {"a": a, "b": b}))
 
 
 class _Handle:

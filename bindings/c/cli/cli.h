@@ -123,8 +123,18 @@ void print_pope_table_row(const char *split, const char *when, json *report);
 void print_pope_table_change(json *before, json *after);
 const char *duration_text(double seconds, char *buffer, size_t size);
 
+/* ---- pope_files.c: reports of evaluated files ---------------------------------------------------------------------- */
+/* Prints the report with --json or `show`, or the error; frees both; returns the exit code. */
+int finish_files(const invocation *call, const char *doing, hadpo_status status, hadpo_bytes *text, hadpo_error *error,
+                 void (*show)(json *report));
+/* Counts by name with the first of each kind, zeros left out; whether something other than plain counts was there. */
+bool print_outcomes(json *outcomes);
+/* "12.34 [11.0 13.9]" to the right of 20 columns; interval may be NULL, NAN is "-". */
+void print_interval(double value, json *interval, double scale);
+
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
-    pope_command, judge_command, demo_command, world_command, config_command, version_command;
+    pope_command, pope_score_command, pope_build_command, judge_command, shr_command, shr_requests_command,
+    shr_agree_command, chair_command, demo_command, world_command, config_command, version_command;
 
 #endif

@@ -5,8 +5,10 @@
 #include <string.h>
 
 static const command *const commands[] = {&demo_command,  &describe_command, &score_command,  &pope_command,
-                                          &judge_command, &check_command,    &train_command,  &export_command,
-                                          &inspect_command, &world_command,  &config_command, &version_command};
+                                          &pope_score_command, &pope_build_command, &judge_command, &shr_command,
+                                          &shr_requests_command, &shr_agree_command, &chair_command, &check_command,
+                                          &train_command, &export_command, &inspect_command, &world_command,
+                                          &config_command, &version_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
@@ -14,7 +16,7 @@ static void print_help(void)
     puts("hadpo - measure how much a vision-language model invents, and train it to invent less\n"
          "\n"
          "usage: hadpo COMMAND [flags]          hadpo COMMAND --help explains a command, with examples\n");
-    for (int i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    for (int i = 0; i < COMMANDS; i++) printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
     puts("\n"
          "Begin with `hadpo demo`: two minutes, no model to download. With a LLaVA-1.5 folder of your own:\n"
          "\n"
@@ -54,21 +56,33 @@ static int run(const command *command, int argc, char **argv)
     return outcome;
 }
 
+/* Some names have two words: "pope score". *words says how many of the arguments made the name. */
+static const command *find_command(int argc, char **argv, int *words)
+{
+    for (*words = 2; *words > 0; --*words) {
+        char name[64];
+        if (*words > argc) continue;
+        snprintf(name, sizeof name, *words == 2 ? "%s %s" : "%s", argv[0], *words == 2 ? argv[1] : "");
+        for (int i = 0; i < COMMANDS; i++)
+            if (strcmp(name, commands[i]->name) == 0) return commands[i];
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    int words;
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        if (argc > 2)
-            for (int i = 0; i < COMMANDS; i++)
-                if (strcmp(argv[2], commands[i]->name) == 0) {
-                    print_command_help(commands[i]);
-                    return DONE;
-                }
-        print_help();
+        const command *asked = argc > 2 ? find_command(argc - 2, argv + 2, &words) : NULL;
+        if (asked != NULL)
+            print_command_help(asked);
+        else
+            print_help();
         return argc < 2 ? USAGE : DONE;
     }
     if (strcmp(argv[1], "--version") == 0) return run(&version_command, 1, argv + 1);
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0) return run(commands[i], argc - 1, argv + 1);
+    const command *command = find_command(argc - 1, argv + 1, &words);
+    if (command != NULL) return run(command, argc - words, argv + words);
     fprintf(stderr, "hadpo: no command %s\n  try       hadpo --help\n", argv[1]);
     return USAGE;
 }

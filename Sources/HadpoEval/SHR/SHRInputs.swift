@@ -1,0 +1,190 @@
+import HadpoBase
+
+package struct SHRRegion: Sendable {
+    package let x: Double
+    package let y: Double
+    package let width: Double
+    package let height: Double
+    package let phrase: String
+}
+
+/// Descriptions of pictures by any model.
+package struct SHRDescriptions: Sendable {
+    package let path: String
+    package let sha256: String
+    /// In the order of the file.
+    package private(set) var ids: [String] = []
+    package private(set) var texts: [String: String] = [:]
+    /// Ids that a JSON Lines file describes again; the first description counts.
+    package private(set) var doubled: [String] = []
+
+    /// `{"<image id>": "description"}`, or a line or array element each: `image_id` (or `image`) with `description` (or `caption`,
+    /// `answer`, `text`).
+    package init(_ path: String) throws(HadpoError) {
+        self.path = path
+        let bytes = try File.read(path)
+        sha256 = SHA256.hex(bytes)
+        let records: [(place: String, value: JSON)]
+        switch bytes.first(where: { $0 > 0x20 }) {
+        case UInt8(ascii: "["):
+            let elements = try JSON.parse(bytes, source: path).arrayValue ?? []
+            records = elements.enumerated().map { ("\(path)[\($0.offset)]", $0.element) }
+        default:
+            if let whole = try? JSON.parse(bytes, source: path), whole["image_id"] == nil, whole["image"] == nil,
+                let members = whole.objectValue
+            {
+                for member in members {
+                    guard let text = member.value.stringValue else {
+                        throw Self.fault("\(path) /\(member.key)", member.value.kind)
+                    }
+                    add(member.key, text)
+                }
+                return
+            }
+            records = try JSONLines.parse(bytes, source: path, dropTornLine: true).map { ("\(path):\($0.number)", $0.value) }
+        }
+        for (place, record) in records {
+            let id = record["image_id"] ?? record["image"] ?? .null
+            let keys = ["description", "caption", "answer", "text"]
+            let text = keys.lazy.compactMap { record[$0]?.stringValue }.first
+            guard let name = id.stringValue ?? id.intValue.map(String.init), let text else {
+                throw Self.fault(place, record.kind)
+            }
+            add(name, text)
+        }
+    }
+
+    private static func fault(_ place: String, _ found: String) -> HadpoError {
+        HadpoError(
+            .format, "no description", at: place, found: found,
+            expected: "{\"image id\": \"description\", ...}, or lines with image_id and description")
+    }
+
+    private mutating func add(_ id: String, _ text: String) {
+        if texts[id] != nil {
+            doubled.append(id)
+        } else {
+            ids.append(id)
+            texts[id] = text
+        }
+    }
+}
+
+/// Where Visual Genome's and SHR's files are: upstream's folders, or each file by itself.
+package struct SHRFiles: Sendable {
+    package let imageData: String?
+    package let regions: String?
+    package let factual: [String]
+    package let validation: String?
+
+    package init(_ r: inout ConfigReader) throws(HadpoError) {
+        let vg = try r.optionalString("vg", help: "folder with Visual Genome's image_data.json and region_descriptions.json")
+        let shr = try r.optionalString(
+            "shr", help: "folder with val_images_final.json and shr_factual_part1.jsonl, ...part2.jsonl")
+        let imageData = try r.optionalString("image_data", help: "instead of the folder's")
+        let regions = try r.optionalString("regions", help: "instead of the folder's")
+        let factual = try r.strings(
+            "factual", default: [], help: "instead of the folder's: lines {\"<image id>\": [\"fact\", ...]}")
+        let validation = try r.optionalString(
+            "val_images", help: "instead of the folder's: array with image_id; without any, the described images")
+        self.imageData = imageData ?? vg.map { File.join($0, "image_data.json") }
+        self.regions = regions ?? vg.map { File.join($0, "region_descriptions.json") }
+        self.validation = validation ?? shr.map { File.join($0, "val_images_final.json") }
+        self.factual =
+            factual.isEmpty
+            ? shr.map { folder in ["1", "2"].map { File.join(folder, "shr_factual_part\($0).jsonl") } } ?? [] : factual
+    }
+
+    /// The images of the evaluation, in order, each once.
+    package func validationIDs(_ descriptions: SHRDescriptions) throws(HadpoError) -> (ids: [String], doubled: [String]) {
+        guard let validation else { return (descriptions.ids, []) }
+        var ids: [String] = []
+        var doubled: [String] = []
+        var known: Set<String> = []
+        try JSONStream.elements(ofFile: validation) { _, element throws(HadpoError) in
+            let record = try element.parse()
+            let id = record["image_id"] ?? record
+            guard let name = id.intValue.map(String.init) ?? id.stringValue else {
+                throw HadpoError(
+                    .format, "no image of the evaluation", at: element.name, found: record.kind, expected: "'image_id'")
+            }
+            if known.insert(name).inserted { ids.append(name) } else { doubled.append(name) }
+            return true
+        }
+        return (ids, doubled)
+    }
+}
+
+/// Annotations of the evaluated images alone, picked out of files of any size.
+package struct SHRAnnotations: Sendable {
+    package struct Image: Sendable {
+        package var width: Double?
+        package var height: Double?
+        /// Lines of the prompt; nil when the image is not in the region file.
+        package var regions: [SHRRegion]?
+        package var factual: [String] = []
+    }
+
+    package private(set) var images: [String: Image] = [:]
+
+    package init(_ files: SHRFiles, ids: [String]) throws(HadpoError) {
+        let wanted = Set(ids)
+        let numbers = Set(ids.compactMap { Int($0) })
+        var images: [String: Image] = [:]
+        for id in ids { images[id] = Image() }
+        if let path = files.imageData {
+            try JSONStream.elements(ofFile: path) { _, element throws(HadpoError) in
+                if let id = element.firstInteger("image_id"), !numbers.contains(id) { return true }
+                let record = try element.parse()
+                guard let id = Self.id(record["image_id"]), wanted.contains(id) else { return true }
+                images[id]?.width = record["width"]?.doubleValue
+                images[id]?.height = record["height"]?.doubleValue
+                return true
+            }
+        }
+        if let path = files.regions {
+            try JSONStream.elements(ofFile: path) { _, element throws(HadpoError) in
+                // Upstream knows an image by its first region's image_id; one without regions has only "id".
+                if let id = element.firstInteger("image_id") ?? element.firstInteger("id"), !numbers.contains(id) { return true }
+                let record = try element.parse()
+                guard let regions = record["regions"]?.arrayValue else {
+                    throw HadpoError(.format, "no regions", at: element.name, found: record.kind, expected: "'regions': an array")
+                }
+                guard let id = Self.id(regions.first?["image_id"] ?? record["id"]), wanted.contains(id) else { return true }
+                images[id]?.regions = try Self.regions(regions, element.name)
+                return true
+            }
+        }
+        for path in files.factual {
+            for line in try JSONLines.parse(try File.read(path), source: path) {
+                let first = line.value.objectValue?.first
+                let texts = first?.value.arrayValue
+                let facts = texts?.compactMap(\.stringValue)
+                guard let first, let facts, facts.count == texts?.count else {
+                    throw HadpoError(
+                        .format, "no factual lines", at: "\(path):\(line.number)", found: line.value.kind,
+                        expected: "{\"<image id>\": [\"fact\", ...]}")
+                }
+                images[first.key]?.factual = facts
+            }
+        }
+        self.images = images
+    }
+
+    private static func id(_ value: JSON?) -> String? { value?.intValue.map(String.init) ?? value?.stringValue }
+
+    private static func regions(_ records: [JSON], _ place: String) throws(HadpoError) -> [SHRRegion] {
+        var regions: [SHRRegion] = []
+        for (index, record) in records.enumerated() {
+            guard let x = record["x"]?.doubleValue, let y = record["y"]?.doubleValue, let width = record["width"]?.doubleValue,
+                let height = record["height"]?.doubleValue, let phrase = record["phrase"]?.stringValue
+            else {
+                throw HadpoError(
+                    .format, "no region", at: "\(place) /regions/\(index)", found: record.kind,
+                    expected: "'x', 'y', 'width', 'height': numbers, 'phrase': a string")
+            }
+            if !phrase.isEmpty { regions.append(SHRRegion(x: x, y: y, width: width, height: height, phrase: phrase)) }
+        }
+        return regions
+    }
+}

@@ -1,0 +1,76 @@
+import HadpoBase
+
+/// One judged sentence: a line of sentences.jsonl, the file that verdicts are compared and figures are traced with.
+package struct SHRRecord: Sendable {
+    package let run: String
+    package let image: String
+    /// From 1.
+    package let sentence: Int
+    package let text: String
+    package let classification: SHRVerdicts.Class
+    package let judgement: String?
+    /// The class as upstream reads the reply, which may be none of the three; nil: it stores null or nothing.
+    package let upstream: String?
+    /// What became of the image's reply.
+    package let outcome: String
+
+    package var words: Int { SHRText.wordCount(text) }
+
+    package var json: JSON {
+        [
+            "run": .string(run), "image_id": .string(image), "sentence": JSON(sentence), "text": .string(text),
+            "words": JSON(words), "class": .string(classification.rawValue), "judgement": JSON(judgement),
+            "upstream_class": JSON(upstream), "outcome": .string(outcome),
+        ]
+    }
+
+    /// sentences.jsonl, or upstream's judgement.json.
+    package static func read(_ path: String) throws(HadpoError) -> [SHRRecord] {
+        let bytes = try File.read(path)
+        if let whole = try? JSON.parse(bytes, source: path), whole["run"] == nil, let runs = whole.objectValue {
+            var records: [SHRRecord] = []
+            for run in runs { records += try judgement(run, path) }
+            return records
+        }
+        var records: [SHRRecord] = []
+        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+            let value = line.value
+            guard let run = value["run"]?.stringValue, let image = value["image_id"]?.stringValue,
+                let sentence = value["sentence"]?.intValue, let text = value["text"]?.stringValue,
+                let name = value["class"]?.stringValue, let known = SHRVerdicts.Class(rawValue: name)
+            else {
+                throw HadpoError(
+                    .format, "no verdict", at: "\(path):\(line.number)", found: value.kind,
+                    expected: "a line of sentences.jsonl: run, image_id, sentence, text, class")
+            }
+            records.append(
+                SHRRecord(
+                    run: run, image: image, sentence: sentence, text: text, classification: known,
+                    judgement: value["judgement"]?.stringValue, upstream: value["upstream_class"]?.stringValue,
+                    outcome: value["outcome"]?.stringValue ?? "judged"))
+        }
+        return records
+    }
+
+    private static func judgement(_ run: JSON.Member, _ path: String) throws(HadpoError) -> [SHRRecord] {
+        var records: [SHRRecord] = []
+        for image in run.value.objectValue ?? [] {
+            guard let sentences = image.value["judgement"]?.arrayValue else {
+                throw HadpoError(
+                    .format, "no judgement", at: "\(path) /\(run.key)/\(image.key)", found: image.value.kind,
+                    expected: "upstream's judgement.json, or sentences.jsonl")
+            }
+            for (index, sentence) in sentences.enumerated() {
+                let name = sentence["classification"]?.stringValue
+                let known = name.map { SHRVerdicts.Class(rawValue: $0.pythonStripped) ?? .unrecognised } ?? .unjudged
+                records.append(
+                    SHRRecord(
+                        run: run.key, image: image.key, sentence: index + 1,
+                        text: sentence["model_response"]?.stringValue ?? "", classification: known,
+                        judgement: sentence["judgement"]?.stringValue, upstream: name,
+                        outcome: name == nil ? "count_mismatch" : "judged"))
+            }
+        }
+        return records
+    }
+}

@@ -1,0 +1,114 @@
+import HadpoBase
+
+/// Replies of a judge as OpenAI batch output, or what servers that imitate it write. The join is custom_id; order means nothing.
+package struct SHRReplies: Sendable {
+    package enum Reply: Sendable, Equatable {
+        case text(String)
+        /// Not a verdict, and why: failed, truncated, refused, filtered, stale.
+        case bad(String)
+    }
+
+    package let sha256: String
+    private(set) package var replies: [String: Reply] = [:]
+    /// Names of the models that answered, in order of first sight.
+    package private(set) var models: [String] = []
+    /// custom_ids with several good replies; the first counts.
+    package private(set) var doubled: [String] = []
+
+    /// - Parameter keys: content hash of each request, to tell replies to another prompt.
+    package init(_ path: String, keys: [String: String]?) throws(HadpoError) {
+        let bytes = try File.read(path)
+        sha256 = SHA256.hex(bytes)
+        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+            guard let id = line.value["custom_id"]?.stringValue else {
+                throw HadpoError(
+                    .format, "no reply of a judge", at: "\(path):\(line.number)", found: line.value.kind,
+                    expected: "an OpenAI batch output line with 'custom_id'")
+            }
+            var reply = Self.read(line.value)
+            let key = (line.value["request_key"] ?? line.value["key"])?.stringValue
+            if let key, let expected = keys?[id], key != expected { reply = .bad("stale") }
+            if case .text = reply {
+                if let model = line.value["response"]?["body"]?["model"]?.stringValue, !models.contains(model) {
+                    models.append(model)
+                }
+                if case .text? = replies[id] {
+                    doubled.append(id)
+                    continue
+                }
+            } else if case .text? = replies[id] {
+                continue
+            }
+            replies[id] = reply
+        }
+    }
+
+    /// `error` may be null, a text, {code, message} or {error: {...}}: anything but null is a failure.
+    private static func read(_ line: JSON) -> Reply {
+        let response = line["response"] ?? .null
+        guard (line["error"] ?? .null).isNull, response["status_code"]?.intValue ?? 200 == 200,
+            let choice = response["body"]?["choices"]?[0]
+        else { return .bad("failed") }
+        switch choice["finish_reason"]?.stringValue ?? "stop" {
+        case "stop": break
+        case "length": return .bad("truncated")
+        case "content_filter": return .bad("filtered")
+        default: return .bad("failed")
+        }
+        guard let text = choice["message"]?["content"]?.stringValue else { return .bad("refused") }
+        return text.pythonStripped.isEmpty ? .bad("failed") : .text(text)
+    }
+
+    /// custom_id to content hash, from a requests file. The hash is of the body's bytes as they stand in the line.
+    package static func keys(requests path: String) throws(HadpoError) -> [String: String] {
+        var keys: [String: String] = [:]
+        for (number, line) in try File.read(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
+            let bytes = Array(line)
+            if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+            let place = "\(path):\(number + 1)"
+            let value = try JSON.parse(bytes, source: place)
+            guard let id = value["custom_id"]?.stringValue, let body = member("body", of: bytes) else {
+                throw HadpoError(.format, "no request", at: place, found: value.kind, expected: "'custom_id' and 'body'")
+            }
+            guard keys.updateValue(SHA256.hex(body), forKey: id) == nil else {
+                throw HadpoError(.format, "a custom_id is used twice", at: place, found: "'\(id)'", expected: "each once")
+            }
+        }
+        return keys
+    }
+
+    /// The bytes of an object's member in a line that is known to be JSON.
+    private static func member(_ key: String, of line: [UInt8]) -> [UInt8]? {
+        let quoted = Array("\"\(key)\"".utf8)
+        var depth = 0
+        var at = 0
+        var valueStart: Int?
+        while at < line.count {
+            switch line[at] {
+            case UInt8(ascii: "\""):
+                let start = at
+                at += 1
+                while at < line.count, line[at] != UInt8(ascii: "\"") { at += line[at] == UInt8(ascii: "\\") ? 2 : 1 }
+                if depth == 1, valueStart == nil, at < line.count, line[start...at].elementsEqual(quoted) {
+                    var next = at + 1
+                    while next < line.count, line[next] <= 0x20 { next += 1 }
+                    // A key is followed by a colon, a value is not.
+                    if next < line.count, line[next] == UInt8(ascii: ":") {
+                        next += 1
+                        while next < line.count, line[next] <= 0x20 { next += 1 }
+                        valueStart = next
+                        at = next
+                        continue
+                    }
+                }
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                depth -= 1
+                if depth == 1, let valueStart, line[valueStart] == UInt8(ascii: "{") { return Array(line[valueStart...at]) }
+            default: break
+            }
+            at += 1
+        }
+        return nil
+    }
+}

@@ -1,0 +1,253 @@
+import HadpoBase
+
+/// "hadpo.shr-score/1": descriptions with a judge's replies, or with annotations as the judge.
+package struct SHRScoreConfig: Sendable {
+    package enum Judge: String, CaseIterable, Sendable { case replies, annotations }
+
+    package let answers: String
+    package let files: SHRFiles
+    package let judge: Judge
+    package let replies: String?
+    package let requests: String?
+    package let synonyms: String?
+    package let objects: String?
+    package let baseline: String?
+    package let output: String?
+    package let modelPath: String?
+    package let resamples: Int
+    package let seed: Int
+
+    package init(_ r: inout ConfigReader) throws(HadpoError) {
+        answers = try r.string(
+            "answers", help: "descriptions of any model: {\"image id\": text} or lines of image_id, description")
+        files = try SHRFiles(&r)
+        judge = try r.choice("judge", default: Judge.replies, help: "replies of a model, or the annotations themselves")
+        replies = try r.optionalString("replies", help: "the judge's replies: OpenAI batch output, one a line")
+        requests = try r.optionalString("requests", help: "the requests, to tell what was never asked and what is stale")
+        synonyms = try r.optionalString(
+            "synonyms", help: "annotations: CHAIR's synonyms.txt; without it, words of the annotations")
+        objects = try r.optionalString("objects", help: "annotations: {\"image id\": [\"object\", ...]} beside the regions")
+        baseline = try r.optionalString("baseline", help: "sentences.jsonl of another model's score, to compare with")
+        output = try r.optionalString("output", help: "folder for judgement.json, metrics.json, sentences.jsonl, report.json")
+        modelPath = try r.optionalString("model_path", help: "written into metrics.json, as upstream's LLaVA script does")
+        resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
+        seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of the bootstrap")
+        let (judge, replies, regions) = (judge, replies, files.regions)
+        try r.check(
+            judge == .annotations || replies != nil, "replies", "nothing was judged", found: "no replies",
+            expected: "replies, or judge: annotations")
+        try r.check(
+            judge == .replies || regions != nil, "regions", "annotations are to judge and there are none", found: "no regions",
+            expected: "vg or regions")
+    }
+}
+
+/// SHR (Zhao et al. 2023, HA-DPO): the part of a description's sentences that a judge calls hallucinations. Upstream's figures under
+/// upstream's names, the same figures mended, and a record for every sentence.
+package struct SHRScore {
+    private let config: SHRScoreConfig
+    private let descriptions: SHRDescriptions
+    private let ids: [String]
+    private var records: [SHRRecord] = []
+    private var outcomes = SHROutcomes()
+    private var runs: [SHRRun] = []
+    private var judgeName: JSON = .null
+
+    package static func run(_ config: SHRScoreConfig) throws(HadpoError) -> JSON {
+        var score = try SHRScore(config)
+        switch config.judge {
+        case .replies: try score.judgeByReplies()
+        case .annotations: try score.judgeByAnnotations()
+        }
+        let report = try score.report()
+        if let folder = config.output {
+            try File.makeDirectories(folder)
+            let upstream = SHRUpstream(runs: score.runs, ids: score.ids, descriptions: score.descriptions)
+            try File.writeAtomically(File.join(folder, "judgement.json"), upstream.judgement.text(ascii: true))
+            try File.writeAtomically(
+                File.join(folder, "metrics.json"), upstream.metrics(modelPath: config.modelPath).text(ascii: true))
+            try File.writeAtomically(
+                File.join(folder, "sentences.jsonl"), score.records.map { $0.json.text(ascii: true) + "\n" }.joined())
+            try File.writeAtomically(File.join(folder, "report.json"), report.text(indent: 2) + "\n")
+        }
+        return report
+    }
+
+    private init(_ config: SHRScoreConfig) throws(HadpoError) {
+        self.config = config
+        descriptions = try SHRDescriptions(config.answers)
+        let (ids, doubled) = try config.files.validationIDs(descriptions)
+        self.ids = ids
+        for id in doubled { outcomes.add("image_listed_twice", id) }
+        for id in descriptions.doubled { outcomes.add("described_twice", id) }
+        let wanted = Set(ids)
+        for id in descriptions.ids where !wanted.contains(id) { outcomes.add("not_in_the_evaluation", id) }
+    }
+
+    // MARK: judges
+
+    private mutating func judgeByReplies() throws(HadpoError) {
+        var keys: [String: String]?
+        if let path = config.requests { keys = try SHRReplies.keys(requests: path) }
+        let replies = try SHRReplies(config.replies ?? "", keys: keys)
+        var names = Set(replies.replies.keys.map(Self.runName))
+        if let keys { names.formUnion(keys.keys.map(Self.runName)) }
+        if names.isEmpty { names = ["run1"] }
+        for id in replies.doubled { outcomes.add("judged_twice", id) }
+        let known = Set(ids)
+        for id in replies.replies.keys.sorted() where !known.contains(Self.imageID(id)) {
+            outcomes.add("reply_to_an_unknown_image", id)
+        }
+        // run2 before run10.
+        let ordered = names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
+        for name in ordered {
+            try judge(name, ordered.count) { id in
+                let custom = "\(name)/\(id)"
+                // Batch files of other tools may name the image alone.
+                let reply = replies.replies[custom] ?? (name == "run1" ? replies.replies[id] : nil)
+                switch reply {
+                case .text(let text): return .text(text)
+                case .bad(let why): return .bad(why)
+                case nil: return .bad(keys.map { $0[custom] == nil } ?? false ? "not_requested" : "no_reply")
+                }
+            }
+        }
+        judgeName = ["kind": "model", "models": JSON(replies.models), "replies_sha256": .string(replies.sha256)]
+    }
+
+    private mutating func judgeByAnnotations() throws(HadpoError) {
+        let annotations = try SHRAnnotations(config.files, ids: ids)
+        let judge = try SHRAnnotationJudge(annotations, synonyms: config.synonyms, objects: config.objects, ids: ids)
+        let descriptions = descriptions
+        try self.judge("run1", 1) { id in
+            judge.reply(to: SHRText.sentences(descriptions.texts[id] ?? ""), image: id).map { .text($0) } ?? .bad("no_regions")
+        }
+        judgeName = judge.description
+    }
+
+    private static func runName(_ custom: String) -> String {
+        guard let slash = custom.utf8.firstIndex(of: UInt8(ascii: "/")) else { return "run1" }
+        return String(custom[..<slash])
+    }
+
+    private static func imageID(_ custom: String) -> String {
+        guard let slash = custom.utf8.firstIndex(of: UInt8(ascii: "/")) else { return custom }
+        return String(custom[custom.utf8.index(after: slash)...])
+    }
+
+    private mutating func judge(_ name: String, _ runCount: Int, _ reply: (String) -> SHRReplies.Reply) throws(HadpoError) {
+        var run = SHRRun(name: name)
+        let prefix = runCount > 1 ? name + "/" : ""
+        for id in ids {
+            guard let text = descriptions.texts[id] else {
+                outcomes.add("no_description", prefix + id)
+                continue
+            }
+            let sentences = SHRText.sentences(text)
+            if sentences.isEmpty {
+                outcomes.add("empty_description", prefix + id)
+                continue
+            }
+            var outcome = "judged"
+            var classes = [SHRVerdicts.Class](repeating: .unjudged, count: sentences.count)
+            var lines = [String?](repeating: nil, count: sentences.count)
+            var upstream = SHRVerdicts.Upstream.noHeader
+            switch reply(id) {
+            case .bad(let why): outcome = why
+            case .text(let answer):
+                upstream = SHRVerdicts.upstream(answer, sentences: sentences.count)
+                switch SHRVerdicts.corrected(answer, sentences: sentences.count) {
+                case .bad(let why): outcome = why
+                case .judged(let verdicts):
+                    classes = verdicts.map(\.classification)
+                    lines = verdicts.map(\.line)
+                }
+                // Upstream keeps asking until the word is there, and stores what it then cannot parse as nulls.
+                if upstream != .noHeader {
+                    run.stored.append(.init(id: id, reply: answer, description: text, sentences: sentences, verdicts: upstream))
+                }
+            }
+            outcomes.add(outcome, prefix + id)
+            for (index, sentence) in sentences.enumerated() {
+                var upstreamClass: String?
+                if case .judged(let verdicts) = upstream { upstreamClass = verdicts[index].classification }
+                records.append(
+                    SHRRecord(
+                        run: name, image: id, sentence: index + 1, text: sentence, classification: classes[index],
+                        judgement: lines[index], upstream: upstreamClass, outcome: outcome))
+            }
+        }
+        runs.append(run)
+    }
+
+    // MARK: the report
+
+    private func report() throws(HadpoError) -> JSON {
+        let upstream = SHRUpstream(runs: runs, ids: ids, descriptions: descriptions).metrics(modelPath: config.modelPath)
+        let figures = SHRFigures(records: records, resamples: config.resamples, seed: config.seed)
+        var report: JSON = [
+            "schema": "hadpo.shr-report/1", "answers": .string(config.answers), "answers_sha256": .string(descriptions.sha256),
+            "judge": judgeName, "images": JSON(ids.count), "runs": JSON(runs.map(\.name)), "outcomes": outcomes.json,
+            "upstream": upstream, "corrected": figures.json,
+            "repetition": Self.repetition(ids, descriptions),
+            "length_matched": figures.lengthMatched, "differences": differences(upstream, figures),
+            "output": JSON(config.output),
+        ]
+        if let path = config.baseline {
+            let theirs = try SHRRecord.read(path)
+            report["comparison"] =
+                SHRComparison(
+                    run: records, baseline: theirs, path: path, resamples: config.resamples, seed: config.seed
+                ).json
+        }
+        return report
+    }
+
+    /// The part of n-grams that were there before, the direction that the name promises, over the descriptions that have n words.
+    private static func repetition(_ ids: [String], _ descriptions: SHRDescriptions) -> JSON {
+        var report: [JSON.Member] = []
+        for n in 1...4 {
+            let values = ids.compactMap { descriptions.texts[$0] }.map { SHRText.distinctGrams($0, n) }
+            let defined = values.compactMap { $0 }
+            report.append(
+                .init(
+                    "gram-\(n)",
+                    [
+                        "repeated": JSON(defined.isEmpty ? nil : 1 - defined.reduce(0, +) / Double(defined.count)),
+                        "descriptions": JSON(defined.count), "too_short": JSON(values.count - defined.count),
+                    ]))
+        }
+        return .object(report)
+    }
+
+    /// Where the mended figures are not upstream's, and why.
+    private func differences(_ upstream: JSON, _ figures: SHRFigures) -> JSON {
+        let trimmed = records.count {
+            $0.upstream != nil && $0.upstream != $0.classification.rawValue && $0.classification != .unrecognised
+        }
+        let rescued = records.count { $0.upstream == nil && $0.classification != .unjudged }
+        let dropped = Set(records.filter { record in !isStored(record) }.map(\.image)).count
+        let unnamed = records.count { $0.classification == .unjudged }
+        return [
+            "verdicts_read_after_trimming": JSON(trimmed), "verdicts_read_by_number": JSON(rescued),
+            "images_that_upstream_leaves_out": JSON(dropped), "sentences_without_verdict": JSON(unnamed),
+            "hal_sents_ratio": [
+                "upstream": upstream["mean_hal_ratio"] ?? .null, "corrected": JSON(figures.ratio),
+                "why": """
+                upstream drops a verdict with a blank before its colon and all verdicts of a reply whose lines it miscounts; \
+                here they are read by their numbers, and what stays unread is in the bounds
+                """,
+            ],
+            "repetition": [
+                "why": """
+                upstream's gram-n-repetition is the part of distinct n-grams, which falls as text repeats, and counts \
+                descriptions it never judged; here it is the part that repeats, over descriptions of n words or more
+                """
+            ],
+        ]
+    }
+
+    private func isStored(_ record: SHRRecord) -> Bool {
+        runs.contains { run in run.name.hasSameBytes(record.run) && run.storedIDs.contains(record.image) }
+    }
+}

@@ -1,0 +1,371 @@
+import Glibc
+import HadpoBase
+import HadpoEval
+import Testing
+
+func readSHRRequests(_ keys: [JSON.Member]) throws -> JSON {
+    let config = JSON.object([.init("schema", "hadpo.shr-requests/1")] + keys)
+    return try SHRRequests.run(ConfigReader.read(config, schema: "hadpo.shr-requests/1", SHRRequestsConfig.init).config)
+}
+
+func scoreSHR(_ keys: [JSON.Member]) throws -> JSON {
+    let config = JSON.object([.init("schema", "hadpo.shr-score/1"), .init("resamples", 200)] + keys)
+    return try SHRScore.run(ConfigReader.read(config, schema: "hadpo.shr-score/1", SHRScoreConfig.init).config)
+}
+
+private func batchLine(_ id: String, _ text: JSON, finish: String = "stop", status: Int = 200, error: JSON = .null) -> JSON {
+    [
+        "id": "batch_req_1", "custom_id": .string(id), "error": error,
+        "response": [
+            "status_code": JSON(status), "request_id": "r",
+            "body": [
+                "model": "judge-1", "choices": [["index": 0, "message": ["content": text], "finish_reason": .string(finish)]],
+            ],
+        ],
+    ]
+}
+
+/// Upstream's own run over twelve images, written out as the files it read.
+private struct Recorded {
+    let folder: EvalFolder
+    let fixture: JSON
+
+    init() throws {
+        folder = try EvalFolder()
+        fixture = try File.readJSON(File.join(fixtureFolder, "shr_upstream.json"))
+        try folder.write("vg/image_data.json", fixture["image_data"]?.text() ?? "")
+        try folder.write("vg/region_descriptions.json", fixture["regions"]?.text() ?? "")
+        try folder.write("shr/val_images_final.json", fixture["val_images"]?.text() ?? "")
+        for part in 0...1 {
+            let lines = fixture["factual"]?[part]?.arrayValue ?? []
+            try folder.write("shr/shr_factual_part\(part + 1).jsonl", lines.map { $0.text() + "\n" }.joined())
+        }
+        try folder.write("descriptions.json", fixture["descriptions"]?.text() ?? "")
+        // In another order than asked.
+        let replies = (fixture["replies"]?.objectValue ?? []).reversed()
+        try folder.write(
+            "replies.jsonl", replies.map { batchLine("run1/" + $0.key, $0.value).text(ascii: true) + "\n" }.joined())
+    }
+
+    var files: [JSON.Member] {
+        [
+            .init("answers", .string(folder["descriptions.json"])), .init("vg", .string(folder["vg"])),
+            .init("shr", .string(folder["shr"])),
+        ]
+    }
+}
+
+@Suite struct SHRAgainstUpstream {
+    @Test("requests carry upstream's prompts byte for byte and its parameters") func requests() throws {
+        let recorded = try Recorded()
+        let report = try readSHRRequests(recorded.files + [.init("output", .string(recorded.folder["requests.jsonl"]))])
+        #expect(report["requests"] == 12 && report["outcomes"]?["requested"]?["count"] == 12)
+        let lines = try recorded.folder.lines("requests.jsonl")
+        for line in lines {
+            let id = try #require(line["custom_id"]?.stringValue)
+            let prompt = try #require(line["body"]?["messages"]?[0]?["content"]?.stringValue)
+            #expect(
+                recorded.fixture["prompts"]?[String(id.dropFirst(5))]?.stringValue == SHA256.hex(Array(prompt.utf8)), "\(id)")
+        }
+        #expect(
+            lines.map { $0["custom_id"]?.stringValue }
+                == recorded.fixture["val_images"]?.arrayValue?.map { "run1/\($0["image_id"]?.intValue ?? 0)" })
+        var body = try #require(lines[0]["body"])
+        body["messages"] = nil
+        #expect(
+            body == [
+                "model": "gpt-4", "temperature": 0.7, "top_p": 1.0, "n": 1, "max_tokens": 800, "stop": ["###"],
+                "presence_penalty": 0.0, "frequency_penalty": 0.0, "stream": false, "logit_bias": ["50256": -100],
+            ])
+    }
+
+    @Test("judgement.json and metrics.json of recorded replies are upstream's, figure for figure") func metrics() throws {
+        let recorded = try Recorded()
+        let report = try scoreSHR(
+            recorded.files + [
+                .init("replies", .string(recorded.folder["replies.jsonl"])), .init("output", .string(recorded.folder["out"])),
+            ])
+        #expect(try File.readJSON(recorded.folder["out/metrics.json"]) == recorded.fixture["metrics"])
+        #expect(report["upstream"] == recorded.fixture["metrics"])
+        let judgement = try File.readJSON(recorded.folder["out/judgement.json"])
+        for image in recorded.fixture["judgement"]?["run1"]?.objectValue ?? [] {
+            let ours = judgement["run1"]?[image.key]
+            for key in ["raw_judgement", "mode_response", "judgement"] { #expect(ours?[key] == image.value[key], "\(image.key)") }
+            #expect(ours?["model_response"] == image.value["mode_response"])
+        }
+    }
+
+    @Test("the mended figures keep every sentence and say where they differ") func corrected() throws {
+        let recorded = try Recorded()
+        let report = try scoreSHR(
+            recorded.files + [
+                .init("replies", .string(recorded.folder["replies.jsonl"])), .init("output", .string(recorded.folder["out"])),
+            ])
+        let corrected = try #require(report["corrected"])
+        let sentences = try #require(corrected["sentences"])
+        // Reply 8 has a line too few; its five sentences stay in the total.
+        #expect(report["outcomes"]?["judged"]?["count"] == 11 && report["outcomes"]?["count_mismatch"]?["count"] == 1)
+        #expect(sentences["unjudged"] == 5 && sentences["total"] == 45)
+        let judged = ["hallucination", "correct", "cannot judge"].reduce(0) { $0 + (sentences[$1]?.intValue ?? 0) }
+        #expect(judged == 40)
+        let ratio = try #require(corrected["hal_sents_ratio"]?.doubleValue)
+        let bounds = try #require(corrected["hal_sents_ratio_bounds"]?.arrayValue).compactMap { $0.doubleValue }
+        #expect(ratio == Double(sentences["hallucination"]?.intValue ?? -1) / 40)
+        #expect(bounds[0] < ratio && ratio < bounds[1] && abs(bounds[1] - bounds[0] - 5.0 / 45) < 1e-12)
+        let records = try recorded.folder.lines("out/sentences.jsonl")
+        #expect(records.count == 45)
+        let differences = try #require(report["differences"])
+        #expect(differences["verdicts_read_after_trimming"]?.intValue ?? 0 >= 1)
+        #expect(differences["verdicts_read_by_number"]?.intValue ?? 0 >= 1)
+        #expect(differences["hal_sents_ratio"]?["upstream"] == 0.333)
+        // More repetition is a larger figure here, where upstream's falls.
+        #expect(report["repetition"]?["gram-1"]?["descriptions"] == 12)
+    }
+}
+
+@Suite struct SHROutcomesByName {
+    private func world() throws -> EvalFolder {
+        let folder = try EvalFolder()
+        let ids = Array(1...9)
+        try folder.write(
+            "image_data.json",
+            JSON.array(ids.filter { $0 != 8 }.map { ["image_id": JSON($0), "width": 100, "height": 100] }).text())
+        try folder.write(
+            "regions.json",
+            JSON.array(
+                ids.map { id in
+                    let region: JSON = [
+                        "image_id": JSON(id), "x": 0, "y": 0, "width": 10, "height": 10, "phrase": "a red dog",
+                    ]
+                    return ["id": JSON(id), "regions": id == 7 ? [] : [region]]
+                }
+            ).text())
+        try folder.write(
+            "answers.jsonl",
+            """
+            {"image_id": 5, "description": "A dog. A cat."}
+            {"image_id": 1, "description": "A dog. A cat."}
+            {"image_id": 2, "description": "A dog. A cat."}
+            {"image_id": 3, "description": " . "}
+            {"image_id": 4, "description": "Ein Hund. Eine Katze."}
+            {"image_id": 1, "description": "Again."}
+            {"image_id": 7, "description": "A dog."}
+            {"image_id": 8, "description": "A dog."}
+            {"image_id": 77, "description": "A dog."}
+
+            """)
+        try folder.write("val.json", "[{\"image_id\": 1}, 2, 3, 4, 5, {\"image_id\": \"6\"}, 7, 8, 1]")
+        return folder
+    }
+
+    private func files(_ folder: EvalFolder) -> [JSON.Member] {
+        [
+            .init("answers", .string(folder["answers.jsonl"])), .init("image_data", .string(folder["image_data.json"])),
+            .init("regions", .string(folder["regions.json"])), .init("val_images", .string(folder["val.json"])),
+        ]
+    }
+
+    @Test("images that cannot be asked about are named, no other image suffers") func requests() throws {
+        let folder = try world()
+        let report = try readSHRRequests(files(folder) + [.init("output", .string(folder["r.jsonl"])), .init("runs", 2)])
+        let outcomes = try #require(report["outcomes"])
+        for (name, ids) in [
+            ("requested", ["1", "2", "4", "5"]), ("no_description", ["6"]), ("empty_description", ["3"]), ("no_regions", ["7"]),
+            ("not_in_image_data", ["8"]), ("described_twice", ["1"]), ("not_in_the_evaluation", ["77"]),
+            ("image_listed_twice", ["1"]),
+        ] {
+            #expect(outcomes[name]?["first"] == JSON(ids), "\(name)")
+        }
+        let lines = try folder.lines("r.jsonl")
+        #expect(lines.map { $0["custom_id"] }.prefix(2) == ["run1/1", "run2/1"])
+        #expect(lines[0]["body"]?["seed"] == nil && lines[1]["body"]?["seed"] == 1)
+        let short = try readSHRRequests(
+            files(folder) + [.init("output", .string(folder["r.jsonl"])), .init("longest_prompt", 100)])
+        #expect(short["outcomes"]?["prompt_too_long"]?["count"] == 4 && short["requests"] == 0)
+    }
+
+    @Test("every kind of bad reply has its name, and its sentences stay in the total") func replies() throws {
+        let folder = try world()
+        _ = try readSHRRequests(files(folder) + [.init("output", .string(folder["r.jsonl"]))])
+        let good: JSON = "Judgement:\n1. correct: a\n2. hallucination: b"
+        func score(_ lines: [JSON]) throws -> JSON {
+            try folder.write("replies.jsonl", lines.map { $0.text() + "\n" }.joined() + "{\"custom_id\": \"torn")
+            return try scoreSHR(
+                files(folder) + [
+                    .init("replies", .string(folder["replies.jsonl"])), .init("requests", .string(folder["r.jsonl"])),
+                ])
+        }
+        var stale = batchLine("run1/5", good)
+        stale["request_key"] = "00"
+        let report = try score([
+            stale, batchLine("run1/4", "Urteil:\n1. richtig\n2. falsch"), batchLine("run1/1", "Judgement:\n1. correct: a"),
+            batchLine("run1/2", good), batchLine("run1/2", "Judgement:\n1. correct: a\n2. correct: b"),
+            batchLine("run1/900", good),
+        ])
+        let outcomes = try #require(report["outcomes"])
+        for (name, ids) in [
+            ("judged", ["2"]), ("count_mismatch", ["1"]), ("foreign_reply", ["4"]), ("stale", ["5"]),
+            ("not_requested", ["7", "8"]), ("no_description", ["6"]), ("empty_description", ["3"]),
+            ("judged_twice", ["run1/2"]), ("reply_to_an_unknown_image", ["run1/900"]),
+        ] {
+            #expect(outcomes[name]?["first"] == JSON(ids), "\(name): \(outcomes.text())")
+        }
+        let sentences = try #require(report["corrected"]?["sentences"])
+        #expect(sentences["hallucination"] == 1 && sentences["correct"] == 1 && sentences["unjudged"] == 8)
+        #expect(report["corrected"]?["hal_sents_ratio"] == 0.5)
+        #expect(report["corrected"]?["hal_sents_ratio_bounds"] == [0.1, 0.9])
+
+        for (line, name) in [
+            (batchLine("run1/1", good, finish: "length"), "truncated"), (batchLine("run1/1", .null), "refused"),
+            (batchLine("run1/1", good, finish: "content_filter"), "filtered"), (batchLine("run1/1", good, status: 500), "failed"),
+            (batchLine("run1/1", good, error: "boom"), "failed"), (batchLine("run1/1", good, error: ["code": 5]), "failed"),
+            (batchLine("run1/1", "  "), "failed"),
+            (["custom_id": "run1/1", "response": nil, "error": ["error": ["message": "x"]]], "failed"),
+            (batchLine("run1/1", "I find it correct."), "no_judgement"),
+        ] as [(JSON, String)] {
+            #expect(try score([line])["outcomes"]?[name]?["first"] == ["1"], "\(name)")
+        }
+        let none = try score([])
+        #expect(none["outcomes"]?["no_reply"]?["count"] == 4 && none["upstream"]?["mean_hal_ratio"] == JSON.null)
+        #expect(none["corrected"]?["hal_sents_ratio"] == JSON.null)
+    }
+
+    @Test("a failed line before or behind a good one does no harm") func retried() throws {
+        let folder = try world()
+        let good: JSON = "Judgement:\n1. correct: a\n2. hallucination: b"
+        for order in [0, 1] {
+            let lines = [batchLine("run1/1", good), batchLine("run1/1", good, status: 429)]
+            try folder.write("replies.jsonl", (order == 0 ? lines : lines.reversed()).map { $0.text() + "\n" }.joined())
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            #expect(report["outcomes"]?["judged"]?["count"] == 1)
+        }
+    }
+
+    @Test("the content hash covers the body's bytes as they stand in the file") func keys() throws {
+        let folder = try EvalFolder()
+        let body = "{ \"model\":\"m\",\"x\": \"\\\"body\\\": {\", \"t\":1e0 }"
+        try folder.write("r.jsonl", "{\"custom_id\": \"a\", \"note\": {\"body\": 1}, \"body\" : \(body) , \"z\": \"body\"}\n\n")
+        #expect(try SHRReplies.keys(requests: folder["r.jsonl"]) == ["a": SHA256.hex(Array(body.utf8))])
+        try folder.write("r.jsonl", "{\"custom_id\": \"a\", \"body\": {}}\n{\"custom_id\": \"a\", \"body\": {}}\n")
+        #expect(throws: HadpoError.self) { try SHRReplies.keys(requests: folder["r.jsonl"]) }
+    }
+}
+
+@Suite struct SHRFiguresAtEqualLength {
+    /// Descriptions of each image as classes: h, c, j (cannot judge), u (unjudged); every sentence has two words.
+    private func records(_ images: [String]) -> String {
+        var lines = ""
+        for (image, classes) in images.enumerated() {
+            for (index, letter) in classes.enumerated() {
+                let name = ["h": "hallucination", "c": "correct", "j": "cannot judge", "u": "unjudged"][letter] ?? "?"
+                let line: JSON = [
+                    "run": "run1", "image_id": .string("\(image)"), "sentence": JSON(index + 1), "text": .string("s\(index) x."),
+                    "class": .string(name),
+                ]
+                lines += line.text() + "\n"
+            }
+        }
+        return lines
+    }
+
+    @Test("a model that says less gains in the plain ratio and not at equal length") func comparison() throws {
+        let folder = try EvalFolder()
+        // The long one is the short one and more, which is where models hallucinate.
+        try folder.write("long.jsonl", records(["cchh", "chhh", "cchh"]))
+        var lines = ""
+        var answers: [JSON.Member] = []
+        for (image, classes) in ["cc", "ch", "cc"].enumerated() {
+            answers.append(
+                .init("\(image)", .string(classes.indices.enumerated().map { "s\($0.offset) x." }.joined(separator: " "))))
+            let verdicts = classes.enumerated().map { "\($0.offset + 1). \($0.element == "h" ? "hallucination" : "correct"): r" }
+            lines += batchLine("run1/\(image)", .string("Judgement:\n" + verdicts.joined(separator: "\n"))).text() + "\n"
+        }
+        try folder.write("short.json", JSON.object(answers).text())
+        try folder.write("replies.jsonl", lines)
+        let report = try scoreSHR([
+            .init("answers", .string(folder["short.json"])), .init("replies", .string(folder["replies.jsonl"])),
+            .init("baseline", .string(folder["long.jsonl"])), .init("output", .string(folder["out"])),
+        ])
+        let comparison = try #require(report["comparison"])
+        #expect(comparison["plain"]?["run"] == .double(1.0 / 6) && comparison["plain"]?["baseline"] == .double(7.0 / 12))
+        #expect(comparison["same_number_of_sentences"]?["difference"] == 0.0)
+        #expect(comparison["same_number_of_words"]?["difference"] == 0.0)
+        #expect(comparison["descriptions_of_both"] == 3)
+        let matched = try #require(report["length_matched"])
+        #expect(matched["first_sentences"]?[1]?["hal_sents_ratio"] == .double(1.0 / 6))
+        #expect(matched["by_position"]?[1]?["hallucinated"] == 1 && matched["by_position"]?[0]?["hallucinated"] == 0)
+    }
+
+    @Test("two verdict files are compared sentence by sentence, with kappa") func agreement() throws {
+        let folder = try EvalFolder()
+        try folder.write("a.jsonl", records(["hhcc", "hcjh", "uc"]))
+        try folder.write("b.jsonl", records(["hccc", "hcch", "ch", "h"]))
+        let config: JSON = [
+            "schema": "hadpo.shr-agree/1", "a": .string(folder["a.jsonl"]), "b": .string(folder["b.jsonl"]),
+        ]
+        let report = try SHRAgreement.run(
+            ConfigReader.read(config, schema: "hadpo.shr-agree/1", SHRAgreementConfig.init).config)
+        #expect(report["sentences"] == 10 && report["outcomes"]?["only_in_b"] == 1)
+        #expect(report["outcomes"]?["without_two_verdicts"] == 1)
+        #expect(report["confusion"]?["hallucination"]?["correct"] == 1)
+        // Nine sentences with two verdicts: h/h 3, h/c 1, c/h 1, c/c 3 and j/c 1, of which the last agrees as "not".
+        let two = try #require(report["hallucination_or_not"])
+        let chance = (4.0 / 9) * (4.0 / 9) + (5.0 / 9) * (5.0 / 9)
+        #expect(two["n"] == 9 && two["agree"] == 7)
+        // Sums of ninths round.
+        #expect(abs((two["kappa"]?.doubleValue ?? 0) - (7.0 / 9 - chance) / (1 - chance)) < 1e-12)
+        #expect(report["three_classes"]?["agree"] == 6)
+        try folder.write("c.jsonl", records([]))
+        let other: JSON = [
+            "schema": "hadpo.shr-agree/1", "a": .string(folder["a.jsonl"]), "b": .string(folder["c.jsonl"]),
+        ]
+        #expect(throws: HadpoError.self) {
+            try SHRAgreement.run(ConfigReader.read(other, schema: "hadpo.shr-agree/1", SHRAgreementConfig.init).config)
+        }
+    }
+}
+
+@Suite struct AnnotationsAsJudge {
+    private func score(_ folder: EvalFolder, _ keys: [JSON.Member] = []) throws -> JSON {
+        try folder.write(
+            "regions.json",
+            """
+            [{"id": 1, "regions": [{"image_id": 1, "x": 0, "y": 0, "width": 1, "height": 1, "phrase": "a red dog on grass"}]},
+             {"id": 2, "regions": [{"image_id": 2, "x": 0, "y": 0, "width": 1, "height": 1, "phrase": "blue kittens"}]},
+             {"id": 3, "regions": []}]
+            """)
+        try folder.write(
+            "d.json",
+            """
+            {"1": "A puppy on the grass. There is a cat. It is a sunny day. There is no cat here",
+             "2": "Two cats. A red cat", "3": "A dog."}
+            """)
+        return try scoreSHR(
+            [
+                .init("answers", .string(folder["d.json"])), .init("regions", .string(folder["regions.json"])),
+                .init("judge", "annotations"), .init("output", .string(folder["out"])),
+            ] + keys)
+    }
+
+    @Test("objects of a sentence are looked up among the image's, by synonyms, and denials are no claims") func synonyms() throws
+    {
+        let folder = try EvalFolder()
+        try folder.write("synonyms.txt", "dog, puppy\ncat, kitten\n")
+        let report = try score(folder, [.init("synonyms", .string(folder["synonyms.txt"]))])
+        #expect(report["judge"]?["kind"] == "annotations" && report["outcomes"]?["no_regions"]?["first"] == ["3"])
+        let classes = try folder.lines("out/sentences.jsonl").map { $0["class"]?.stringValue }
+        #expect(
+            classes == ["correct", "hallucination", "cannot judge", "cannot judge", "correct", "correct", "unjudged"])
+        // The file is upstream's format, so that it can be read back as verdicts.
+        #expect(try SHRRecord.read(folder["out/judgement.json"]).count == 6)
+    }
+
+    @Test("without synonyms the annotations' own words are the vocabulary") func words() throws {
+        let folder = try EvalFolder()
+        _ = try score(folder)
+        let lines = try folder.lines("out/sentences.jsonl")
+        // Nobody annotated a puppy or a cat; grass is right, red is not of image 2.
+        #expect(lines.map { $0["class"]?.stringValue }.prefix(2) == ["correct", "cannot judge"])
+        #expect(lines[5]["class"] == "hallucination" && lines[5]["judgement"]?.stringValue?.hasSuffix("red") == true)
+    }
+}

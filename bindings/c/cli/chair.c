@@ -1,0 +1,74 @@
+/* chair.c - chair: which objects do captions mention that are not there? */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void show(json *report)
+{
+    static const struct {
+        const char *title, *key;
+        double scale;
+    } columns[] = {{"CHAIRs", "chair_s", 100}, {"CHAIRi", "chair_i", 100}, {"Recall", "recall", 100}, {"Length", "length", 1}};
+    enum { COLUMNS = sizeof columns / sizeof columns[0] };
+    printf("%-16s", "CHAIR, % [95 %]");
+    for (int i = 0; i < COLUMNS; i++) printf("%20s", columns[i].title);
+    printf("\n%-16s", "");
+    for (int i = 0; i < COLUMNS; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "bootstrap_95.%s", columns[i].key);
+        print_interval(number_at(report, columns[i].key, NAN), path_get(report, path), columns[i].scale);
+    }
+    printf("\n\n%.0f captions, %.0f mentions of objects, %.0f of them not in the picture\n", number_at(report, "n", 0),
+           number_at(report, "mentions", 0), number_at(report, "hallucinated_mentions", 0));
+    printf("rules of %s; synonyms sha256 %.12s%s; images sha256 %.12s\n", text_at(report, "implementation", "?"),
+           text_at(report, "synonyms_sha256", "?"),
+           json_object_get_boolean(path_get(report, "synonyms_published")) ? " (published)" : "",
+           text_at(report, "image_ids_sha256", "?"));
+    print_outcomes(path_get(report, "outcomes"));
+    json *objects = path_get(report, "by_object");
+    int shown = 0;
+    json_object_object_foreach(objects, name, counts)
+    {
+        double wrong = number_at(counts, "hallucinated", 0);
+        if (wrong == 0 || shown++ == 10) break;
+        if (shown == 1) printf("\n%-20s %12s %9s\n", "most hallucinated", "hallucinated", "mentions");
+        printf("%-20s %12.0f %9.0f\n", name, wrong, number_at(counts, "mentions", 0));
+    }
+}
+
+static int chair(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&chair_command, "unexpected argument %s", call->files[0]);
+    const char *config = json_text(call->request);
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_chair_score(config, strlen(config), &text, &error);
+    return finish_files(call, "scoring captions", status, text, error, show);
+}
+
+static const flag chair_flags[] = {
+    {'A', "captions", TEXT, "FILE", "request.captions", "image_id and caption: lines, an array, or {\"id\": \"caption\"}"},
+    {'s', "synonyms", TEXT, "FILE", "request.synonyms", "the synonym table, LisaAnne/Hallucination data/synonyms.txt"},
+    {0, "instances", LIST, "FILE", "request.instances", "COCO instances_*.json; once for train, once for val"},
+    {0, "references", LIST, "FILE", "request.references", "COCO captions_*.json; once for train, once for val"},
+    {0, "objects", TEXT, "FILE", "request.objects", "instead or beside: {\"image id\": [\"object\", ...]}"},
+    {0, "records", TEXT, "FILE", "request.records", "one line a caption: words, objects, what is not there"},
+    {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
+    {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static const flag_group chair_groups[] = {
+    {"The captions", chair_flags}, {"Input and output", output_flags}, {NULL, NULL}};
+
+const command chair_command = {
+    "chair", "hadpo.chair-score/1", "objects that captions invent: the CHAIR figures", "-A FILE -s FILE --instances FILE ... [flags]",
+    "CHAIRs is the part of captions with an object that is not in the picture, CHAIRi the part of mentioned objects. Both grow\n"
+    "with the length of captions, so name the token limit and the images beside them. The rules are those of the original\n"
+    "implementation; figures of its ports are not comparable.\n"
+    "\n"
+    "example\n"
+    "  hadpo chair -A captions.jsonl -s synonyms.txt --instances instances_val2014.json --instances instances_train2014.json \\\n"
+    "      --references captions_val2014.json --references captions_train2014.json --records words.jsonl\n",
+    chair_groups, chair};

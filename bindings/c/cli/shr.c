@@ -1,0 +1,226 @@
+/* shr.c - shr: how many sentences of a description are hallucinations? Requests for a judge, scores of its replies. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const flag file_flags[] = {
+    {'A', "answers", TEXT, "FILE", "request.answers", "descriptions of any model: {\"image id\": \"text\"}, or lines"},
+    {0, "vg", TEXT, "DIR", "request.vg", "Visual Genome: image_data.json, region_descriptions.json"},
+    {0, "shr", TEXT, "DIR", "request.shr", "SHR: val_images_final.json, shr_factual_part1.jsonl, ...part2.jsonl"},
+    {0, "image-data", TEXT, "FILE", "request.image_data", "instead of the folder's"},
+    {0, "regions", TEXT, "FILE", "request.regions", "instead of the folder's"},
+    {0, "factual", LIST, "FILE", "request.factual", "instead of the folder's; may be repeated"},
+    {0, "val-images", TEXT, "FILE", "request.val_images", "instead of the folder's; without any: the described images"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+/* ---- shr requests ------------------------------------------------------------------------------------------------ */
+
+static void show_requests(json *report)
+{
+    printf("%.0f requests to %s in %s (sha256 %.12s)\n", number_at(report, "requests", 0), text_at(report, "judge", "?"),
+           text_at(report, "output", "?"), text_at(report, "sha256", "?"));
+    printf("%.0f images:\n", number_at(report, "images", 0));
+    print_outcomes(path_get(report, "outcomes"));
+}
+
+static const flag request_flags[] = {
+    {'o', "output", TEXT, "FILE", "request.output", "the requests: OpenAI batch input, one a line"},
+    {0, "judge-model", TEXT, "NAME", "request.judge.model", "gpt-4, as upstream"},
+    {0, "temperature", NUMBER, "X", "request.judge.temperature", "0.7, as upstream"},
+    {0, "max-tokens", INTEGER, "N", "request.judge.max_tokens", "of the reply (800)"},
+    {0, "runs", INTEGER, "N", "request.runs", "how often each description is judged (1)"},
+    {0, "longest-prompt", INTEGER, "N", "request.longest_prompt", "leave out longer prompts (upstream's LLaVA script: 15000)"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static int requests(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&shr_requests_command, "unexpected argument %s", call->files[0]);
+    const char *config = json_text(call->request);
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_shr_requests(config, strlen(config), &text, &error);
+    return finish_files(call, "writing requests", status, text, error, show_requests);
+}
+
+static const flag_group request_groups[] = {{"The descriptions", file_flags},
+                                            {"The requests", request_flags},
+                                            {"Input and output", output_flags},
+                                            {NULL, NULL}};
+
+const command shr_requests_command = {
+    "shr requests", "hadpo.shr-requests/1", "what a judge is asked about descriptions", "-A FILE --vg DIR --shr DIR -o FILE [flags]",
+    "Writes HA-DPO's prompt, byte for byte, for every described image. Send the file to any OpenAI-compatible server with\n"
+    "`hadpo judge`, or as a batch. Images that cannot be asked about are listed by name.\n"
+    "\n"
+    "example\n"
+    "  hadpo shr requests -A descriptions.json --vg VG --shr shr -o requests.jsonl\n"
+    "  hadpo judge requests.jsonl -o replies.jsonl\n"
+    "  hadpo shr -A descriptions.json --shr shr --requests requests.jsonl --replies replies.jsonl -o scored\n",
+    request_groups, requests};
+
+/* ---- shr: the score ---------------------------------------------------------------------------------------------- */
+
+static void ratio_row(const char *name, json *from, const char *key, json *interval)
+{
+    printf("%-34s", name);
+    print_interval(number_at(from, key, NAN), interval, 100);
+    putchar('\n');
+}
+
+static void length_table(const char *title, json *rows, const char *key)
+{
+    size_t count = json_object_array_length(rows);
+    if (count == 0) return;
+    printf("\n%-34s%20s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
+    for (size_t i = 0; i < count; i++) {
+        json *row = json_object_array_get_idx(rows, i);
+        double value = number_at(row, "hal_sents_ratio", NAN);
+        printf("%-34.0f", number_at(row, key, 0));
+        if (isnan(value))
+            printf("%20s", "-");
+        else
+            printf("%20.2f", value * 100);
+        printf("%14.0f%14.0f\n", number_at(row, "judged", 0), number_at(row, "descriptions", 0));
+    }
+}
+
+static void comparison_row(const char *name, json *row)
+{
+    printf("%-34s", name);
+    print_interval(number_at(row, "run", NAN), NULL, 100);
+    print_interval(number_at(row, "baseline", NAN), NULL, 100);
+    print_interval(number_at(row, "difference", NAN), path_get(row, "bootstrap_95"), 100);
+    putchar('\n');
+}
+
+static void show_score(json *report)
+{
+    bool annotations = strcmp(text_at(report, "judge.kind", ""), "annotations") == 0;
+    if (annotations)
+        printf("judge: annotations, no model: %s\n\n", text_at(report, "judge.rule", ""));
+    else
+        printf("judge: %s\n\n", json_text(path_get(report, "judge.models")));
+    json *corrected = path_get(report, "corrected");
+    printf("%-34s%20s\n", "SHR, % [95 %]", "");
+    ratio_row("hallucinated sentences", corrected, "hal_sents_ratio", path_get(corrected, "bootstrap_95.hal_sents_ratio"));
+    ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
+    ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
+    json *bounds = path_get(corrected, "hal_sents_ratio_bounds");
+    if (json_object_array_length(bounds) == 2)
+        printf("%-34s%20.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
+               json_object_get_double(json_object_array_get_idx(bounds, 1)) * 100);
+    printf("%-34s%20.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
+    printf("%-34s%20.2f\n", "words a description", number_at(corrected, "words_per_image", NAN));
+    printf("\nsentences\n");
+    print_outcomes(path_get(corrected, "sentences"));
+    printf("\n%.0f images\n", number_at(report, "images", 0));
+    print_outcomes(path_get(report, "outcomes"));
+    length_table("first sentences of each", path_get(report, "length_matched.first_sentences"), "sentences_each");
+    length_table("within the first words", path_get(report, "length_matched.first_words"), "words");
+    json *comparison = path_get(report, "comparison");
+    if (comparison != NULL) {
+        printf("\n%-34s%20s%20s%20s\n", "against the baseline, %", "run", "baseline", "difference [95 %]");
+        comparison_row("as they are", path_get(comparison, "plain"));
+        comparison_row("same number of sentences", path_get(comparison, "same_number_of_sentences"));
+        comparison_row("same number of words", path_get(comparison, "same_number_of_words"));
+    }
+    const char *output = text_at(report, "output", NULL);
+    if (output != NULL) printf("\n%s: judgement.json, metrics.json, sentences.jsonl, report.json\n", output);
+}
+
+static const flag score_flags[] = {
+    {'R', "replies", TEXT, "FILE", "request.replies", "the judge's replies: OpenAI batch output, one a line"},
+    {0, "requests", TEXT, "FILE", "request.requests", "the requests, to tell what was never asked and what is stale"},
+    {'J', "judge", TEXT, "NAME", "request.judge", "replies (default), or annotations: no model, words against annotations"},
+    {'s', "synonyms", TEXT, "FILE", "request.synonyms", "annotations: CHAIR's table; without it, the annotations' words"},
+    {0, "objects", TEXT, "FILE", "request.objects", "annotations: {\"image id\": [\"object\", ...]} beside the regions"},
+    {'B', "baseline", TEXT, "FILE", "request.baseline", "sentences.jsonl of another model's score, to compare with"},
+    {'o', "output", TEXT, "DIR", "request.output", "judgement.json, metrics.json, sentences.jsonl, report.json"},
+    {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
+    {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static int score(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&shr_command, "unexpected argument %s", call->files[0]);
+    const char *config = json_text(call->request);
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_shr_score(config, strlen(config), &text, &error);
+    return finish_files(call, "scoring descriptions", status, text, error, show_score);
+}
+
+static const flag_group score_groups[] = {
+    {"The descriptions", file_flags}, {"The verdicts", score_flags}, {"Input and output", output_flags}, {NULL, NULL}};
+
+const command shr_command = {
+    "shr", "hadpo.shr-score/1", "hallucinated sentences of descriptions, as a judge sees them",
+    "-A FILE (--replies FILE | --judge annotations --vg DIR) [-o DIR] [flags]",
+    "SHR is the part of a description's sentences that a judge calls hallucinations. Short descriptions have fewer, so the\n"
+    "ratio also stands at equal length. No model is loaded: the descriptions may be of any model.\n"
+    "`hadpo shr describe` has one of your models describe, `hadpo shr requests` writes what a judge is asked, `hadpo shr agree`\n"
+    "compares two judges.\n"
+    "\n"
+    "examples\n"
+    "  hadpo shr -A descriptions.json --replies replies.jsonl --requests requests.jsonl --shr shr -o scored\n"
+    "  hadpo shr -A descriptions.json --judge annotations --vg VG -s synonyms.txt\n"
+    "  hadpo shr -A after.json --replies after.jsonl -B before/sentences.jsonl\n",
+    score_groups, score};
+
+/* ---- shr agree --------------------------------------------------------------------------------------------------- */
+
+static void show_agreement(json *report)
+{
+    json *confusion = path_get(report, "confusion");
+    printf("%-16s", "A \\ B");
+    json_object_object_foreach(confusion, column, unused)
+    {
+        (void)unused;
+        printf("%15s", column);
+    }
+    putchar('\n');
+    json_object_object_foreach(confusion, row, cells)
+    {
+        printf("%-16s", row);
+        json_object_object_foreach(cells, name, cell)
+        {
+            (void)name;
+            printf("%15d", json_object_get_int(cell));
+        }
+        putchar('\n');
+    }
+    static const char *const keys[] = {"three_classes", "hallucination_or_not"};
+    static const char *const names[] = {"three classes", "hallucination or not"};
+    for (int i = 0; i < 2; i++) {
+        json *values = path_get(report, keys[i]);
+        printf("%s%-21s agree on %.0f of %.0f sentences", i == 0 ? "\n" : "", names[i], number_at(values, "agree", 0),
+               number_at(values, "n", 0));
+        double kappa = number_at(values, "kappa", NAN);
+        printf(isnan(kappa) ? ", no kappa\n" : ", kappa %.3f\n", kappa);
+    }
+    print_outcomes(path_get(report, "outcomes"));
+}
+
+static int agree(invocation *call)
+{
+    if (call->n_files != 2) return usage_error(&shr_agree_command, "expected two verdict files");
+    json_object_object_add(call->request, "a", json_object_new_string(call->files[0]));
+    json_object_object_add(call->request, "b", json_object_new_string(call->files[1]));
+    const char *config = json_text(call->request);
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_shr_agree(config, strlen(config), &text, &error);
+    return finish_files(call, "comparing verdicts", status, text, error, show_agreement);
+}
+
+static const flag_group agree_groups[] = {{"Input and output", output_flags}, {NULL, NULL}};
+
+const command shr_agree_command = {
+    "shr agree", "hadpo.shr-agree/1", "how far two judges agree", "A B [flags]",
+    "A and B are sentences.jsonl of two scores, or upstream's judgement.json, on the same descriptions.\n"
+    "\n"
+    "example\n"
+    "  hadpo shr agree annotations/sentences.jsonl gpt-4/sentences.jsonl\n",
+    agree_groups, agree};

@@ -28,7 +28,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xswiftc -static-stdlib -Xswiftc -no-toolchain-stdlib-rpath -Xswiftc -use-ld=lld \
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s
 
-.PHONY: all deps test-deps library cli demo test check install fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-large check install fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -37,6 +37,7 @@ help:
 	@echo 'make                      build $(LIBRARY) and $(TOOL)'
 	@echo 'make demo                 install what is missing, build, run HA-DPO on the world in the box'
 	@echo 'make test                 install what is missing, build, run every test'
+	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
@@ -120,6 +121,11 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@rm -rf $(STAGE) && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAGE) PREFIX=/usr >/dev/null
 	@CC='$(CC)' SWIFT='$(SWIFT)' $(PYTHON) Tests/run.py --stage $(STAGE)/usr
+
+# A generated region file of Visual Genome's size; a minute and a gigabyte of disk.
+test-large: test-deps
+	@$(MAKE) --no-print-directory all
+	$(PYTHON) Tests/Large/shr_regions.py $(TOOL)
 
 check: test-deps
 	$(SWIFT) format lint -s -r Package.swift Sources Tests

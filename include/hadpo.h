@@ -136,6 +136,10 @@ HADPO_API hadpo_status hadpo_pope_evaluate(const char *config, size_t size, hadp
 HADPO_API hadpo_status hadpo_pope_build(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
 /* config: "hadpo.chair-score/1". CHAIRs, CHAIRi, recall, length of captions of any model. [any] */
 HADPO_API hadpo_status hadpo_chair_score(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.shr-describe/1". Describes the pictures of SHR with upstream's decoding for the family; descriptions are
+ * appended as they come and a second run makes only what is missing. [one] */
+HADPO_API hadpo_status hadpo_shr_describe(hadpo_model *model, const char *config, size_t size, hadpo_bytes **report,
+                                          hadpo_error **error);
 /* config: "hadpo.shr-requests/1". What a judge is asked about descriptions of any model, as OpenAI batch lines. [any] */
 HADPO_API hadpo_status hadpo_shr_requests(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
 /* config: "hadpo.shr-score/1". The judge's replies, or annotations as the judge: SHR, a record for every sentence. [any] */

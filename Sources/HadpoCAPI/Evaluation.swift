@@ -65,3 +65,25 @@ public func hadpo_shr_agree(
 ) -> hadpo_status {
     evaluated(config, size, "hadpo.shr-agree/1", report, error, SHRAgreementConfig.init, SHRAgreement.run)
 }
+
+// -- with a model
+
+@_cdecl("hadpo_shr_describe") @implementation
+public func hadpo_shr_describe(
+    _ model: OpaquePointer?, _ config: UnsafePointer<CChar>?, _ size: Int, _ report: UnsafeMutablePointer<OpaquePointer?>?,
+    _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> hadpo_status {
+    report?.pointee = nil
+    return status(error) { () throws(HadpoError) in
+        let result = try place(report, "report")
+        let model = try handle(model, ModelHandle.self, "model")
+        let family = model.model.family
+        let config = try configured(config, size, "hadpo.shr-describe/1", "config") { r throws(HadpoError) in
+            try SHRDescribeConfig(&r, family: family)
+        }.config
+        let described = try model.engine.exclusively { progress throws(HadpoError) in
+            try SHRDescribe.run(model: model.model, config: config, progress: progress)
+        }
+        result.pointee = retained(BytesHandle(described.text(indent: 2)))
+    }
+}

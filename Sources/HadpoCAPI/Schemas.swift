@@ -72,6 +72,7 @@ enum Schemas {
         case "hadpo.pope-score/1": return try body.use(name, PopeEvaluationConfig.init)
         case "hadpo.pope-build/1": return try body.use(name, PopeBuildConfig.init)
         case "hadpo.chair-score/1": return try body.use(name, CHAIRScoreConfig.init)
+        case "hadpo.shr-describe/1": return try body.use(name, SHRDescribeConfig.init(_:))
         case "hadpo.shr-requests/1": return try body.use(name, SHRRequestsConfig.init)
         case "hadpo.shr-score/1": return try body.use(name, SHRScoreConfig.init)
         case "hadpo.shr-agree/1": return try body.use(name, SHRAgreementConfig.init)
@@ -87,8 +88,9 @@ enum Schemas {
     static let names = [
         "hadpo.engine/1", "hadpo.model/1", "hadpo.generate/1", "hadpo.score/1", "hadpo.inspect/1", "hadpo.export/1",
         "hadpo.train/1",
-        "hadpo.pope/1", "hadpo.pope-score/1", "hadpo.pope-build/1", "hadpo.chair-score/1", "hadpo.shr-requests/1",
-        "hadpo.shr-score/1", "hadpo.shr-agree/1", "hadpo.world/1", "hadpo.world-pairs/1", "hadpo.world-base/1",
+        "hadpo.pope/1", "hadpo.pope-score/1", "hadpo.pope-build/1", "hadpo.chair-score/1", "hadpo.shr-describe/1",
+        "hadpo.shr-requests/1", "hadpo.shr-score/1", "hadpo.shr-agree/1", "hadpo.world/1", "hadpo.world-pairs/1",
+        "hadpo.world-base/1",
     ]
 
     static func defaults(_ name: String) throws(HadpoError) -> JSON { try table(name, Defaults()) }

@@ -74,7 +74,8 @@ package struct PopeAnswer: Sendable, Equatable {
             answers.append(
                 PopeAnswer(
                     id: hasID ? try record.popeInteger("question_id", place) : nil, question: record["question"]?.stringValue,
-                    text: try record.popeText(record["answer"] == nil && record["text"] != nil ? "text" : "answer", place),
+                    text: try record.popeText(
+                        record["answer"] == nil && record["label"] == nil && record["text"] != nil ? "text" : "answer", place),
                     yesMinusNo: score.doubleValue))
         }
         return answers

@@ -9,9 +9,21 @@ package struct PopeRunConfig: Sendable {
     /// `hadpo` keeps the end token in the answers, as upstream's files have it.
     package enum Compatibility: String, Sendable, CaseIterable { case none, hadpo }
 
+    /// Another question file asked in the same call, with its own answers file.
+    package struct Further: Sendable {
+        package let questions: String
+        package let answers: String?
+
+        init(_ r: inout ConfigReader) throws(HadpoError) {
+            questions = try r.string("questions", help: "POPE question file")
+            answers = try r.optionalString("answers", help: "its answers")
+        }
+    }
+
     package let questions: String
     package let images: String
     package let answers: String?
+    package let further: [Further]
     package let evaluation: EvaluationProtocol
     package let template: PromptTemplate
     package let maxNewTokens: Int
@@ -31,6 +43,9 @@ package struct PopeRunConfig: Sendable {
         images = try r.string("images", help: "folder that its pictures are in")
         answers = try r.optionalString(
             "answers", help: "answers as JSON Lines, appended as they come; what is there is not asked again")
+        further = try r.objects(
+            "further", help: "more question files on the same pictures: a question that is in several is asked once", Further.init
+        )
         evaluation = try r.choice(
             "protocol", default: family.evaluation,
             help: "whose published way of answering the keys below default to; as the model's family when left out")
@@ -52,12 +67,37 @@ package struct PopeRunConfig: Sendable {
     }
 }
 
-/// Asks a model every question of a POPE file and scores the answers by the official rule. All questions of a picture share its
-/// prefix; pictures go together in batches; the answers do not depend on either.
+/// Asks a model every question of one or more POPE files and scores the answers by the official rule. All questions of a picture
+/// share its prefix, those of several files too; pictures go together in batches; the answers do not depend on either.
 package struct PopeRun {
+    /// One question file with its answers.
+    private struct Split {
+        let path: String
+        let sha256: String
+        let questions: [PopeQuestion]
+        let answers: String?
+        let appender: LineAppender?
+        /// Lines of the answers file by question, other keys included.
+        var records: [Int: JSON] = [:]
+        var resumed = 0
+    }
+
+    /// Where an answer belongs.
+    private struct Target {
+        let split: Int
+        let question: PopeQuestion
+    }
+
     private struct Asked {
+        let targets: [Target]
         let question: PopeQuestion
         let prompt: PromptTokens
+    }
+
+    /// The same question in several files.
+    private struct Same: Hashable {
+        let image: String
+        let text: String
     }
 
     /// What questions must have in common to share a prefix; a raw template may put text before the picture, and a Q-Former sees the
@@ -70,18 +110,14 @@ package struct PopeRun {
     private let model: any VisionLanguageModel
     private let config: PopeRunConfig
     private let progress: any Progress
-    private let appender: LineAppender?
-    /// Lines of the answers file by question, other keys included.
-    private var records: [Int: JSON] = [:]
+    private var splits: [Split] = []
 
-    /// - Returns: `PopeScore`'s report, with what was asked and how.
+    /// - Returns: `PopeScore`'s report, with what was asked and how; of several files, one each under "splits".
     package static func run(
         model: any VisionLanguageModel, config: PopeRunConfig, progress: any Progress
     ) throws(HadpoError) -> JSON {
         let start = Clock.now()
-        let bytes = try File.read(config.questions)
-        let questions = try PopeQuestion.read(bytes, source: config.questions)
-        var run = try PopeRun(model, config, questions, progress)
+        var run = try PopeRun(model, config, progress)
         if let wanted = config.evaluation.weights.dtype, model.decoder.weightType != wanted,
             config.evaluation == model.family.evaluation
         {
@@ -92,20 +128,15 @@ package struct PopeRun {
                         + "these are \(model.decoder.weightType.rawValue)"),
             ])
         }
-        let asked = try run.askMissing(questions)
-        let lines = questions.compactMap { run.records[$0.id] }
-        try run.sortFile(lines)
-        var report = try PopeScore(
-            questions: questions,
-            answers: PopeAnswer.read(Array(lines.map { $0.text() + "\n" }.joined().utf8), source: config.answers ?? "answers")
-        ).report
-        let seconds = Clock.now() - start
-        report["answers_path"] = JSON(config.answers)
+        let asked = try run.askMissing()
+        var reports: [JSON] = []
+        for split in run.splits { reports.append(try run.report(split)) }
+        var report: JSON = config.further.isEmpty ? reports[0] : ["splits": .array(reports)]
         report["asked"] = JSON(asked)
-        report["resumed"] = JSON(questions.count - asked)
-        report["seconds"] = .double(seconds)
+        report["resumed"] = JSON(run.splits.reduce(0) { $0 + $1.resumed })
+        report["seconds"] = .double(Clock.now() - start)
         report["protocol"] = [
-            "questions": .string(config.questions), "questions_sha256": .string(SHA256.hex(bytes)),
+            "questions": .string(config.questions), "questions_sha256": .string(run.splits[0].sha256),
             "template": .string(config.template.rawValue),
             "prompt": .string(model.conversation.text(question: "{}", template: config.template)),
             "name": .string(config.evaluation.rawValue), "max_new_tokens": JSON(config.maxNewTokens),
@@ -117,52 +148,85 @@ package struct PopeRun {
         return report
     }
 
+    private func report(_ split: Split) throws(HadpoError) -> JSON {
+        let lines = split.questions.compactMap { split.records[$0.id] }
+        if let path = split.answers { try sortFile(path, lines) }
+        let source = split.answers ?? "answers"
+        var report = try PopeScore(
+            questions: split.questions,
+            answers: PopeAnswer.read(Array(lines.map { $0.text() + "\n" }.joined().utf8), source: source)
+        ).report
+        report["answers_path"] = JSON(split.answers)
+        if !config.further.isEmpty {
+            report["questions_path"] = .string(split.path)
+            report["questions_sha256"] = .string(split.sha256)
+            report["resumed"] = JSON(split.resumed)
+        }
+        return report
+    }
+
     /// Everything that can be wrong with the files and the questions is found here, before any work.
-    private init(
-        _ model: any VisionLanguageModel, _ config: PopeRunConfig, _ questions: [PopeQuestion], _ progress: any Progress
-    ) throws(HadpoError) {
+    private init(_ model: any VisionLanguageModel, _ config: PopeRunConfig, _ progress: any Progress) throws(HadpoError) {
         self.model = model
         self.config = config
         self.progress = progress
+        let files = [(config.questions, config.answers)] + config.further.map { ($0.questions, $0.answers) }
+        var known: Set<String> = []
+        for (_, answers) in files {
+            guard let answers else { continue }
+            guard known.insert(answers).inserted else {
+                throw HadpoError(
+                    .config, "two question files with one answers file", at: "/further", found: "'\(answers)'",
+                    expected: "a file for each")
+            }
+        }
+        for (questions, answers) in files { splits.append(try Self.open(questions, answers)) }
+        for split in splits where split.resumed > 0 {
+            try progress.emit([
+                "event": "warning",
+                "message": .string(
+                    "\(split.resumed) of \(split.questions.count) answers were in \(split.answers ?? "") already and are not asked for "
+                        + "again"),
+            ])
+        }
+    }
+
+    private static func open(_ path: String, _ answers: String?) throws(HadpoError) -> Split {
+        let bytes = try File.read(path)
+        let questions = try PopeQuestion.read(bytes, source: path)
         var byID: [Int: PopeQuestion] = [:]
         for question in questions where byID.updateValue(question, forKey: question.id) != nil {
             throw HadpoError(
-                .format, "a question id is used twice in the questions", at: config.questions, found: "\(question.id)",
-                expected: "each once")
+                .format, "a question id is used twice in the questions", at: path, found: "\(question.id)", expected: "each once")
         }
-        guard let path = config.answers else {
-            appender = nil
-            return
+        guard let answers else {
+            return Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: nil, appender: nil)
         }
-        try File.makeDirectories(File.folder(of: path))
-        appender = try LineAppender(path)  // removes a torn last line
-        for line in try JSONLines.parse(try File.read(path), source: path) {
-            let place = "\(path):\(line.number)"
+        try File.makeDirectories(File.folder(of: answers))
+        let appender = try LineAppender(answers)  // removes a torn last line
+        var split = Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: answers, appender: appender)
+        for line in try JSONLines.parse(try File.read(answers), source: answers) {
+            let place = "\(answers):\(line.number)"
             guard let id = line.value["question_id"]?.intValue, let question = byID[id],
                 line.value["question"]?.stringValue == question.text, line.value["answer"]?.stringValue != nil
             else {
                 throw HadpoError(
                     .format, "the answers file holds something else than answers to these questions", at: place,
-                    found: String(line.value.text().prefix(120)), expected: "answers to \(config.questions), or a new file")
+                    found: String(line.value.text().prefix(120)), expected: "answers to \(path), or a new file")
             }
-            guard records.updateValue(line.value, forKey: id) == nil else {
+            guard split.records.updateValue(line.value, forKey: id) == nil else {
                 throw HadpoError(.format, "a question is answered twice", at: place, found: "question_id \(id)")
             }
         }
-        if !records.isEmpty {
-            try progress.emit([
-                "event": "warning",
-                "message": .string(
-                    "\(records.count) of \(questions.count) answers were in \(path) already and are not asked for again"),
-            ])
-        }
+        split.resumed = split.records.count
+        return split
     }
 
     // MARK: asking
 
     /// - Returns: how many questions were asked.
-    private mutating func askMissing(_ questions: [PopeQuestion]) throws(HadpoError) -> Int {
-        let pictures = try missing(questions)
+    private mutating func askMissing() throws(HadpoError) -> Int {
+        let pictures = try missing()
         let total = pictures.reduce(0) { $0 + $1.count }
         let scored = config.scores ? yesAndNo(pictures.first?.first?.prompt) : nil
         if config.scores, total > 0, scored == nil {
@@ -182,26 +246,52 @@ package struct PopeRun {
                     difference = Double(generated.firstLogits[scored.yes]) - Double(generated.firstLogits[scored.no])
                 }
                 let text = config.compat == .hadpo ? model.conversation.upstreamText(generated.ids) : generated.text
-                let record = PopeAnswer(
-                    id: asked.question.id, question: asked.question.text, text: text, yesMinusNo: difference
-                ).record
-                try appender?.append(record)
-                records[asked.question.id] = record
+                for target in asked.targets {
+                    let question = target.question
+                    try keep(
+                        PopeAnswer(id: question.id, question: question.text, text: text, yesMinusNo: difference).record, target)
+                }
                 done += 1
             }
-            try appender?.sync()
+            for split in splits { try split.appender?.sync() }
             try pace.report(done, of: total, progress)
         }
         return total
     }
 
-    /// Questions without an answer by picture, in the order of the file.
-    private func missing(_ questions: [PopeQuestion]) throws(HadpoError) -> [[Asked]] {
+    private mutating func keep(_ record: JSON, _ target: Target) throws(HadpoError) {
+        try splits[target.split].appender?.append(record)
+        splits[target.split].records[target.question.id] = record
+    }
+
+    /// Questions without an answer by picture, in the order of the files. What another file has an answer to is copied from there.
+    private mutating func missing() throws(HadpoError) -> [[Asked]] {
+        var order: [Same] = []
+        var targets: [Same: [Target]] = [:]
+        for (index, split) in splits.enumerated() {
+            for question in split.questions {
+                let same = Same(image: question.image, text: question.text)
+                if targets[same] == nil { order.append(same) }
+                targets[same, default: []].append(Target(split: index, question: question))
+            }
+        }
         var places: [Shared: Int] = [:]
         var pictures: [[Asked]] = []
-        for question in questions where records[question.id] == nil {
+        for same in order {
+            let all = targets[same] ?? []
+            let open = all.filter { splits[$0.split].records[$0.question.id] == nil }
+            if let known = all.lazy.compactMap({ [splits] in splits[$0.split].records[$0.question.id] }).first {
+                for target in open {
+                    var record = known
+                    record["question_id"] = JSON(target.question.id)
+                    try keep(record, target)
+                }
+                continue
+            }
+            guard let target = open.first else { continue }
+            let question = target.question
             try progress.tick()
-            let name = "question \(question.id) of \(config.questions)"
+            let name = "question \(question.id) of \(splits[target.split].path)"
             let prompt = try model.conversation.prompt(question: question.text, template: config.template, sample: name)
             let rows = prompt.before.count + model.imageRows
             try PromptSession.check(
@@ -209,14 +299,14 @@ package struct PopeRun {
                 newTokens: config.maxNewTokens, at: name)
             let shared = Shared(image: question.image, prefix: prompt.prefix)
             if let place = places[shared] {
-                pictures[place].append(Asked(question: question, prompt: prompt))
+                pictures[place].append(Asked(targets: open, question: question, prompt: prompt))
             } else {
                 let path = File.join(config.images, question.image)
                 guard File.isFile(path) else {
                     throw HadpoError(.io, "a picture is missing", at: name, found: "no file \(path)", expected: "the picture")
                 }
                 places[shared] = pictures.count
-                pictures.append([Asked(question: question, prompt: prompt)])
+                pictures.append([Asked(targets: open, question: question, prompt: prompt)])
             }
         }
         return pictures
@@ -298,8 +388,7 @@ package struct PopeRun {
     // MARK: the file
 
     /// In the end the lines stand in the order of their ids, however the run was cut.
-    private func sortFile(_ lines: [JSON]) throws(HadpoError) {
-        guard let path = config.answers else { return }
+    private func sortFile(_ path: String, _ lines: [JSON]) throws(HadpoError) {
         let sorted = lines.sorted { ($0["question_id"]?.intValue ?? 0) < ($1["question_id"]?.intValue ?? 0) }
         let text = sorted.map { $0.text(ascii: true) + "\n" }.joined()
         let bytes = Array(text.utf8)

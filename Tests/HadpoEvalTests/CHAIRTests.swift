@@ -118,7 +118,7 @@ private func synonyms() -> String? {
                 .init("references", [.string(folder["captions.json"])]),
             ])
         #expect(report["n"] == 2 && report["chair_s"] == 0.5 && report["mentions"] == 5 && report["chair_i"] == .double(2.0 / 5))
-        #expect(report["recall"] == 1.0 && report["length"] == .double((8.0 + 6) / 2))
+        #expect(report["recall"] == 1.0 && report["length"] == .double((9.0 + 6) / 2))
         #expect(report["outcomes"]?["image_without_annotations"] == ["count": 1, "first": ["9"]])
         #expect(report["outcomes"]?["captioned_twice"] == ["count": 1, "first": ["7"]])
         #expect(report["by_object"]?["cat"] == ["mentions": 4, "hallucinated": 2])

@@ -204,6 +204,40 @@ private final class Listener: Progress {
         #expect(try File.read(subject.path("answers.jsonl")) == Array(line.utf8))
     }
 
+    @Test("several files in one call ask a shared question once, write each file's answers, and are continued")
+    func several() throws {
+        let subject = try PopeSubject()
+        _ = try subject.run()
+        let alone = try File.read(subject.path("answers.jsonl"))
+        // Questions 1 and 5 again under other ids, and one of its own.
+        let second = [
+            PopeQuestion(id: 1, image: "tall.png", text: "Is there a cup in the image?", isYes: true),
+            PopeQuestion(id: 2, image: "wide.jpg", text: "Is there a dog in the image?", isYes: true),
+            PopeQuestion(id: 3, image: "wide.jpg", text: "Is there a sofa in the image?", isYes: false),
+        ]
+        try subject.write("second.json", second)
+        func further(_ answers: String) -> JSON.Member {
+            .init(
+                "further", [["questions": .string(subject.path("second.json")), "answers": .string(subject.path(answers))]])
+        }
+        let report = try subject.run([further("b.jsonl")], answers: "a.jsonl")
+        #expect(report["asked"] == 7 && report["resumed"] == 0)
+        #expect(report["splits"]?[0]?["n"] == 6 && report["splits"]?[1]?["n"] == 3)
+        #expect(try File.read(subject.path("a.jsonl")) == alone)
+        let whole = try File.read(subject.path("b.jsonl"))
+        let lines = try JSONLines.parse(whole, source: "b").map(\.value)
+        let first = try JSONLines.parse(alone, source: "a").map(\.value)
+        #expect(lines.map { $0["question_id"] } == [1, 2, 3])
+        #expect(lines[0]["answer"] == first[4]["answer"] && lines[1]["answer"] == first[0]["answer"])
+
+        // Cut off within the second file's first line, the answers that the first file has are not asked for again.
+        try File.writeAtomically(subject.path("b.jsonl"), Array(whole.prefix(20)))
+        let resumed = try subject.run([further("b.jsonl")], answers: "a.jsonl")
+        #expect(resumed["asked"] == 1 && resumed["resumed"] == 6)
+        #expect(try File.read(subject.path("b.jsonl")) == whole)
+        #expect(throws: HadpoError.self) { try subject.run([further("a.jsonl")], answers: "a.jsonl") }
+    }
+
     @Test("beams answer as each question alone")
     func beams() throws {
         let subject = try PopeSubject("new-bf16")

@@ -58,6 +58,7 @@ SIGNATURES = {
     "hadpo_pope_evaluate": (_status, [_text, _size, _out, _out]),
     "hadpo_pope_build": (_status, [_text, _size, _out, _out]),
     "hadpo_chair_score": (_status, [_text, _size, _out, _out]),
+    "hadpo_shr_describe": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_shr_requests": (_status, [_text, _size, _out, _out]),
     "hadpo_shr_score": (_status, [_text, _size, _out, _out]),
     "hadpo_shr_agree": (_status, [_text, _size, _out, _out]),
@@ -295,6 +296,9 @@ class Model(_Handle):
 
     def pope(self, **keys):
         return self.engine.run(_result, "hadpo_pope_run", self._handle, *_config("hadpo.pope/1", keys))
+
+    def shr_describe(self, **keys):
+        return self.engine.run(_result, "hadpo_shr_describe", self._handle, *_config("hadpo.shr-describe/1", keys))
 
     def world_pairs(self, **keys):
         return self.engine.run(_result, "hadpo_world_pairs", self._handle, *_config("hadpo.world-pairs/1", keys))

@@ -61,6 +61,10 @@ package enum CaptionTokens {
                 // 1,000 and 12:30 stay whole.
                 let number = next.map { $0.properties.generalCategory == .decimalNumber } ?? false
                 spaced += number ? [scalar] : [" ", scalar, " "]
+            case "\"":
+                // Treebank tells opening quotes from closing ones.
+                let opens = at == 0 || isPythonSpace(sentence[at - 1]) || "([{<".unicodeScalars.contains(sentence[at - 1])
+                spaced += opens ? [" ", "`", "`", " "] : [" ", "'", "'", " "]
             case "-":
                 if next == "-" {
                     spaced += [" ", "-", "-", " "]
@@ -84,12 +88,13 @@ package enum CaptionTokens {
         return last
     }
 
-    private static let alone = Set<Unicode.Scalar>(";@#$%&?!*()[]{}<>\"`“”‘’„«»".unicodeScalars)
+    private static let alone = Set<Unicode.Scalar>(";@#$%&?!*()[]{}<>“”‘’„«»".unicodeScalars)
 
     /// The parts that Treebank separates: dog's, they'll, isn't, cannot.
     private static func contracted(_ word: String) -> [String] {
         if let parts = compounds[word] { return parts }
         let bytes = Array(word.utf8)
+        if word == "''" { return [word] }
         for end in ["'s", "'m", "'d", "'ll", "'re", "'ve", "n't", "'"] where bytes.count > end.utf8.count {
             let head = bytes.dropLast(end.utf8.count)
             if bytes.suffix(end.utf8.count).elementsEqual(end.utf8), head.last != UInt8(ascii: "'") {

@@ -91,7 +91,8 @@ package enum Singular {
         ("children", "child"), ("people", "person"), ("men", "man"), ("geese", "goose"), ("teeth", "tooth"), ("feet", "foot"),
         ("oxen", "ox"), ("loaves", "loaf"), ("leaves", "leaf"), ("axes", "axe"), ("moves", "move"), ("sexes", "sex"),
         ("mongooses", "mongoose"), ("monies", "money"), ("atlases", "atlas"), ("corpora", "corpus"), ("genera", "genus"),
-        ("opera", "opus"), ("kine", "cow"), ("our", "my"), ("beeves", "beef"), ("brethren", "brother"), ("turves", "turf"),
+        ("opera", "opus"), ("kine", "cow"), ("helves", "helve"), ("our", "my"), ("beeves", "beef"), ("brethren", "brother"),
+        ("turves", "turf"),
     ]
 
     /// Nouns in -ie whose plural stays as it is.

@@ -6,6 +6,10 @@ package struct SHRRegion: Sendable {
     package let width: Double
     package let height: Double
     package let phrase: String
+
+    package init(x: Double, y: Double, width: Double, height: Double, phrase: String) {
+        (self.x, self.y, self.width, self.height, self.phrase) = (x, y, width, height, phrase)
+    }
 }
 
 /// Descriptions of pictures by any model.

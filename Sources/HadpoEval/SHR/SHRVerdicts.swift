@@ -14,6 +14,8 @@ package enum SHRVerdicts {
     package struct Sentence: Sendable, Equatable {
         package let line: String
         package let classification: String
+
+        package init(line: String, classification: String) { (self.line, self.classification) = (line, classification) }
     }
 
     /// Upstream's reading: the lines behind the first with "Judgement:", each without its first word; what precedes the colon, in

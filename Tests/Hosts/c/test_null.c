@@ -27,6 +27,14 @@ static void test_library(void)
             "config_resolve: config");
     REFUSES(hadpo_config_resolve("{}", 2, NULL, &error), hadpo_config_resolve("{}", 2, NULL, NULL), "config_resolve: out");
     check_status(hadpo_config_resolve("{", 1, &bytes, NULL), HADPO_E_JSON, NULL, "a failure without an error object");
+    static hadpo_status (*const evaluators[])(const char *, size_t, hadpo_bytes **, hadpo_error **) = {
+        hadpo_pope_evaluate, hadpo_pope_build, hadpo_chair_score, hadpo_shr_requests, hadpo_shr_score, hadpo_shr_agree};
+    for (size_t i = 0; i < sizeof evaluators / sizeof evaluators[0]; i++) {
+        REFUSES(evaluators[i](NULL, 5, &bytes, &error), evaluators[i](NULL, HADPO_NUL, &bytes, NULL), "evaluator: config");
+        REFUSES(evaluators[i]("{}", 2, NULL, &error), evaluators[i]("{}", 2, NULL, NULL), "evaluator: out");
+    }
+    REFUSES(hadpo_shr_describe(NULL, "{}", 2, &bytes, &error), hadpo_shr_describe(NULL, "{}", 2, &bytes, NULL),
+            "shr_describe: model");
     REFUSES(hadpo_pope_score(NULL, 5, "{}", 2, &bytes, &error), hadpo_pope_score(NULL, HADPO_NUL, "{}", 2, &bytes, NULL),
             "pope_score: questions");
     REFUSES(hadpo_pope_score("{}", 2, NULL, 5, &bytes, &error), hadpo_pope_score("{}", 2, NULL, HADPO_NUL, &bytes, NULL),

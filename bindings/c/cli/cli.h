@@ -134,7 +134,8 @@ void print_interval(double value, json *interval, double scale);
 
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
-    pope_command, pope_score_command, pope_build_command, judge_command, shr_command, shr_requests_command,
+    pope_command, pope_score_command, pope_build_command, judge_command, shr_command, shr_describe_command,
+    shr_requests_command,
     shr_agree_command, chair_command, demo_command, world_command, config_command, version_command;
 
 #endif

@@ -15,6 +15,57 @@ static const flag file_flags[] = {
     {0, "val-images", TEXT, "FILE", "request.val_images", "instead of the folder's; without any: the described images"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
+/* ---- shr describe ------------------------------------------------------------------------------------------------ */
+
+static void show_described(json *report)
+{
+    printf("%.0f descriptions in %s, %.0f of them made now; %.1f tokens each\n", number_at(report, "images", 0),
+           text_at(report, "output", "?"), number_at(report, "described", 0), number_at(report, "tokens_per_image", NAN));
+}
+
+static const flag describe_flags[] = {
+    {'i', "images", TEXT, "DIR", "request.images", "Visual Genome's pictures: the folder with VG_100K and VG_100K_2"},
+    {0, "image-data", TEXT, "FILE", "request.image_data", "Visual Genome's image_data.json: where each picture is"},
+    {0, "shr", TEXT, "DIR", "request.shr", "SHR's folder: val_images_final.json"},
+    {0, "val-images", TEXT, "FILE", "request.val_images", "instead of the folder's; may name each 'image' itself"},
+    {'o', "output", TEXT, "FILE", "request.output", "descriptions, appended as they come; a second run makes what is missing"},
+    {'Q', "question", TEXT, "TEXT", "request.question", "what to ask (Describe this image in detail.)"},
+    {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "default: as HA-DPO's script for the family"},
+    {'b', "beams", INTEGER, "N", "request.num_beams", "default: as HA-DPO's script for the family (5)"},
+    {0, "batch", INTEGER, "N", "request.batch", "pictures at a time"},
+    {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+static int describe(invocation *call)
+{
+    if (call->n_files > 0) return usage_error(&shr_describe_command, "unexpected argument %s", call->files[0]);
+    session session = {NULL, NULL};
+    int outcome = open_model(&session, call);
+    if (outcome == DONE) {
+        const char *config = json_text(call->request);
+        hadpo_bytes *text = NULL;
+        hadpo_error *error = NULL;
+        events_label("describing");
+        hadpo_status status = hadpo_shr_describe(session.model, config, strlen(config), &text, &error);
+        outcome = finish_files(call, "describing", status, text, error, show_described);
+    }
+    close_session(&session);
+    return outcome;
+}
+
+static const flag_group describe_groups[] = {{"The model", model_flags},
+                                             {"The pictures", describe_flags},
+                                             {"The engine", engine_flags},
+                                             {"Input and output", output_flags},
+                                             {NULL, NULL}};
+
+const command shr_describe_command = {
+    "shr describe", "hadpo.shr-describe/1", "a model's descriptions of SHR's pictures", "-m DIR -i VG --image-data FILE --shr DIR -o FILE [flags]",
+    "One description a picture, decoded as HA-DPO's scripts decode for the model's family. A killed run goes on where it was.\n"
+    "\n"
+    "example\n"
+    "  hadpo shr describe -m llava-1.5-7b-hf -i VG --image-data VG/image_data.json --shr shr -o descriptions.jsonl\n",
+    describe_groups, describe};
+
 /* ---- shr requests ------------------------------------------------------------------------------------------------ */
 
 static void show_requests(json *report)

@@ -1,0 +1,254 @@
+import HadpoBase
+import HadpoModels
+import HadpoTensor
+import HadpoText
+import HadpoVision
+
+/// "hadpo.shr-describe/1": pictures to describe, and how. Defaults are those of HA-DPO's SHR script for the model's family.
+package struct SHRDescribeConfig: Sendable {
+    package let files: SHRFiles
+    package let images: String
+    package let output: String
+    package let question: String
+    package let evaluation: EvaluationProtocol
+    package let template: PromptTemplate
+    package let maxNewTokens: Int
+    package let beamCount: Int
+    package let repetitionPenalty: Double
+    package let lengthPenalty: Double
+    package let stop: [String]
+    package let batch: Int
+    package let compat: PopeRunConfig.Compatibility
+
+    package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
+
+    /// - Parameter family: the opened model's.
+    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
+        files = try SHRFiles(&r)
+        images = try r.string("images", help: "folder of the pictures: Visual Genome's, with VG_100K and VG_100K_2")
+        output = try r.string(
+            "output", help: "descriptions as JSON Lines, appended as they come; what is there is not described again")
+        question = try r.string("question", default: "Describe this image in detail.", help: "what is asked")
+        evaluation = try r.choice(
+            "protocol", default: family.evaluation,
+            help: "whose published way of describing the keys below default to; as the model's family when left out")
+        let decoding = evaluation.descriptions
+        template = try r.choice("template", default: .hadpoEval, help: "prompt template")
+        maxNewTokens = try r.int(
+            "max_new_tokens", default: decoding.maxNewTokens, in: 1...1 << 20, help: "at most this many tokens a description")
+        beamCount = try r.int("num_beams", default: decoding.beams, in: 1...1024, help: "beam search; 1 is greedy")
+        repetitionPenalty = try r.double(
+            "repetition_penalty", default: decoding.repetitionPenalty, in: 1e-4...1e4,
+            help: "above 1 makes tokens that were there less likely")
+        lengthPenalty = try r.double(
+            "length_penalty", default: 1, in: -100...100, help: "beams: exponent of the length in the score")
+        stop = try r.strings("stop", default: decoding.stop, help: "a description ends before the first of these")
+        batch = try r.int(
+            "batch", default: 0, in: 0...4096, help: "pictures at a time; 0: as many as 512 MiB of keys and values hold")
+        compat = try r.choice(
+            "compat", default: PopeRunConfig.Compatibility.none, help: "hadpo: text as upstream's scripts leave it")
+        let files = files
+        try r.check(
+            files.validation != nil, "val_images", "nothing says which pictures to describe", found: "neither shr nor val_images",
+            expected: "one of them")
+    }
+}
+
+/// Has a model describe the pictures of the evaluation. A killed run is continued; the file is then the same as without the kill.
+package struct SHRDescribe {
+    private struct Picture {
+        let id: String
+        let path: String
+    }
+
+    private let model: any VisionLanguageModel
+    private let config: SHRDescribeConfig
+    private let progress: any Progress
+    private let prompt: PromptTokens
+    /// Of model, prompt and decoding: lines of another run are refused.
+    private var key: String
+    private let appender: LineAppender
+    private var lines: [String: JSON] = [:]
+
+    package static func run(
+        model: any VisionLanguageModel, config: SHRDescribeConfig, progress: any Progress
+    ) throws(HadpoError) -> JSON {
+        let start = Clock.now()
+        let pictures = try pictures(config)
+        var run = try SHRDescribe(model, config, pictures, progress)
+        let resumed = run.lines.count
+        try run.describe(pictures.filter { run.lines[$0.id] == nil })
+        let ordered = pictures.compactMap { run.lines[$0.id] }
+        let text = ordered.map { $0.text(ascii: true) + "\n" }.joined()
+        if try File.read(config.output) != Array(text.utf8) { try File.writeAtomically(config.output, text) }
+        let tokens = ordered.reduce(0) { $0 + ($1["tokens"]?.intValue ?? 0) }
+        return [
+            "schema": "hadpo.shr-describe-report/1", "output": .string(config.output),
+            "sha256": .string(SHA256.hex(Array(text.utf8))), "images": JSON(pictures.count),
+            "described": JSON(pictures.count - resumed), "resumed": JSON(resumed),
+            "tokens_per_image": JSON(ratio(tokens, pictures.count)), "seconds": .double(Clock.now() - start),
+            "protocol": run.decoding,
+        ]
+    }
+
+    private var decoding: JSON {
+        [
+            "name": .string(config.evaluation.rawValue), "question": .string(config.question),
+            "template": .string(config.template.rawValue),
+            "prompt": .string(model.conversation.text(question: config.question, template: config.template)),
+            "max_new_tokens": JSON(config.maxNewTokens), "num_beams": JSON(config.beamCount), "do_sample": false,
+            "repetition_penalty": JSON(config.repetitionPenalty), "length_penalty": JSON(config.lengthPenalty),
+            "stop": JSON(config.stop), "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
+            "weights": .string(model.decoder.weightType.rawValue), "numerics": .string(model.device.numerics.rawValue),
+        ]
+    }
+
+    /// Every picture of the evaluation with its file, which must be there before any work.
+    private static func pictures(_ config: SHRDescribeConfig) throws(HadpoError) -> [Picture] {
+        var order: [String] = []
+        var paths: [String: String] = [:]
+        var known: Set<String> = []
+        try JSONStream.elements(ofFile: config.files.validation ?? "") { _, element throws(HadpoError) in
+            let record = try element.parse()
+            let id = record["image_id"] ?? record
+            guard let name = id.intValue.map(String.init) ?? id.stringValue else {
+                throw HadpoError(
+                    .format, "no image of the evaluation", at: element.name, found: record.kind, expected: "'image_id'")
+            }
+            if known.insert(name).inserted { order.append(name) }
+            if let file = record["image"]?.stringValue { paths[name] = File.join(config.images, file) }
+            return true
+        }
+        if let path = config.files.imageData {
+            try JSONStream.elements(ofFile: path) { _, element throws(HadpoError) in
+                if let id = element.firstInteger("image_id"), !known.contains(String(id)) { return true }
+                let record = try element.parse()
+                guard let id = record["image_id"]?.intValue.map(String.init) ?? record["image_id"]?.stringValue,
+                    known.contains(id), let url = record["url"]?.stringValue
+                else { return true }
+                // Upstream's rule: the last two components of the url.
+                let parts = url.pythonSplit("/").suffix(2)
+                paths[id] = File.join(config.images, parts.joined(separator: "/"))
+                return true
+            }
+        }
+        var pictures: [Picture] = []
+        for id in order {
+            guard let path = paths[id] else {
+                throw HadpoError(
+                    .format, "an image whose file nobody names", at: config.files.validation, found: "image \(id)",
+                    expected: "image_data with its url, or 'image' beside image_id")
+            }
+            guard File.isFile(path) else {
+                throw HadpoError(
+                    .io, "a picture is missing", at: "image \(id)", found: "no file \(path)", expected: "the picture")
+            }
+            pictures.append(Picture(id: id, path: path))
+        }
+        return pictures
+    }
+
+    private init(
+        _ model: any VisionLanguageModel, _ config: SHRDescribeConfig, _ pictures: [Picture], _ progress: any Progress
+    ) throws(HadpoError) {
+        self.model = model
+        self.config = config
+        self.progress = progress
+        prompt = try model.conversation.prompt(question: config.question, template: config.template, sample: "/question")
+        let rows = PromptSession.rows(prompt.prefix, model)
+        try PromptSession.check(
+            model, prefixes: [rows], branches: Array(repeating: (rows, prompt.after.count), count: config.beamCount),
+            newTokens: config.maxNewTokens, at: "/question")
+        try File.makeDirectories(File.folder(of: config.output))
+        appender = try LineAppender(config.output)  // removes a torn last line
+        key = ""
+        let known = Set(pictures.map(\.id))
+        let key = String(SHA256.hex(Array(decoding.text().utf8)).prefix(16))
+        self.key = key
+        for line in try JSONLines.parse(try File.read(config.output), source: config.output) {
+            let id = line.value["image_id"]?.intValue.map(String.init) ?? line.value["image_id"]?.stringValue
+            guard let id, known.contains(id), line.value["key"]?.stringValue == key, line.value["description"]?.stringValue != nil
+            else {
+                throw HadpoError(
+                    .format, "the file holds something else than descriptions of this run", at: "\(config.output):\(line.number)",
+                    found: String(line.value.text().prefix(120)),
+                    expected: "descriptions by this model with these settings, or a new file")
+            }
+            guard lines.updateValue(line.value, forKey: id) == nil else {
+                throw HadpoError(
+                    .format, "an image is described twice", at: "\(config.output):\(line.number)", found: "image \(id)")
+            }
+        }
+        if !lines.isEmpty {
+            try progress.emit([
+                "event": "warning",
+                "message": .string(
+                    "\(lines.count) of \(pictures.count) descriptions were in \(config.output) already and are not made again"),
+            ])
+        }
+    }
+
+    private mutating func describe(_ pictures: [Picture]) throws(HadpoError) {
+        let batch = batchSize
+        var pace = GenerationPace(task: "shr", unit: "pictures")
+        var done = 0
+        for start in stride(from: 0, to: pictures.count, by: batch) {
+            let group = Array(pictures[start..<min(start + batch, pictures.count)])
+            var prefixes: [PromptSession.Prefix] = []
+            for picture in group { prefixes.append(PromptSession.Prefix(prompt.prefix, pixels: [try pixels(picture)])) }
+            let branches = group.indices.map { PromptSession.Continuation(prefix: $0, ids: prompt.after) }
+            let room = group.count * (prompt.after.count + min(config.maxNewTokens, PromptSession.roomStep))
+            let session = try PromptSession(model, prefixes, room: room, progress: progress)
+            if config.beamCount == 1 {
+                var rule = Generation.Rule(maxNewTokens: config.maxNewTokens)
+                rule.choice.repetitionPenalty = Float(config.repetitionPenalty)
+                rule.stop = config.stop
+                let history = model.conversation.history(prompt.ids, rule: .v431)
+                let answers = try Generation.answers(session, branches, rule, histories: group.map { _ in history })
+                for (picture, generated) in zip(group, answers) { try keep(picture, generated) }
+                done += group.count
+                try pace.report(done, of: pictures.count, progress)
+            } else {
+                var rule = Generation.BeamRule(count: config.beamCount, maxNewTokens: config.maxNewTokens)
+                rule.repetitionPenalty = Float(config.repetitionPenalty)
+                rule.lengthPenalty = config.lengthPenalty
+                rule.stop = config.stop
+                let history = model.conversation.history(prompt.ids, rule: rule.transformers)
+                for (picture, branch) in zip(group, branches) {
+                    try keep(picture, try Generation.beams(session, branch, rule, history: history).0)
+                    done += 1
+                    try pace.report(done, of: pictures.count, progress)
+                }
+            }
+            try appender.sync()
+        }
+    }
+
+    private mutating func keep(_ picture: Picture, _ generated: Generated) throws(HadpoError) {
+        let text = config.compat == .hadpo ? model.conversation.upstreamText(generated.ids) : generated.text.pythonStripped
+        let line: JSON = [
+            "image_id": Int(picture.id).map { JSON($0) } ?? .string(picture.id), "image": .string(picture.path),
+            "description": .string(text), "tokens": JSON(generated.ids.count), "key": .string(key),
+        ]
+        try appender.append(line)
+        lines[picture.id] = line
+    }
+
+    /// As many pictures as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
+    private var batchSize: Int {
+        if config.batch > 0 { return config.batch }
+        let decoder = model.decoder.config
+        let rows = PromptSession.rows(prompt.prefix, model) + prompt.after.count + config.maxNewTokens * config.beamCount
+        return max(1, min(64, (512 << 20) / max(1, rows * decoder.layers * decoder.kvHeads * decoder.headWidth * 2 * 4)))
+    }
+
+    private func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {
+        do throws(HadpoError) {
+            return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(picture.path)))
+        } catch {
+            var failure = error
+            failure.place = "image \(picture.id), picture \(picture.path)"
+            throw failure
+        }
+    }
+}

@@ -27,7 +27,9 @@ enum BaseStart {
                 continue
             }
             for (id, piece) in base.pieces.enumerated() {
-                if let place = places[piece] { try device.copy(stored.rows(place..<place + 1), into: value.data.rows(id..<id + 1)) }
+                if let place = places[piece] {
+                    try device.copy(stored.rows(place..<place + 1), into: value.data.rows(id..<id + 1))
+                }
             }
         }
     }

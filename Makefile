@@ -42,7 +42,7 @@ help:
 	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
 	@echo 'make bench | fuzz         time the kernels | throw broken files at the library'
-	@echo 'make world                train the world'\''s base checkpoint again, from nothing'
+	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make clean                remove $(BUILD) and .build'
 
 # ---- what the machine must have -------------------------------------------------------------------------------------
@@ -111,6 +111,12 @@ demo: deps
 world: all
 	$(TOOL) world train -o $(BUILD)/world-base
 	cp $(BUILD)/world-base/model.safetensors Sources/CHadpoWorldAssets/world_model.safetensors
+	$(TOOL) world train -o $(BUILD)/world-minigpt4 --set family=minigpt4
+	cp $(BUILD)/world-minigpt4/Llama-2-7b-chat-hf/model.safetensors Sources/CHadpoWorldAssets/minigpt4_llama.safetensors
+	cp $(BUILD)/world-minigpt4/eva_vit_g.pth Sources/CHadpoWorldAssets/minigpt4_eva.pth
+	cp $(BUILD)/world-minigpt4/pretrained_minigpt4_llama2_7b.pth Sources/CHadpoWorldAssets/minigpt4_projection.pth
+	$(TOOL) world train -o $(BUILD)/world-instructblip --set family=instructblip
+	cp $(BUILD)/world-instructblip/model.safetensors Sources/CHadpoWorldAssets/instructblip.safetensors
 
 # ---- proving it -----------------------------------------------------------------------------------------------------
 

@@ -49,9 +49,9 @@ class Demo(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def run_demo(self, seed):
+    def run_demo(self, seed, *flags):
         start = time.monotonic()
-        run = subprocess.run([TOOL, "demo", "--seed", str(seed), "-o", str(self.folder), "--json", "--quiet"],
+        run = subprocess.run([TOOL, "demo", "--seed", str(seed), "-o", str(self.folder), "--json", "--quiet", *flags],
                              capture_output=True, text=True, timeout=400)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertLess(time.monotonic() - start, 180)
@@ -95,6 +95,25 @@ class Demo(unittest.TestCase):
 
     def test_third_unseen_seed(self):
         self.check_thresholds(SEEDS[2])
+
+    # ---- the other families: their bases see less, so only the direction is held
+
+    def check_direction(self, family):
+        result = self.run_demo(SEEDS[0], "--family", family, "--images", "100")
+        before, after = (result[when]["pope"]["adversarial"] for when in ("before", "after"))
+        print(f"{family}: adversarial accuracy {before['accuracy']:.3f} -> {after['accuracy']:.3f}, "
+              f"yes ratio {before['yes_ratio']:.3f} -> {after['yes_ratio']:.3f}, "
+              f"recall {before['recall']:.3f} -> {after['recall']:.3f}")
+        self.assertGreater(before["yes_ratio"], 0.65)  # says yes too often
+        self.assertGreaterEqual(after["accuracy"], before["accuracy"] + 0.01)
+        self.assertLess(after["yes_ratio"], before["yes_ratio"])
+        self.assertGreaterEqual(after["recall"], before["recall"] - 0.05)
+
+    def test_minigpt4_is_cured_a_little(self):
+        self.check_direction("minigpt4")
+
+    def test_instructblip_is_cured_a_little(self):
+        self.check_direction("instructblip")
 
     # ---- controls
 

@@ -28,6 +28,7 @@ static void show(json *report)
            text_at(report, "image_ids_sha256", "?"));
     print_outcomes(path_get(report, "outcomes"));
     json *objects = path_get(report, "by_object");
+    if (objects == NULL) return;
     int shown = 0;
     json_object_object_foreach(objects, name, counts)
     {

@@ -80,6 +80,7 @@ json *path_get(json *object, const char *path); /* "data.pope"; NULL: absent */
 int path_set(json *object, const char *path, json *value); /* takes `value`; -1: a part of the path is no object */
 double number_at(json *object, const char *path, double otherwise);
 const char *text_at(json *object, const char *path, const char *otherwise);
+size_t length_of(json *array); /* 0: no array */
 const char *json_text(json *value); /* compact; lives as long as value */
 json *json_of(const char *text, size_t size);  /* an object or array; NULL: not JSON */
 json *json_of_bytes(const hadpo_bytes *bytes);

@@ -23,13 +23,14 @@ int finish_files(const invocation *call, const char *doing, hadpo_status status,
 bool print_outcomes(json *outcomes)
 {
     bool worrying = false;
+    if (outcomes == NULL) return worrying;
     json_object_object_foreach(outcomes, name, value)
     {
         double count = json_object_is_type(value, json_type_object) ? number_at(value, "count", 0) : json_object_get_double(value);
         if (count == 0) continue;
         printf("  %-26s %8.0f", name, count);
         json *first = path_get(value, "first");
-        size_t shown = json_object_array_length(first);
+        size_t shown = length_of(first);
         if (shown > 4) shown = 4;
         for (size_t i = 0; i < shown; i++)
             printf("%s%s", i == 0 ? "   " : ", ", json_object_get_string(json_object_array_get_idx(first, i)));
@@ -44,7 +45,7 @@ void print_interval(double value, json *interval, double scale)
     char text[40];
     if (isnan(value))
         snprintf(text, sizeof text, "-");
-    else if (json_object_array_length(interval) == 2)
+    else if (length_of(interval) == 2)
         snprintf(text, sizeof text, "%.2f [%.1f %.1f]", value * scale,
                  json_object_get_double(json_object_array_get_idx(interval, 0)) * scale,
                  json_object_get_double(json_object_array_get_idx(interval, 1)) * scale);
@@ -68,6 +69,7 @@ static void head(void)
 
 static void rows(const char *name, json *rules, const char *values, const char *intervals)
 {
+    if (rules == NULL) return;
     json_object_object_foreach(rules, rule, figures_of_rule)
     {
         printf("%-14s %-11s", name, rule);
@@ -89,7 +91,7 @@ static void show_score(json *report)
 {
     head();
     json *splits = path_get(report, "splits");
-    size_t count = json_object_array_length(splits);
+    size_t count = length_of(splits);
     for (size_t i = 0; i < count; i++) {
         json *split = json_object_array_get_idx(splits, i);
         rows(text_at(split, "name", "?"), path_get(split, "run.rules"), "", "bootstrap_95.%s");
@@ -139,12 +141,12 @@ static int gather_splits(invocation *call)
 {
     json *questions = path_get(call->cli, "questions"), *answers = path_get(call->cli, "answers"),
          *baseline = path_get(call->cli, "baseline");
-    size_t count = json_object_array_length(questions);
+    size_t count = length_of(questions);
     if (questions == NULL) return path_get(call->request, "splits") != NULL ? DONE : usage_error(&pope_score_command, "needs --questions");
-    if (json_object_array_length(answers) != count)
-        return usage_error(&pope_score_command, "%zu question files and %zu answers files", count, json_object_array_length(answers));
-    if (baseline != NULL && json_object_array_length(baseline) != count)
-        return usage_error(&pope_score_command, "%zu question files and %zu baselines", count, json_object_array_length(baseline));
+    if (length_of(answers) != count)
+        return usage_error(&pope_score_command, "%zu question files and %zu answers files", count, length_of(answers));
+    if (baseline != NULL && length_of(baseline) != count)
+        return usage_error(&pope_score_command, "%zu question files and %zu baselines", count, length_of(baseline));
     json *splits = json_object_new_array();
     for (size_t i = 0; i < count; i++) {
         json *split = json_object_new_object();
@@ -191,7 +193,7 @@ static void show_build(json *report)
     printf("%.0f annotated pictures, %.0f with enough objects, %.0f drawn with seed %.0f\n", number_at(report, "annotated_images", 0),
            number_at(report, "images_with_enough_objects", 0), number_at(report, "images", 0), number_at(report, "seed", 0));
     json *files = path_get(report, "files");
-    size_t count = json_object_array_length(files);
+    size_t count = length_of(files);
     for (size_t i = 0; i < count; i++) {
         json *file = json_object_array_get_idx(files, i);
         double questions = number_at(file, "questions", NAN);

@@ -122,7 +122,7 @@ static void ratio_row(const char *name, json *from, const char *key, json *inter
 
 static void length_table(const char *title, json *rows, const char *key)
 {
-    size_t count = json_object_array_length(rows);
+    size_t count = length_of(rows);
     if (count == 0) return;
     printf("\n%-34s%20s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
     for (size_t i = 0; i < count; i++) {
@@ -159,7 +159,7 @@ static void show_score(json *report)
     ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
     json *bounds = path_get(corrected, "hal_sents_ratio_bounds");
-    if (json_object_array_length(bounds) == 2)
+    if (length_of(bounds) == 2)
         printf("%-34s%20.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
                json_object_get_double(json_object_array_get_idx(bounds, 1)) * 100);
     printf("%-34s%20.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
@@ -225,6 +225,7 @@ const command shr_command = {
 static void show_agreement(json *report)
 {
     json *confusion = path_get(report, "confusion");
+    if (confusion == NULL) return;
     printf("%-16s", "A \\ B");
     json_object_object_foreach(confusion, column, unused)
     {

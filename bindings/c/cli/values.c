@@ -62,6 +62,11 @@ const char *text_at(json *object, const char *path, const char *otherwise)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : otherwise;
 }
 
+size_t length_of(json *array)
+{
+    return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
 const char *json_text(json *value)
 {
     return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);

@@ -70,6 +70,20 @@ class Evaluation(unittest.TestCase):
                          ["splits"][0]["run"]["complete"], True)
         self.run_tool("pope", "score", "-q", questions, code=2)
 
+    def test_several_question_files_are_asked_in_one_call(self):
+        def questions(name, nouns):
+            return self.lines(name, [{"question_id": i + 1, "image": "wide.jpg", "text": f"Is there a {noun} in the image?",
+                                      "label": "yes"} for i, noun in enumerate(nouns)])
+        first, second = questions("a.json", ["dog", "cat"]), questions("b.json", ["cat", "cup"])
+        command = ["pope", "-m", FIXTURES / "llava/old-f32", "-i", FIXTURES / "llava/pictures", "-n", "4", "--quiet",
+                   "-q", first, "-o", "a.jsonl", "-q", second, "-o", "b.jsonl"]
+        report = json.loads(self.run_tool(*command, "--json"))
+        self.assertEqual((report["asked"], [split["n"] for split in report["splits"]]), (3, [2, 2]))
+        text = self.run_tool(*command)
+        self.assertIn("asked 0, found in the answers files 4", text)
+        self.assertIn("\nb ", text)
+        self.run_tool("pope", "-q", first, "-q", second, "-o", "a.jsonl", code=2)
+
     def test_pope_build_writes_questions_that_can_be_scored(self):
         objects = {f"{i}.jpg": ["dog", "cat", "cup", "car", "apple", "bus", "tree"][i % 3 : i % 3 + 4] for i in range(9)}
         path = self.file("objects.json", objects)

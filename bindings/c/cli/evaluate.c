@@ -6,9 +6,9 @@
 #include <string.h>
 
 static const flag pope_flags[] = {
-    {'q', "questions", TEXT, "FILE", "request.questions", "POPE question file (JSON Lines)"},
+    {'q', "questions", LIST, "FILE", "cli.questions", "POPE question file (JSON Lines); may be repeated, with an -o for each"},
     {'i', "images", TEXT, "DIR", "request.images", "folder its pictures are in"},
-    {'o', "answers", TEXT, "FILE", "request.answers", "answers, appended as they come; a second run asks what is missing"},
+    {'o', "answers", LIST, "FILE", "cli.answers", "answers, appended as they come; a second run asks what is missing"},
     {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens an answer"},
     {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
@@ -17,6 +17,29 @@ static const flag pope_flags[] = {
     {0, "score", TEXT, "FILE", "cli.score", "no model: score this answers file against --questions"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
+/* -q and -o into the config: the first file, and those that are asked further. */
+static int gather_questions(invocation *call)
+{
+    json *questions = path_get(call->cli, "questions"), *answers = path_get(call->cli, "answers");
+    size_t count = length_of(questions);
+    if (length_of(answers) > 0 && count > 0 && length_of(answers) != count)
+        return usage_error(&pope_command, "%zu question files and %zu answers files", count, length_of(answers));
+    if (length_of(answers) > 1 && count == 0) return usage_error(&pope_command, "an -o too many: one -q, one -o");
+    json *further = json_object_new_array();
+    for (size_t i = 0; i < count || i < length_of(answers); i++) {
+        json *into = i == 0 ? call->request : json_object_new_object();
+        if (i < count) json_object_object_add(into, "questions", json_object_get(json_object_array_get_idx(questions, i)));
+        if (i < length_of(answers))
+            json_object_object_add(into, "answers", json_object_get(json_object_array_get_idx(answers, i)));
+        if (i > 0) json_object_array_add(further, into);
+    }
+    if (count > 1)
+        json_object_object_add(call->request, "further", further);
+    else
+        json_object_put(further);
+    return DONE;
+}
+
 static void show(const invocation *call, json *report)
 {
     if (cli_switch(call, "json")) {
@@ -24,6 +47,21 @@ static void show(const invocation *call, json *report)
         return;
     }
     print_pope_table_head();
+    json *splits = path_get(report, "splits");
+    for (size_t i = 0; i < length_of(splits); i++) {
+        json *split = json_object_array_get_idx(splits, i);
+        const char *path = text_at(split, "questions_path", "?"), *slash = strrchr(path, '/');
+        char name[14];
+        snprintf(name, sizeof name, "%.13s", strncmp(slash != NULL ? slash + 1 : path, "coco_pope_", 10) == 0
+                                                 ? (slash != NULL ? slash + 1 : path) + 10
+                                                 : (slash != NULL ? slash + 1 : path));
+        name[strcspn(name, ".")] = 0;
+        print_pope_table_row(name, "", split);
+    }
+    if (splits != NULL) {
+        printf("\nasked %.0f, found in the answers files %.0f\n", number_at(report, "asked", 0), number_at(report, "resumed", 0));
+        return;
+    }
     print_pope_table_row("", "", report);
     printf("\nquestions %.0f  TP %.0f  FP %.0f  TN %.0f  FN %.0f\n", number_at(report, "questions", 0),
            number_at(report, "tp", 0), number_at(report, "fp", 0), number_at(report, "tn", 0), number_at(report, "fn", 0));
@@ -56,6 +94,8 @@ static int score_answers(const invocation *call, const char *answers_path)
 static int pope(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&pope_command, "unexpected argument %s", call->files[0]);
+    int gathered = gather_questions(call);
+    if (gathered != DONE) return gathered;
     const char *answers = cli_text(call, "score");
     if (answers != NULL) return score_answers(call, answers);
     session session = {NULL, NULL};
@@ -88,5 +128,6 @@ const command pope_command = {
     "\n"
     "examples\n"
     "  hadpo pope -m llava-1.5-7b-hf -q coco_pope_adversarial.json -i val2014 -o answers.jsonl --scores\n"
+    "  hadpo pope -m llava-1.5-7b-hf -i val2014 -q random.json -o r.jsonl -q popular.json -o p.jsonl\n"
     "  hadpo pope -q coco_pope_adversarial.json --score answers-of-any-model.jsonl\n",
     pope_groups, pope};

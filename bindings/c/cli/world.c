@@ -126,7 +126,8 @@ static const flag_group config_groups[] = {{"Input and output", output_flags}, {
 const command config_command = {
     "config", NULL, "all keys of a config with their defaults", "SCHEMA | -c FILE",
     "schemas: hadpo.engine/1 hadpo.model/1 hadpo.generate/1 hadpo.score/1 hadpo.inspect/1 hadpo.train/1 hadpo.export/1\n"
-    "         hadpo.pope/1 hadpo.world/1 hadpo.world-pairs/1 hadpo.world-base/1\n"
+    "         hadpo.pope/1 hadpo.pope-score/1 hadpo.pope-build/1 hadpo.chair-score/1 hadpo.shr-describe/1\n"
+    "         hadpo.shr-requests/1 hadpo.shr-score/1 hadpo.shr-agree/1 hadpo.world/1 hadpo.world-pairs/1 hadpo.world-base/1\n"
     "\n"
     "examples\n"
     "  hadpo config hadpo.train/1 > train.json     start from the defaults\n"

@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoNN
 import HadpoTensor
+import HadpoVision
 import HadpoWeights
 
 // What MiniGPT-4 and InstructBLIP share on disk: EVA ViT-g's own file, and the names of its tensors in the two spellings.
@@ -109,6 +110,27 @@ package enum EVAFiles {
         if extra.isEmpty { return nil }
         let names = extra.prefix(5).joined(separator: ", ") + (extra.count > 5 ? ", ..." : "")
         return "\(File.name(of: file.path)): \(extra.count) tensors are not used: \(names)"
+    }
+
+    /// The same of the tower's file: blocks beyond those that are built, and what its pretraining left.
+    package static func unusedOfTower(_ file: Checkpoint, _ config: EVAVisionConfig) -> String? {
+        unused(file) { name in
+            let parts = name.split(separator: ".")
+            if parts.first == "blocks", parts.count > 1 { return (Int(parts[1]) ?? config.layers) < config.layers }
+            return ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"].contains(name)
+        }
+    }
+
+    /// BLIP's transform is the only one that these families have; another choice is refused, not passed by.
+    static func pipeline(_ config: EVAVisionConfig, _ choice: ImageProcessorChoice, at place: String) throws(HadpoError)
+        -> ImagePipeline
+    {
+        guard choice == .checkpoint else {
+            throw HadpoError(
+                .unsupported, "this family resizes pictures to a square and has no other processor", at: place,
+                found: "processor \"\(choice.rawValue)\"", expected: "\"checkpoint\"")
+        }
+        return try .blip(size: config.imageSize)
     }
 
     package static func description(_ config: EVAVisionConfig) -> [JSON.Member] {

@@ -304,11 +304,7 @@ package final class InstructBLIPFolder: ModelFolder {
         vocabulary = try WordPieceTokenizer.load(directory: bert)
         let used = Set(["ln_vision.weight", "ln_vision.bias", "query_tokens", "llm_proj.weight", "llm_proj.bias"])
         notes += [
-            EVAFiles.unused(tower) { name in
-                let parts = name.split(separator: ".")
-                if parts.first == "blocks", parts.count > 1 { return (Int(parts[1]) ?? vision.layers) < vision.layers }
-                return ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"].contains(name)
-            },
+            EVAFiles.unusedOfTower(tower, vision),
             EVAFiles.unused(rest) { used.contains($0) || ($0.hasPrefix("Qformer.bert.") && !$0.hasSuffix("position_ids")) },
         ].compactMap { $0 }
         self.notes = notes
@@ -404,7 +400,7 @@ package final class InstructBLIPFolder: ModelFolder {
     package func openModel(
         device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
-        let pipeline = try ImagePipeline.blip(size: config.vision.imageSize)
+        let pipeline = try EVAFiles.pipeline(config.vision, processor, at: path)
         let conversation = InstructBLIPConversation(
             tokenizer, instructions: vocabulary, longestInstruction: config.qformer.maxPositions)
         let print = try fingerprint(progress: progress) + "|" + pipeline.identity + "|" + vocabulary.fingerprint + weights.salt

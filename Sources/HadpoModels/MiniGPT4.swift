@@ -199,13 +199,8 @@ package final class MiniGPT4Folder: ModelFolder {
             // Upstream constructs it and never loads it: see models.md 1.6.
             notes.append("ln_vision is in no file: weight 1, bias 0, epsilon 1e-5, as upstream's is")
         }
-        let used = vision.layers
         notes += [
-            EVAFiles.unused(tower) { name in
-                let parts = name.split(separator: ".")
-                if parts.first == "blocks", parts.count > 1 { return (Int(parts[1]) ?? used) < used }
-                return ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"].contains(name)
-            },
+            EVAFiles.unusedOfTower(tower, vision),
             EVAFiles.unused(projection) { $0.hasPrefix("llama_proj.") || $0.hasPrefix("ln_vision.") },
         ].compactMap { $0 }
         self.notes = notes
@@ -233,7 +228,7 @@ package final class MiniGPT4Folder: ModelFolder {
         // Upstream reads the slow one, and where text follows a written-out <s> the fast one differs.
         let hasModel = File.exists(File.join(path, "tokenizer.model"))
         let tokenizer = try hasModel ? TokenizerFile.loadSlow(directory: path) : TokenizerFile.load(directory: path)
-        let pipeline = try ImagePipeline.blip(size: vision.imageSize)
+        let pipeline = try EVAFiles.pipeline(vision, processor, at: path)
         let model = try MiniGPT4(
             vision: vision, text: text, source: parameters(device: device, weights: weights), device: device,
             tokenizer: tokenizer,

@@ -14,7 +14,7 @@ package final class TrainingRun {
     private let truncated: Int
     private let skipped: Int
     /// What a saved state must have been made with: configuration, samples, model.
-    private let identity: String
+    package let identity: String
     private var log: LineAppender?
     private var lastRecord: StepRecord?
 
@@ -53,7 +53,8 @@ package final class TrainingRun {
         var hash = SHA256()
         if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
         hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
-        hash.update(resolved["data"]?["order"]?.text() ?? "")
+        hash.update(resolved["reference"]?["prompts"]?.text() ?? "")
+        for key in ["order", "augmentation", "description_questions"] { hash.update(resolved["data"]?[key]?.text() ?? "") }
         hash.update(model.fingerprint + "|" + model.device.numerics.rawValue)
         for sample in data.samples.samples + data.auxiliary.samples {
             hash.update(sample.imagePath.map { File.name(of: $0) } ?? "")

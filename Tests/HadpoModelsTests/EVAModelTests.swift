@@ -171,6 +171,16 @@ private func withTemporaryFolder(_ body: (String) throws -> Void) throws {
         #expect(try EVASubject("instructblip/lavis").folder.notes.contains { $0.contains("[PAD]") })
     }
 
+    @Test("a processor that the family does not have is refused", arguments: EVASubject.names)
+    fileprivate func processor(_ name: String) throws {
+        let subject = try EVASubject(name)
+        let error = #expect(throws: HadpoError.self) {
+            try subject.folder.openModel(
+                device: subject.model.device, processor: .pad, weights: .stored, progress: SilentProgress())
+        }
+        #expect(error?.status == .unsupported && error?.found?.contains("pad") == true)
+    }
+
     // MARK: wrong mixtures
 
     private func refusal(_ change: (inout ModelFiles) -> Void, _ name: String = "instructblip/lavis") -> HadpoError? {

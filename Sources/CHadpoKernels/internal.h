@@ -119,6 +119,13 @@ void *hk_shared(hk_pool *pool, size_t bytes);
 /* hk_parallel, or all chunks on the calling thread when the work does not pay for waking others. */
 void hk_run(hk_pool *pool, int alone, size_t chunks, hk_task task, void *context);
 
+int hk_pool_uses_amx(const hk_pool *pool);
+
+/* ---- matmul_amx.c ---- */
+const char *hk_amx_open(void); /* NULL, or why not */
+int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
+                  const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
+
 /* ---- openblas.c ---- */
 const char *hk_openblas_open(void); /* NULL, or why not */
 int hk_openblas_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,

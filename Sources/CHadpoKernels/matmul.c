@@ -130,6 +130,10 @@ int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_
     int openblas = hk_pool_uses_openblas(pool), quantised = hk_is_quantised(b_dtype);
     if (openblas && !quantised)
         return hk_openblas_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
+#ifdef HK_X86
+    if (hk_pool_uses_amx(pool))
+        return hk_amx_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
+#endif
     if (openblas) p = hk_pool_kernels(pool)->product; /* it cannot read these: our fp32 product can */
 
     job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool) && !openblas,

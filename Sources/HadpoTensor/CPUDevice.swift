@@ -19,6 +19,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
             case .avx2: HK_AVX2
             case .avx512: HK_AVX512
             case .avx512BF16: HK_AVX512_BF16
+            case .amxBF16: HK_AMX_BF16
             case .openblas: HK_OPENBLAS
             }
         guard let pool = hk_pool_create(Int32(clamping: threads), isa, numerics == .exact ? HK_EXACT : HK_FAST, &why) else {

@@ -5,7 +5,7 @@
 
 const flag engine_flags[] = {
     {0, "threads", INTEGER, "N", "engine.threads", "worker threads (default: all processors)"},
-    {0, "kernels", TEXT, "NAME", "engine.kernels", "auto, avx512-bf16, avx512, avx2, portable, openblas"},
+    {0, "kernels", TEXT, "NAME", "engine.kernels", "auto, amx-bf16, avx512-bf16, avx512, avx2, portable, openblas"},
     {0, "numerics", TEXT, "NAME", "engine.numerics", "exact (fp32 products) or fast (bf16 operands)"},
     {0, "memory-limit", SIZE, "SIZE", "engine.memory_limit", "bytes, or with K, M, G: 20G"},
     END};

@@ -91,7 +91,7 @@ package struct Report {
         if config.pope == nil, config.shr == nil, config.chair == nil { parts.append("How a training went, step by step") }
         let text: HTML = "\(parts.joined(separator: "; ")). "
         guard names.isPair else { return text }
-        return "\(text)\(Chart.key(names.baseline, .before))\(Chart.key(names.run, .after))"
+        return "\(text)<span class=\"legend\">\(Chart.key(names.baseline, .before))\(Chart.key(names.run, .after))</span>"
     }
 
     /// Every file that a figure came from.
@@ -102,7 +102,8 @@ package struct Report {
             let hash: HTML =
                 sha.json.stringValue.map { "<code data-of=\"\(sha.pointer)\" title=\"\($0)\">\(shortened($0, 16))</code>" } ?? ""
             rows.append(
-                "<tr><th scope=\"row\">\(what)</th><td class=\"long\"><code>\(said(name))</code></td><td class=\"text\">\(hash)</td></tr>\n")
+                "<tr><th scope=\"row\">\(what)</th><td class=\"long\"><code>\(said(name))</code></td><td class=\"text\">\(hash)</td></tr>\n"
+            )
         }
         for split in root["pope"]["splits"].elements {
             let name = shortened(split["name"].json.stringValue ?? "", 40)

@@ -8,7 +8,8 @@ package struct ReportConfig: Sendable {
         package let baseline: String?
 
         init(_ r: inout ConfigReader) throws(HadpoError) {
-            scored = try r.string("scored", help: "the folder of hadpo.shr-score/1, or sentences.jsonl, or upstream's judgement.json")
+            scored = try r.string(
+                "scored", help: "the folder of hadpo.shr-score/1, or sentences.jsonl, or upstream's judgement.json")
             baseline = try r.optionalString("baseline", help: "the same before the training, or of another model")
         }
     }
@@ -51,7 +52,8 @@ package struct ReportConfig: Sendable {
         cards = try r.int("cards", default: 24, in: 0...1000, help: "pictures in the gallery")
         pictureWidth = try r.int("picture_width", default: 320, in: 16...2048, help: "pixels; wider pictures are scaled down")
         pictureBytes = try r.int(
-            "picture_bytes", default: 6 << 20, in: 0...1 << 30, help: "of all pictures on the page; those beyond are named, not shown")
+            "picture_bytes", default: 6 << 20, in: 0...1 << 30,
+            help: "of all pictures on the page; those beyond are named, not shown")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of SHR's and CHAIR's bootstrap")
         seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of SHR's and CHAIR's bootstrap")
         try r.check(

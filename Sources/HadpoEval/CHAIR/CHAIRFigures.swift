@@ -112,7 +112,8 @@ package struct CHAIRRecords: Sendable {
     package func report(resamples: Int, seed: Int) -> JSON {
         .object(
             [
-                .init("schema", "hadpo.chair-report/1"), .init("records", .string(path)), .init("records_sha256", .string(sha256)),
+                .init("schema", "hadpo.chair-report/1"), .init("records", .string(path)),
+                .init("records_sha256", .string(sha256)),
             ] + figures.members(resamples: resamples, seed: seed))
     }
 

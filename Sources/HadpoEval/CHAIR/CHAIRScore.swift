@@ -18,7 +18,8 @@ package struct CHAIRScoreConfig: Sendable {
         instances = try r.strings("instances", default: [], help: "COCO instances_*.json; CHAIR takes train and val")
         references = try r.strings("references", default: [], help: "COCO captions_*.json; CHAIR takes train and val")
         objects = try r.optionalString("objects", help: "instead or beside: {\"image id\": [\"object\", ...]}")
-        records = try r.optionalString("records", help: "file for one line a caption: words, objects, what is hallucinated; enough for a report")
+        records = try r.optionalString(
+            "records", help: "file for one line a caption: words, objects, what is hallucinated; enough for a report")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
         seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of the bootstrap")
         let given = !instances.isEmpty || !references.isEmpty || objects != nil

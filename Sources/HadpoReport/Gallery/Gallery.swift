@@ -11,13 +11,35 @@ struct Gallery {
         var captions: [(role: Role, caption: CHAIRRecords.Caption)] = []
         var questions: [Question] = []
         var wrong = 0
+
+        /// The same question with the same answers in several files is one.
+        mutating func add(_ question: Question) {
+            let same = questions.firstIndex {
+                $0.text == question.text && $0.isYes == question.isYes && $0.answers == question.answers
+            }
+            if let same {
+                questions[same].splits += question.splits
+            } else {
+                questions.append(question)
+                wrong += question.answers.count { question.isWrong($0) }
+            }
+        }
     }
 
     private struct Question {
-        let split: String
+        /// The question files that ask it.
+        var splits: [String]
         let text: String
         let isYes: Bool
-        var answers: [(role: Role, text: String, verdict: PopeRule.Verdict)]
+        var answers: [Answer] = []
+
+        func isWrong(_ answer: Answer) -> Bool { answer.verdict != (isYes ? .yes : .no) }
+    }
+
+    private struct Answer: Equatable {
+        let role: Role
+        let text: String
+        let verdict: PopeRule.Verdict
     }
 
     private let names: Names
@@ -27,10 +49,9 @@ struct Gallery {
 
     init(_ names: Names, _ pictures: PictureFiles) { (self.names, self.pictures) = (names, pictures) }
 
-    /// One card a file where it is found, else one a name.
+    /// One card a picture: POPE names files, SHR numbers images, and the file's contents make them one.
     private mutating func card(_ name: String, _ change: (inout Card) -> Void) {
-        // POPE names files, SHR numbers images: the file they both lead to makes them one.
-        let key = pictures.path(name) ?? name
+        let key = pictures.identity(name)
         if cards[key] == nil {
             order.append(key)
             cards[key] = Card(key: key, titles: [])
@@ -46,28 +67,24 @@ struct Gallery {
 
     mutating func add(_ pope: PopeAnswers, rule: PopeRule) {
         for split in pope.splits {
-            var places: [Int: (key: String, index: Int)] = [:]
+            var asked: [Int: Question] = [:]
+            var order: [(id: Int, image: String)] = []
             let runs: [(Role, [(question: PopeQuestion, answer: PopeAnswer)])] =
-                split.baseline.isEmpty ? [(names.isPair ? .after : .single, split.run)] : [(.before, split.baseline), (.after, split.run)]
+                split.baseline.isEmpty
+                ? [(names.isPair ? .after : .single, split.run)] : [(.before, split.baseline), (.after, split.run)]
             for (role, pairs) in runs {
                 for (question, answer) in pairs {
-                    let verdict = rule.verdict(answer.text)
-                    let isWrong = verdict != (question.isYes ? .yes : .no)
-                    let asked = places[question.id]
-                    // Right answers matter only beside wrong ones; ids that come twice stand by themselves.
-                    card(question.image) { card in
-                        if let asked, card.key == asked.key, card.questions[asked.index].text == question.text {
-                            card.questions[asked.index].answers.append((role, answer.text, verdict))
-                        } else {
-                            places[question.id] = (card.key, card.questions.count)
-                            card.questions.append(
-                                Question(
-                                    split: split.split.name, text: question.text, isYes: question.isYes,
-                                    answers: [(role, answer.text, verdict)]))
-                        }
-                        if isWrong { card.wrong += 1 }
+                    if asked[question.id] == nil {
+                        order.append((question.id, question.image))
+                        asked[question.id] = Question(
+                            splits: [splitName(split.split.name)], text: question.text, isYes: question.isYes)
                     }
+                    asked[question.id]?.answers.append(Answer(role: role, text: answer.text, verdict: rule.verdict(answer.text)))
                 }
+            }
+            for (id, image) in order {
+                guard let question = asked[id] else { continue }
+                card(image) { $0.add(question) }
             }
         }
     }
@@ -123,7 +140,9 @@ struct Gallery {
         let place = Place(results, "/gallery")
         var notes: HTML =
             "\(place["cards"].count) of the \(place["with_something_wrong"].count) pictures with something wrong, out of \(place["pictures"].count); those with most come first."
-        if pictures.leftOut > 0 { notes += " \(place["left_out"].count) pictures are named but not shown: together they would be too large." }
+        if pictures.leftOut > 0 {
+            notes += " \(place["left_out"].count) pictures are named but not shown: together they would be too large."
+        }
         if pictures.missing > 0 { notes += " \(place["missing"].count) were not in the folders given." }
         if pictures.broken > 0 { notes += " \(place["broken"].count) could not be read." }
         let html: HTML = """
@@ -159,7 +178,8 @@ struct Gallery {
     }
 
     private func heading(_ what: String, _ role: Role) -> HTML {
-        role == .single ? "<h4>\(what)</h4>" : "<h4>\(Chart.key(names.name(role), role))<span class=\"away\">: \(what)</span></h4>"
+        role == .single
+            ? "<h4>\(what)</h4>" : "<h4>\(Chart.key(names.name(role), role))<span class=\"away\">: \(what)</span></h4>"
     }
 
     private func descriptions(_ card: Card) -> HTML {
@@ -198,7 +218,9 @@ struct Gallery {
         let columns = card.captions.map { role, caption -> HTML in
             var words: [HTML] = []
             for (word, node) in caption.hallucinated {
-                words.append(word == node ? "<em class=\"bad\">\(said(word))</em>" : "<em class=\"bad\">\(said(word))</em> (\(said(node)))")
+                words.append(
+                    word == node ? "<em class=\"bad\">\(said(word))</em>" : "<em class=\"bad\">\(said(word))</em> (\(said(node)))"
+                )
             }
             var listed: HTML = ""
             for (index, word) in words.enumerated() { listed += index == 0 ? word : ", \(word)" }
@@ -211,9 +233,7 @@ struct Gallery {
     }
 
     private func questions(_ card: Card) -> HTML {
-        let wrong = card.questions.filter { question in
-            question.answers.contains { $0.verdict != (question.isYes ? .yes : .no) }
-        }
+        let wrong = card.questions.filter { question in question.answers.contains { question.isWrong($0) } }
         guard !wrong.isEmpty else { return "" }
         var roles: [Role] = []
         for answer in wrong.flatMap(\.answers) where !roles.contains(answer.role) { roles.append(answer.role) }
@@ -221,31 +241,35 @@ struct Gallery {
         let rows = wrong.prefix(24).map { question -> HTML in
             let cells = roles.map { role -> HTML in
                 let given = question.answers.filter { $0.role == role }
-                if given.isEmpty { return "<td class=\"text\"><span class=\"none\">no answer</span></td>" }
+                let label = role == .single ? "answer" : names.name(role)
+                if given.isEmpty {
+                    return "<td class=\"text\" data-label=\"\(label)\"><span class=\"none\">no answer</span></td>"
+                }
                 var cell: HTML = ""
                 for answer in given {
-                    let isWrong = answer.verdict != (question.isYes ? .yes : .no)
                     let mark: HTML =
-                        isWrong
+                        question.isWrong(answer)
                         ? "<span class=\"mark bad\" aria-hidden=\"true\">\u{2717}</span><span class=\"away\">wrong: </span>"
                         : "<span class=\"mark good\" aria-hidden=\"true\">\u{2713}</span><span class=\"away\">right: </span>"
                     let read: HTML = answer.verdict == .other ? "<small class=\"why\">neither yes nor no</small>" : ""
                     cell += "\(mark) \(said(shortened(answer.text, 160)))\(read) "
                 }
-                return "<td class=\"text\">\(cell)</td>"
+                return "<td class=\"text\" data-label=\"\(label)\">\(cell)</td>"
             }
             return """
-                <tr><th scope="row">\(said(shortened(question.text, 200)))<small class="why">\(said(question.split))</small></th>\
-                <td class="text">\(question.isYes ? "yes" : "no")</td>\(cells)</tr>
+                <tr><th scope="row">\(said(shortened(question.text, 200)))<small class="why">\(said(question.splits.joined(separator: ", ")))</small></th>\
+                <td class="text" data-label="truth">\(question.isYes ? "yes" : "no")</td>\(cells)</tr>
 
                 """
         }
-        let head = roles.map { role -> HTML in "<th scope=\"col\" class=\"text\">\(role == .single ? "answer" : names.name(role))</th>" }
+        let head = roles.map { role -> HTML in
+            "<th scope=\"col\" class=\"text\">\(role == .single ? "answer" : names.name(role))</th>"
+        }
         let more: HTML = wrong.count > 24 ? "<p class=\"note\">and \(wrong.count - 24) more questions</p>" : ""
         return """
-            <div class="scroll" role="region" tabindex="0" aria-label="wrong answers"><table><caption>Answered wrongly: \
-            \(wrong.count) of \(card.questions.count)</caption>
-            <thead><tr><th scope="col" class="text">Question</th><th scope="col" class="text">Right</th>\(head)</tr></thead>
+            <div class="scroll" role="region" tabindex="0" aria-label="wrong answers"><table><caption><span>Answered wrongly: \
+            \(wrong.count) of \(count(card.questions.count, "question", "questions"))</span></caption>
+            <thead><tr><th scope="col" class="text">Question</th><th scope="col" class="text">Truth</th>\(head)</tr></thead>
             <tbody>\(Array(rows))</tbody></table></div>\(more)
 
             """

@@ -25,6 +25,7 @@ final class PictureFiles {
     private(set) var broken = 0
     private(set) var leftOut = 0
     private var paths: [String: String?] = [:]
+    private var contents: [String: String] = [:]
 
     init(_ config: ReportConfig) throws(HadpoError) {
         folders = config.pictures
@@ -43,6 +44,16 @@ final class PictureFiles {
         return found
     }
 
+    /// What makes two names one picture: the contents of their files. A name without a file is itself.
+    func identity(_ name: String) -> String {
+        guard let path = path(name) else { return name }
+        if let known = contents[path] { return known }
+        var hash = path
+        do throws(HadpoError) { hash = SHA256.hex(try File.read(path, limit: 1 << 27)) } catch { hash = path }
+        contents[path] = hash
+        return hash
+    }
+
     private func search(_ name: String) -> String? {
         // Names come from files of anyone: they may not lead out of the folders.
         let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
@@ -57,7 +68,9 @@ final class PictureFiles {
         if let number = Int(name), number >= 0 {
             let digits = String(number)
             let long = String(repeating: "0", count: max(0, 12 - digits.count)) + digits
-            for stem in ["COCO_val2014_" + long, "COCO_train2014_" + long, long] { for end in ends { candidates.append(stem + end) } }
+            for stem in ["COCO_val2014_" + long, "COCO_train2014_" + long, long] {
+                for end in ends { candidates.append(stem + end) }
+            }
         }
         for folder in folders {
             for candidate in candidates where File.isFile(File.join(folder, candidate)) { return File.join(folder, candidate) }

@@ -4,6 +4,8 @@ import HadpoBase
 struct Section {
     let id: String
     let title: String
+    /// In the contents; the title where it is short already.
+    var short: String?
     let body: HTML
 }
 
@@ -25,7 +27,9 @@ struct Document {
     let sections: [Section]
 
     var text: String {
-        let contents = sections.map { section -> HTML in "<li><a href=\"#\(section.id)\">\(section.title)</a></li>" }
+        let contents = sections.map { section -> HTML in
+            "<li><a href=\"#\(section.id)\">\(section.short ?? section.title)</a></li>"
+        }
         let summary: HTML =
             glances.isEmpty
             ? ""
@@ -91,7 +95,7 @@ enum Table {
         }
         return """
             <div class="scroll" role="region" tabindex="0" aria-label="table"><table\(isWide ? HTML(raw: " class=\"wide\"") : "")>
-            <caption>\(caption)</caption>
+            <caption><span>\(caption)</span></caption>
             <thead><tr>\(columns)</tr></thead>
             <tbody>
             \(rows)</tbody></table></div>

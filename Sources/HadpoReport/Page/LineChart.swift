@@ -28,12 +28,12 @@ struct LineChart {
     var zeroLine = false
 
     private static let (width, height) = (360.0, 224.0)
-    private static let (left, right, top, bottom) = (50.0, 12.0, 12.0, 40.0)
+    private static let (left, right, top, bottom) = (44.0, 14.0, 26.0, 36.0)
 
     var html: HTML {
         let points = series.flatMap(\.points)
         guard !points.isEmpty else { return "" }
-        let x = xScale ?? Scale(points.map(\.x))
+        let x = xScale ?? Scale(points.map(\.x), isTight: true)
         let y = yScale ?? Scale(points.map(\.y))
         func across(_ value: Double) -> Double { Self.left + x.part(value) * (Self.width - Self.left - Self.right) }
         func down(_ value: Double) -> Double {
@@ -45,21 +45,27 @@ struct LineChart {
             let heavy: HTML = zeroLine && tick == 0 ? "zero-line" : "grid"
             body +=
                 "<line class=\"\(heavy)\" x1=\"\(fixed(Self.left, 0))\" x2=\"\(fixed(Self.width - Self.right, 0))\" y1=\"\(at)\" y2=\"\(at)\"/>"
-            body += "<text class=\"tick\" text-anchor=\"end\" x=\"\(fixed(Self.left - 6, 0))\" y=\"\(fixed(down(tick) + 3.5, 1))\">\(y.label(tick))</text>"
+            body +=
+                "<text class=\"tick\" text-anchor=\"end\" x=\"\(fixed(Self.left - 6, 0))\" y=\"\(fixed(down(tick) + 3.5, 1))\">\(y.label(tick))</text>"
         }
         let floor = fixed(Self.height - Self.bottom, 0)
-        body += "<line class=\"axis\" x1=\"\(fixed(Self.left, 0))\" x2=\"\(fixed(Self.width - Self.right, 0))\" y1=\"\(floor)\" y2=\"\(floor)\"/>"
+        body +=
+            "<line class=\"axis\" x1=\"\(fixed(Self.left, 0))\" x2=\"\(fixed(Self.width - Self.right, 0))\" y1=\"\(floor)\" y2=\"\(floor)\"/>"
         for tick in x.ticks {
             let at = fixed(across(tick), 1)
-            body += "<line class=\"axis\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(floor)\" y2=\"\(fixed(Self.height - Self.bottom + 4, 0))\"/>"
-            body += "<text class=\"tick\" text-anchor=\"middle\" x=\"\(at)\" y=\"\(fixed(Self.height - Self.bottom + 16, 0))\">\(x.label(tick))</text>"
+            body +=
+                "<line class=\"axis\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(floor)\" y2=\"\(fixed(Self.height - Self.bottom + 4, 0))\"/>"
+            body +=
+                "<text class=\"tick\" text-anchor=\"middle\" x=\"\(at)\" y=\"\(fixed(Self.height - Self.bottom + 16, 0))\">\(x.label(tick))</text>"
         }
         let middle = (Self.left + Self.width - Self.right) / 2
-        body += "<text class=\"axis-label\" text-anchor=\"middle\" x=\"\(fixed(middle, 0))\" y=\"\(fixed(Self.height - 5, 0))\">\(xLabel)</text>"
-        let centre = fixed((Self.height - Self.bottom + Self.top) / 2, 0)
-        body += "<text class=\"axis-label\" text-anchor=\"middle\" transform=\"translate(11 \(centre)) rotate(-90)\">\(yLabel)</text>"
+        body +=
+            "<text class=\"axis-label\" text-anchor=\"middle\" x=\"\(fixed(middle, 0))\" y=\"\(fixed(Self.height - 5, 0))\">\(xLabel)</text>"
+        // Level, above its axis: nobody turns the head.
+        body += "<text class=\"axis-label\" x=\"0\" y=\"10\">\(yLabel)</text>"
         if diagonal {
-            body += "<line class=\"chance\" x1=\"\(fixed(across(0), 1))\" y1=\"\(fixed(down(0), 1))\" x2=\"\(fixed(across(1), 1))\" y2=\"\(fixed(down(1), 1))\"/>"
+            body +=
+                "<line class=\"chance\" x1=\"\(fixed(across(0), 1))\" y1=\"\(fixed(down(0), 1))\" x2=\"\(fixed(across(1), 1))\" y2=\"\(fixed(down(1), 1))\"/>"
         }
         for line in series {
             var path = ""
@@ -68,7 +74,8 @@ struct LineChart {
             }
             body += "<path class=\"line \(line.role.rawValue)\" d=\"\(path)\"/>"
             if line.points.count == 1, let only = line.points.first {
-                body += "<circle class=\"dot \(line.role.rawValue)\" cx=\"\(fixed(across(only.x), 1))\" cy=\"\(fixed(down(only.y), 1))\" r=\"3.5\"/>"
+                body +=
+                    "<circle class=\"dot \(line.role.rawValue)\" cx=\"\(fixed(across(only.x), 1))\" cy=\"\(fixed(down(only.y), 1))\" r=\"3.5\"/>"
             }
         }
         return Chart.figure(
@@ -80,7 +87,8 @@ struct LineChart {
     private var summary: String {
         series.map { line in
             guard let first = line.points.first, let last = line.points.last else { return "\(line.name): no points" }
-            return "\(line.name): \(yLabel) from \(Self.short(first.y)) at \(xLabel) \(Self.short(first.x)) to \(Self.short(last.y)) at "
+            return
+                "\(line.name): \(yLabel) from \(Self.short(first.y)) at \(xLabel) \(Self.short(first.x)) to \(Self.short(last.y)) at "
                 + "\(Self.short(last.x))"
         }.joined(separator: ". ")
     }

@@ -1,3 +1,4 @@
+import Glibc
 import HadpoBase
 
 /// A place in the results. Every figure on the page is read through one and carries its pointer (RFC 6901) into the results that the
@@ -38,7 +39,8 @@ struct Place {
     /// - Parameter signed: differences say which way.
     func figure(_ digits: Int, scale: Double = 1, signed: Bool = false) -> HTML {
         guard let value = double else { return "<span class=\"none\" data-of=\"\(pointer)\">no figure</span>" }
-        return "<data value=\"\(json.text())\" data-of=\"\(pointer)\">\(Self.number(value * scale, digits, signed: signed))</data>"
+        return
+            "<data value=\"\(json.text())\" data-of=\"\(pointer)\">\(Self.number(value * scale, digits, signed: signed))</data>"
     }
 
     func percent(signed: Bool = false) -> HTML { figure(2, scale: 100, signed: signed) }
@@ -55,6 +57,22 @@ struct Place {
         let low = Self.number(interval.low * scale, digits, signed: signed)
         let high = Self.number(interval.high * scale, digits, signed: signed)
         return "<small class=\"ci\" title=\"95 % interval\">\(low)\(signed ? " to " : "\u{2013}")\(high)</small>"
+    }
+
+    /// With so many digits that count, for figures of any size.
+    func significant(_ digits: Int) -> HTML {
+        guard let value = double else { return figure(0) }
+        return "<data value=\"\(json.text())\" data-of=\"\(pointer)\">\(Self.significant(value, digits))</data>"
+    }
+
+    static func significant(_ value: Double, _ digits: Int) -> String {
+        if value == 0 { return "0" }
+        var exponent = Int(log10(value.magnitude).rounded(.down))
+        if value.magnitude / pow(10, Double(exponent)) >= 10 - 5 * pow(10, -Double(digits)) { exponent += 1 }
+        if exponent < -4 {
+            return number(value / pow(10, Double(exponent)), digits - 1) + "e\u{2212}\(-exponent)"
+        }
+        return number(value, min(9, max(0, digits - 1 - exponent)))
     }
 
     static func number(_ value: Double, _ digits: Int, signed: Bool = false) -> String {

@@ -43,7 +43,8 @@ struct RangeChart {
             for (place, mark) in row.marks.enumerated() {
                 let y = fixed(middle + (Double(place) - Double(row.marks.count - 1) / 2) * apart, 1)
                 if let interval = mark.interval {
-                    body += "<line class=\"whisker \(mark.role.rawValue)\" x1=\"\(fixed(across(interval.low), 1))\" x2=\"\(fixed(across(interval.high), 1))\" y1=\"\(y)\" y2=\"\(y)\"/>"
+                    body +=
+                        "<line class=\"whisker \(mark.role.rawValue)\" x1=\"\(fixed(across(interval.low), 1))\" x2=\"\(fixed(across(interval.high), 1))\" y1=\"\(y)\" y2=\"\(y)\"/>"
                 }
                 body += "<circle class=\"dot \(mark.role.rawValue)\" cx=\"\(fixed(across(mark.value), 1))\" cy=\"\(y)\" r=\"4\"/>"
             }

@@ -9,7 +9,8 @@ struct Scale {
     private let digits: Int
 
     /// - Parameter within: what the axis may not leave, such as 0 and 100 for percentages.
-    init(_ values: [Double], wanted: Int = 4, within: ClosedRange<Double>? = nil) {
+    /// - Parameter isTight: ends with the values, as time does; ticks lie inside.
+    init(_ values: [Double], wanted: Int = 4, within: ClosedRange<Double>? = nil, isTight: Bool = false) {
         let known = values.filter(\.isFinite)
         var low = known.min() ?? 0
         var high = known.max() ?? 1
@@ -24,13 +25,15 @@ struct Scale {
             first = max(first, (within.lowerBound / step).rounded(.up))
             last = min(last, (within.upperBound / step).rounded(.down))
         }
+        let ends = (low, high)
+        if isTight, high - low > step { (first, last) = ((low / step).rounded(.up), (high / step).rounded(.down)) }
         if last <= first { last = first + 1 }
-        self.low = first * step
-        self.high = last * step
+        self.low = isTight ? min(ends.0, first * step) : first * step
+        self.high = isTight ? max(ends.1, last * step) : last * step
         // A bound for ranges whose step vanishes against their values.
         let count = min(40, Int(max(1, (last - first).rounded())))
         ticks = (0...count).map { (first + Double($0)) * step }
-        digits = max(0, -Int(log10(step * 1.000001).rounded(.down))) + (Self.needsMore(step) ? 1 : 0)
+        digits = (0...9).first { Self.isWhole(step * pow(10, Double($0))) } ?? 9
     }
 
     /// 1, 2, 2.5 or 5 times a power of ten, not below `rough`.
@@ -41,10 +44,7 @@ struct Scale {
         return factor * power
     }
 
-    private static func needsMore(_ step: Double) -> Bool {
-        let lead = step / pow(10, log10(step * 1.000001).rounded(.down))
-        return (lead - 2.5).magnitude < 1e-6
-    }
+    private static func isWhole(_ value: Double) -> Bool { value >= 0.5 && (value - value.rounded()).magnitude < 1e-6 * value }
 
     /// Where a value lies between the ends, 0 to 1.
     func part(_ value: Double) -> Double { min(1.05, max(-0.05, (value - low) / (high - low))) }

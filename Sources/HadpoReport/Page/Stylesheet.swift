@@ -62,8 +62,10 @@ let stylesheet = """
     th,td{padding:.36rem .7rem;text-align:right;vertical-align:top;white-space:nowrap}
     th:first-child,td:first-child{padding-left:0}
     th:last-child,td:last-child{padding-right:.1rem}
+    caption>span{display:block;position:sticky;left:0;max-width:min(46rem,calc(100vw - 2rem))}
+    .legend{display:block}
     thead th{font-weight:600;font-size:.84rem;color:var(--soft);vertical-align:bottom;border-bottom:1px solid var(--strong)}
-    tbody th{font-weight:400}
+    tbody th{font-weight:400;white-space:normal}
     th[scope=row],th.text,td.text{text-align:left}
     td.text,td.long{white-space:normal;text-align:left}
     td.long{min-width:14rem}
@@ -95,7 +97,8 @@ let stylesheet = """
     border-radius:2px;box-decoration-break:clone;-webkit-box-decoration-break:clone}
     .open>.mark,.mark.open{color:var(--open)}
     .open>.words{background:var(--open-wash);border-radius:2px}
-    .why{display:block;color:var(--soft);font-size:.8rem;line-height:1.4}
+    .why{display:block;color:var(--soft);font-size:.8rem;line-height:1.4;white-space:normal;max-width:24rem}
+    .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 3rem}
     .card table{font-size:.87rem}
     .mark.good{color:var(--good)}
     .marks{display:flex;flex-wrap:wrap;gap:.2rem 1.4rem;font-size:.87rem;list-style:none;padding:0;margin:.8rem 0}
@@ -104,7 +107,11 @@ let stylesheet = """
     .away{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
     @media (max-width:40rem){.wrap{padding:0 1rem}header{padding-top:1.6rem}h1{font-size:1.6rem}h2{font-size:1.3rem}\
     .glance{grid-template-columns:1fr 1fr}.glance li{padding:.7rem .8rem}.glance .value{font-size:1.35rem}\
-    th,td{padding:.34rem .42rem}table{font-size:.87rem}.card{grid-template-columns:1fr;padding:.9rem}.card figure{max-width:11rem}\
+    th,td{padding:.32rem .36rem}table{font-size:.82rem}thead th{font-size:.78rem}\
+    tbody th[scope=row]{position:sticky;left:0;background:var(--paper)}.change .ci{white-space:normal}\
+    .card thead{display:none}.card table,.card caption,.card tbody,.card tr,.card tbody th,.card td{display:block;white-space:normal}\
+    .card tbody th[scope=row]{position:static;background:none;padding:.5rem 0 0}.card td{border:0!important;padding:.1rem 0 .1rem .1rem}\
+    .card td[data-label]:before{content:attr(data-label)": ";color:var(--soft)}.card tr:last-child{padding-bottom:.2rem}.card{grid-template-columns:1fr;padding:.9rem}.card figure{max-width:11rem}\
     section{padding:1.6rem 0}.scroll{margin-right:-1rem;padding-right:1rem}}
     @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--hair:#ccc;--strong:#888;--before:#9a5313;--after:#0a6870;\
     --bad:#a62319;--bad-wash:#fbe9e5;--open:#6b5a00;--open-wash:#f6efd2;--good:#2c6a35}\

@@ -22,14 +22,13 @@ struct CHAIRSection {
 
     var section: Section {
         Section(
-            id: "chair", title: "CHAIR: objects that captions invent",
+            id: "chair", title: "CHAIR: objects that captions invent", short: "CHAIR",
             body: """
                 <p class="lede">CHAIR<sub>s</sub> is the part of captions with an object that is not in the picture, CHAIR<sub>i</sub> the \
                 part of mentioned objects. Both grow with the length of captions.</p>
                 \(table)
                 <div class="charts">\(ranges)</div>
-                \(objects)
-                \(outcomes)
+                <div class="columns"><div>\(objects)</div><div>\(outcomes)</div></div>
                 """)
     }
 
@@ -47,13 +46,15 @@ struct CHAIRSection {
             Table.row(
                 "\(title(role))",
                 ["chair_s", "chair_i", "recall"].map { "\(report[$0].percent())\(report["bootstrap_95"][$0].range())" } + [
-                    "\(report["length"].figure(2))\(report["bootstrap_95"]["length"].range(1, scale: 1))", report["mentions"].count,
+                    "\(report["length"].figure(2))\(report["bootstrap_95"]["length"].range(1, scale: 1))",
+                    report["mentions"].count,
                     report["hallucinated_mentions"].count, report["n"].count,
                 ])
         }
         return Table.html(
             "Percent, with 95 % intervals from resampled images; length in words. Rules of \(ObjectWords.implementation): figures of its ports do not compare.",
-            head: ["", "CHAIR<sub>s</sub>", "CHAIR<sub>i</sub>", "Recall", "Length", "Mentions", "not there", "Captions"], rows: rows)
+            head: ["", "CHAIR<sub>s</sub>", "CHAIR<sub>i</sub>", "Recall", "Length", "Mentions", "not there", "Captions"],
+            rows: rows)
     }
 
     private var ranges: HTML {
@@ -63,7 +64,8 @@ struct CHAIRSection {
                 marks: runs.compactMap { role, report in
                     guard let value = report[key].double else { return nil }
                     let interval = report["bootstrap_95"][key].interval
-                    return RangeChart.Mark(role: role, value: 100 * value, interval: interval.map { (100 * $0.low, 100 * $0.high) })
+                    return RangeChart.Mark(
+                        role: role, value: 100 * value, interval: interval.map { (100 * $0.low, 100 * $0.high) })
                 })
         }
         return RangeChart(
@@ -111,6 +113,7 @@ struct CHAIRSection {
         return """
             <h3>Every caption</h3>
             \(Table.html("What became of each caption.", head: [""] + runs.map { "\(title($0.role))" }, rows: rows, isWide: false))
+            \(nothingOf(["image_without_annotations", "captioned_twice", "empty_caption"].filter { !kinds.contains($0) }))
             """
     }
 }

@@ -18,10 +18,11 @@ struct PopeSection {
 
     private var splits: [Place] { place["splits"].elements }
     private var first: String { (rules.first ?? .official).rawValue }
-    private func name(_ split: Place) -> String { shortened(split["name"].json.stringValue ?? "questions", 60) }
+    private func name(_ split: Place) -> String { splitName(split["name"].json.stringValue ?? "questions") }
     /// The runs of a split that are there, before first.
     private func roles(_ split: Place) -> [(role: Role, run: Place)] {
-        split["baseline"].isThere ? [(.before, split["baseline"]), (.after, split["run"])] : [(names.isPair ? .after : .single, split["run"])]
+        split["baseline"].isThere
+            ? [(.before, split["baseline"]), (.after, split["run"])] : [(names.isPair ? .after : .single, split["run"])]
     }
 
     var section: Section {
@@ -35,7 +36,8 @@ struct PopeSection {
         return Section(
             id: "pope", title: "POPE",
             body: """
-                <p class="lede">Yes-or-no questions about objects. A model that invents says yes too often: high yes ratio, low precision.</p>
+                <p class="lede">Yes-or-no questions about objects. A model that invents says yes too often: high yes ratio, low precision. \
+                The ROC curve moves the threshold on log p(yes) \u{2212} log p(no): a mere shift towards no stays on the curve.</p>
                 <ul class="note">\(questions)</ul>
                 \(table)
                 <div class="charts">\(ranges)\(curves)</div>
@@ -45,7 +47,8 @@ struct PopeSection {
     }
 
     var glances: [Glance] {
-        let hardest = splits.first { $0["name"].json.stringValue == "adversarial" || name($0).contains("adversarial") } ?? splits.last
+        let hardest =
+            splits.first { $0["name"].json.stringValue == "adversarial" || name($0).contains("adversarial") } ?? splits.last
         guard let hardest else { return [] }
         return [("accuracy", "accuracy"), ("yes_ratio", "yes ratio")].map { key, title in
             let was = hardest["baseline"]["rules"][first][key]
@@ -88,7 +91,8 @@ struct PopeSection {
             rows.append(Table.group("all question files together: \(names.isPair ? names.run : "answers")", columns: columns))
             for rule in rules {
                 let figures = place["pooled"][rule.rawValue]
-                rows.append(Table.row("\(rule.rawValue)", Self.figures.map { figures[$0.key].percent() } + ["", figures["n"].count]))
+                rows.append(
+                    Table.row("\(rule.rawValue)", Self.figures.map { figures[$0.key].percent() } + ["", figures["n"].count]))
             }
         }
         return Table.html(
@@ -146,9 +150,9 @@ struct PopeSection {
             guard !series.isEmpty else { return "" }
             let unit = Scale([0, 1], wanted: 4, within: 0...1)
             return LineChart(
-                title: "\(name(split)): ROC of log p(yes) \u{2212} log p(no)", xLabel: "yes to what is not there", yLabel: "yes to what is there",
+                title: "\(name(split)): ROC curve", xLabel: "yes to what is not there", yLabel: "yes to what is there",
                 series: series, xScale: unit, yScale: unit, diagonal: true,
-                note: "Area: \(areas.joined(separator: ", ")). A mere shift towards no moves along the curve."
+                note: "Area: \(areas.joined(separator: ", "))."
             ).html
         }
     }
@@ -197,7 +201,16 @@ struct PopeSection {
         // By position the same place in the list has another name.
         let known = kinds + columns.flatMap { $0.run["outcomes"].members.map(\.key) }.filter { !kinds.contains($0) }
         var seen: Set<String> = []
+        var absent: [String] = []
         for kind in known where seen.insert(kind).inserted {
+            // Those that did not happen are named in one line.
+            let counts = columns.map {
+                ($0.run["outcomes"][kind]["count"].json.intValue ?? $0.run["outcomes"][kind].json.intValue) ?? 0
+            }
+            if kind != "scored", counts.allSatisfy({ $0 == 0 }) {
+                absent.append(kind)
+                continue
+            }
             rows.append(
                 Table.row(
                     outcomeName(kind),
@@ -216,15 +229,23 @@ struct PopeSection {
             ("tp", "yes, and it is there (TP)"), ("fp", "yes, and it is not (FP)"), ("tn", "no, and it is not (TN)"),
             ("fn", "no, and it is there (FN)"), ("other_yes", "neither, and it is there"), ("other_no", "neither, and it is not"),
         ] {
-            rows.append(Table.row("\(title)", columns.map { $0.run["rules"][first][key].count }))
+            let isEmpty = key.hasPrefix("other") && columns.allSatisfy { $0.run["rules"][first][key].json.intValue == 0 }
+            if !isEmpty { rows.append(Table.row("\(title)", columns.map { $0.run["rules"][first][key].count })) }
         }
         rows.append(Table.row("counted", columns.map { $0.run["rules"][first]["n"].count }, class: "total"))
         return """
             <h3>What became of every question and answer</h3>
             \(Table.html(
                 "Counts; nothing leaves a denominator without its name here.", head: [""] + columns.map(\.title), rows: rows))
+            \(nothingOf(absent))
             """
     }
+}
+
+/// "coco_pope_random" is random.
+func splitName(_ name: String) -> String {
+    let prefix = "coco_pope_"
+    return shortened(name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name, 60)
 }
 
 /// An outcome's name with what it means.
@@ -232,6 +253,12 @@ func outcomeName(_ name: String) -> HTML {
     let meaning = OutcomeText.meaning(name)
     let words = String(name.map { $0 == "_" ? " " : $0 })
     return meaning.isEmpty ? said(words) : "\(said(words))<small class=\"why\">\(meaning)</small>"
+}
+
+/// Outcomes that did not happen, so that a reader knows they were looked for.
+func nothingOf(_ names: [String]) -> HTML {
+    guard !names.isEmpty else { return "" }
+    return "<p class=\"note\">None of: \(names.map { String($0.map { $0 == "_" ? " " : $0 }) }.joined(separator: ", ")).</p>\n"
 }
 
 /// The first of those that an outcome names.

@@ -39,14 +39,13 @@ struct SHRSection {
 
     var section: Section {
         Section(
-            id: "shr", title: "SHR: hallucinated sentences in descriptions",
+            id: "shr", title: "SHR: hallucinated sentences in descriptions", short: "SHR",
             body: """
                 \(judges)
                 \(table)
                 <div class="charts">\(ranges)\(byLength)</div>
                 \(comparison)
-                \(sentences)
-                \(outcomes)
+                <div class="columns"><div>\(sentences)</div><div>\(outcomes)</div></div>
                 """)
     }
 
@@ -72,7 +71,8 @@ struct SHRSection {
                 <p class="note"><b class="worry">Two judges:</b> figures of different judges do not compare.</p>
                 """
         }
-        let note: HTML = place["run"]["report"]["judge"]["rule"].json.stringValue.map { "<p class=\"note\">Rule: \(said($0)).</p>" } ?? ""
+        let note: HTML =
+            place["run"]["report"]["judge"]["rule"].json.stringValue.map { "<p class=\"note\">Rule: \(said($0)).</p>" } ?? ""
         return "<p><span class=\"judge\">\(lines.first ?? "")</span></p>\n\(note)"
     }
 
@@ -107,7 +107,8 @@ struct SHRSection {
         if runs.contains(where: { $0.report["upstream"].isThere }) {
             rows.append(Table.group("As HA-DPO\u{2019}s scripts compute them (metrics.json)", columns: titles.count + 2))
             for (role, report) in runs {
-                for run in report["upstream"].members where run.place["sents_per_image"].isThere || run.place["num_images"].isThere {
+                for run in report["upstream"].members
+                where run.place["sents_per_image"].isThere || run.place["num_images"].isThere {
                     let several = report["upstream"].members.count { $0.place["num_images"].isThere } > 1
                     rows.append(
                         Table.row(
@@ -136,7 +137,8 @@ struct SHRSection {
                     let figures = report["corrected"]
                     guard let value = figures[key].double else { return nil }
                     let interval = figures["bootstrap_95"][key].interval
-                    return RangeChart.Mark(role: role, value: 100 * value, interval: interval.map { (100 * $0.low, 100 * $0.high) })
+                    return RangeChart.Mark(
+                        role: role, value: 100 * value, interval: interval.map { (100 * $0.low, 100 * $0.high) })
                 })
         }
         return RangeChart(
@@ -154,7 +156,8 @@ struct SHRSection {
             return points.isEmpty ? nil : LineChart.Series(name: title(role), role: role, points: points)
         }
         return LineChart(
-            title: "At equal length: the first sentences of each", xLabel: "first sentences", yLabel: "hallucinated, %", series: series,
+            title: "At equal length: the first sentences of each", xLabel: "first sentences", yLabel: "hallucinated, %",
+            series: series,
             note: "Of descriptions with at least as many sentences."
         ).html
     }
@@ -189,7 +192,8 @@ struct SHRSection {
 
     private var sentences: HTML {
         let kinds = ["hallucination", "correct", "cannot judge", "unrecognised", "unjudged"]
-        var rows = kinds.map { kind in Table.row(outcomeName(kind), runs.map { $0.report["corrected"]["sentences"][kind].count }) }
+        var rows = kinds.map { kind in Table.row(outcomeName(kind), runs.map { $0.report["corrected"]["sentences"][kind].count })
+        }
         rows.append(Table.row("sentences", runs.map { $0.report["corrected"]["sentences"]["total"].count }, class: "total"))
         rows.append(
             Table.row(
@@ -219,10 +223,15 @@ struct SHRSection {
                     return "\(outcome["count"].count)\(kind == "judged" ? "" : firstOf(outcome, "image"))"
                 })
         }
+        let looked = [
+            "no_description", "empty_description", "no_regions", "no_reply", "not_requested", "foreign_reply", "count_mismatch",
+            "no_judgement", "described_twice", "judged_twice", "not_in_the_evaluation",
+        ].filter { !kinds.contains($0) }
         return """
             <h3>Every image</h3>
             \(Table.html(
                 "What became of each image\u{2019}s description.", head: [""] + runs.map { "\(title($0.role))" }, rows: rows, isWide: false))
+            \(nothingOf(looked))
             """
     }
 }

@@ -87,7 +87,8 @@ struct TrainingLog {
     }
 
     static let figures = [
-        "loss", "dpo_loss", "language_modeling_loss", "rewards/margins", "rewards/chosen", "rewards/rejected", "rewards/accuracies",
+        "loss", "dpo_loss", "language_modeling_loss", "rewards/margins", "rewards/chosen", "rewards/rejected",
+        "rewards/accuracies",
         "policy_logps/chosen", "policy_logps/rejected", "learning_rate", "grad_norm",
     ]
 
@@ -96,7 +97,9 @@ struct TrainingLog {
         var figures: JSON = [:]
         for key in Self.figures {
             let values = series(key).map(\.y)
-            guard let first = values.first, let last = values.last, let low = values.min(), let high = values.max() else { continue }
+            guard let first = values.first, let last = values.last, let low = values.min(), let high = values.max() else {
+                continue
+            }
             figures[key] = [
                 "steps": JSON(values.count), "first": .double(first), "last": .double(last), "lowest": .double(low),
                 "highest": .double(high),
@@ -108,7 +111,8 @@ struct TrainingLog {
         return [
             "path": .string(path), "sha256": .string(sha256), "steps": JSON(steps.count), "first_step": JSON(steps.first?.step),
             "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice), "other_records": kinds,
-            "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)), "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),
+            "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)),
+            "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),
             "figures": figures,
         ]
     }

@@ -54,10 +54,9 @@ struct TrainingSection {
 
     private var table: HTML {
         let rows = place["figures"].members.map { name, figure in
-            let digits = ["learning_rate", "grad_norm"].contains(name) ? 6 : 4
-            return Table.row(
+            Table.row(
                 "<code>\(name)</code>",
-                ["first", "last", "lowest", "highest"].map { figure[$0].figure(digits) } + [figure["steps"].count])
+                ["first", "last", "lowest", "highest"].map { figure[$0].significant(4) } + [figure["steps"].count])
         }
         guard !rows.isEmpty else { return "" }
         return Table.html(
@@ -71,7 +70,8 @@ struct TrainingSection {
         let most = 60
         let charts = log.otherSeries.prefix(12).map { series in
             LineChart(
-                title: "\(shortened(series.kind, 30)): \(shortened(series.name, 40))", xLabel: "step", yLabel: shortened(series.name, 24),
+                title: "\(shortened(series.kind, 30)): \(shortened(series.name, 40))", xLabel: "step",
+                yLabel: shortened(series.name, 24),
                 series: [.init(name: series.name, role: .single, points: series.points)]
             ).html
         }
@@ -82,7 +82,8 @@ struct TrainingSection {
                 fields += "\(index > 0 ? ", " : "")\(said(shortened(field.name, 60))) <b>\(said(shortened(value, 200)))</b>"
             }
             let step = other.step.map(Place.grouped) ?? ""
-            return "<tr><th scope=\"row\">\(said(shortened(other.kind, 40)))</th><td>\(step)</td><td class=\"long\">\(fields)</td></tr>\n"
+            return
+                "<tr><th scope=\"row\">\(said(shortened(other.kind, 40)))</th><td>\(step)</td><td class=\"long\">\(fields)</td></tr>\n"
         }
         let counts = place["other_records"].members.map { kind, count -> HTML in "\(said(shortened(kind, 40))) \(count.count) " }
         let more: HTML = log.others.count > most ? " The first \(most) are listed." : ""

@@ -1,10 +1,11 @@
 /* demo.c - the whole of HA-DPO on the world in the box, through the public interface alone: make the world, ask a model
- * that invents, collect what it got wrong, train, ask again. Read it as the example of how a host uses the library. */
+ * that invents, collect what it got wrong, train, ask again, and make one page of it. Read it as the example of how a host uses the library. */
 #define _XOPEN_SOURCE 700
 #include "gallery.h"
 
 #include <errno.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 enum { SPLITS = 3 };
 static const char *const split_names[SPLITS] = {"random", "popular", "adversarial"};
+
+static const char *const whens[] = {"before", "after"};
 
 enum { FAMILIES = 3 };
 static const struct {
@@ -31,10 +34,11 @@ static const char recipe[] =
 typedef struct {
     const invocation *call;
     session session;
-    const char *family;
+    const char *family, *title;
     char *folder; /* everything this family's demo writes */
     json *world, *pairs, *training; /* reports of the library */
     json *pope[2][SPLITS];          /* before, after */
+    json *shr[2], *page;
     gallery gallery;
     double seconds_world, seconds_asking[2], seconds_pairs, seconds_training;
 } demo_state;
@@ -90,10 +94,7 @@ static int make_world(demo_state *demo)
     path_set(demo->call->model, "path", text_value(in_folder(demo, "world/model", path, sizeof path)));
     outcome = open_model(&demo->session, demo->call);
     if (outcome != DONE) return outcome;
-    char images[4096];
-    return gallery_open(&demo->gallery,
-                        in_folder(demo, "world/POPE/segmentation/coco_ground_truth_segmentation.json", path, sizeof path),
-                        in_folder(demo, "world/coco2014/val2014", images, sizeof images));
+    return gallery_open(&demo->gallery, in_folder(demo, "world/annotations.json", path, sizeof path));
 }
 
 static int ask_split(demo_state *demo, int when, int split)
@@ -104,7 +105,7 @@ static int ask_split(demo_state *demo, int when, int split)
     snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[split]);
     path_set(config, "questions", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "images", text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
-    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], when == BEFORE ? "before" : "after");
+    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], whens[when]);
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "scores", json_object_new_boolean(1));
     path_set(config, "max_new_tokens", json_object_new_int(16)); /* "no, there is no umbrella." and its end */
@@ -121,26 +122,56 @@ static int ask_split(demo_state *demo, int when, int split)
     return take_report("asking", status, report, error, &demo->pope[when][split]);
 }
 
-static int describe_picture(demo_state *demo, const char *path, char **answer)
+/* SHR's pictures described as `hadpo shr describe` does it. */
+static int describe(demo_state *demo, int when)
 {
-    static const char request[] = 
-        "{\"schema\":\"hadpo.generate/1\",\"question\":\"Describe this image in detail.\",\"max_new_tokens\":128}";
-    hadpo_image *image = NULL;
-    int outcome = decode_image(path, &image);
-    if (outcome != DONE) return outcome;
-    hadpo_bytes *text = NULL;
+    char path[4096], name[64];
+    json *config = json_object_new_object();
+    path_set(config, "schema", text_value("hadpo.shr-describe/1"));
+    path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
+    path_set(config, "image_data", text_value(in_folder(demo, "world/VG/image_data.json", path, sizeof path)));
+    path_set(config, "images", text_value(in_folder(demo, "world/VG", path, sizeof path)));
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+    path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
+    path_set(config, "max_new_tokens", json_object_new_int(128));
+    path_set(config, "num_beams", json_object_new_int(1)); /* greedy, as the questions */
+    path_set(config, "repetition_penalty", json_object_new_double(1));
+    const char *text = json_text(config);
+    hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    hadpo_status status = hadpo_model_generate(demo->session.model, request, HADPO_NUL, image, &text, &error);
-    hadpo_image_free(image);
-    json *record = NULL;
-    outcome = take_report("describing", status, text, error, &record);
-    if (outcome == DONE) {
-        const char *words = text_at(record, "text", "");
-        *answer = malloc(strlen(words) + 1);
-        if (*answer != NULL) strcpy(*answer, words);
-    }
-    json_object_put(record);
+    events_label("   describing");
+    hadpo_status status = hadpo_shr_describe(demo->session.model, text, strlen(text), &report, &error);
+    json_object_put(config);
+    json *described = NULL;
+    int outcome = take_report("describing", status, report, error, &described);
+    json_object_put(described);
     return outcome;
+}
+
+/* Scores them as `hadpo shr --judge annotations` does: a sentence that names an object which no annotation of its picture names
+ * is a hallucination. Wrong colours, sides and sizes do not count. */
+static int judge(demo_state *demo, int when)
+{
+    char path[4096], name[64];
+    json *config = json_object_new_object();
+    path_set(config, "schema", text_value("hadpo.shr-score/1"));
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+    path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
+    path_set(config, "judge", text_value("annotations"));
+    path_set(config, "vg", text_value(in_folder(demo, "world/VG", path, sizeof path)));
+    path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
+    path_set(config, "synonyms", text_value(in_folder(demo, "world/synonyms.txt", path, sizeof path)));
+    snprintf(name, sizeof name, "shr_%s", whens[when]);
+    path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
+    if (when == AFTER) path_set(config, "baseline", text_value(in_folder(demo, "shr_before/sentences.jsonl", path, sizeof path)));
+    const char *text = json_text(config);
+    hadpo_bytes *report = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_shr_score(text, strlen(text), &report, &error);
+    json_object_put(config);
+    int outcome = take_report("scoring descriptions", status, report, error, &demo->shr[when]);
+    snprintf(name, sizeof name, "shr_%s/sentences.jsonl", whens[when]);
+    return outcome == DONE ? gallery_read(&demo->gallery, when, in_folder(demo, name, path, sizeof path)) : outcome;
 }
 
 static int ask(demo_state *demo, int when)
@@ -148,10 +179,8 @@ static int ask(demo_state *demo, int when)
     double start = seconds_now();
     int outcome = DONE;
     for (int i = 0; outcome == DONE && i < SPLITS; i++) outcome = ask_split(demo, when, i);
-    events_label("   describing");
-    for (int i = 0; outcome == DONE && i < demo->gallery.count; i++)
-        outcome = describe_picture(demo, demo->gallery.pictures[i].path, &demo->gallery.pictures[i].answers[when]);
-    events_clear();
+    if (outcome == DONE) outcome = describe(demo, when);
+    if (outcome == DONE) outcome = judge(demo, when);
     demo->seconds_asking[when] = seconds_now() - start;
     return outcome;
 }
@@ -216,9 +245,82 @@ static int train_adapter(demo_state *demo)
 
 /* ---- what it came to --------------------------------------------------------------------------------------------- */
 
-static double share(int part, int whole)
+/* Everything that was written, as one page. */
+static int write_page(demo_state *demo)
 {
-    return whole > 0 ? 100.0 * part / whole : 0;
+    char path[4096], name[128];
+    const char *wanted = cli_text(demo->call, "report");
+    json *config = json_object_new_object();
+    path_set(config, "schema", text_value("hadpo.report/1"));
+    path_set(config, "output", text_value(in_folder(demo, "report.html", path, sizeof path)));
+    if (wanted != NULL && !cli_switch(demo->call, "all")) path_set(config, "output", text_value(wanted));
+    if (wanted != NULL && cli_switch(demo->call, "all")) {
+        /* One for each: all.html becomes all-minigpt4.html. */
+        const char *dot = strrchr(wanted, '.'), *slash = strrchr(wanted, '/');
+        if (dot == NULL || (slash != NULL && dot < slash)) dot = wanted + strlen(wanted);
+        snprintf(path, sizeof path, "%.*s-%s%s", (int)(dot - wanted), wanted, demo->family, dot);
+        path_set(config, "output", text_value(path));
+    }
+    snprintf(name, sizeof name, "HA-DPO on a small world: %s", demo->title);
+    path_set(config, "title", text_value(name));
+    for (int i = 0; i < SPLITS; i++) {
+        json *questions, *answers;
+        snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[i]);
+        questions = text_value(in_folder(demo, name, path, sizeof path));
+        snprintf(name, sizeof name, "pope_%s_after.jsonl", split_names[i]);
+        answers = text_value(in_folder(demo, name, path, sizeof path));
+        page_add_split(config, questions, answers);
+        json_object_put(questions);
+        json_object_put(answers);
+        json *split = json_object_array_get_idx(path_get(config, "pope.splits"), (size_t)i);
+        path_set(split, "name", text_value(split_names[i]));
+        snprintf(name, sizeof name, "pope_%s_before.jsonl", split_names[i]);
+        path_set(split, "baseline", text_value(in_folder(demo, name, path, sizeof path)));
+    }
+    path_set(config, "shr.scored", text_value(in_folder(demo, "shr_after", path, sizeof path)));
+    path_set(config, "shr.baseline", text_value(in_folder(demo, "shr_before", path, sizeof path)));
+    json *training = json_object_new_array(), *pictures = json_object_new_array();
+    json_object_array_add(training, text_value(in_folder(demo, "training.jsonl", path, sizeof path)));
+    path_set(config, "training", training);
+    json_object_array_add(pictures, text_value(in_folder(demo, "world/VG", path, sizeof path)));
+    json_object_array_add(pictures, text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
+    path_set(config, "pictures", pictures);
+    return page_write(config, &demo->page);
+}
+
+enum { SHR_COLUMNS = 6 };
+static const struct {
+    const char *title, *key;
+    double scale;
+} shr_columns[SHR_COLUMNS] = {{"SPI", "sents_per_image", 1},        {"WPI", "words_per_image", 1},
+                              {"HSPI", "hal_sents_per_image", 1},   {"HWPI", "hal_words_per_image", 1},
+                              {"HSR, %", "hal_sents_ratio", 100}, {"HWR, %", "hal_words_ratio", 100}};
+
+/* SHR in the paper's columns: sentences and words per image, hallucinated ones of them, and their share. */
+static void print_shr(const demo_state *demo)
+{
+    json *figures[2] = {path_get(demo->shr[BEFORE], "corrected"), path_get(demo->shr[AFTER], "corrected")};
+    printf("\n%-21s", "SHR, by annotations");
+    for (int i = 0; i < SHR_COLUMNS; i++) printf("%11s", shr_columns[i].title);
+    for (int row = BEFORE; row <= AFTER + 1; row++) {
+        printf("\n%-14s%-7s", row == BEFORE ? "descriptions" : "", row > AFTER ? "change" : whens[row]);
+        for (int i = 0; i < SHR_COLUMNS; i++) {
+            double before = number_at(figures[BEFORE], shr_columns[i].key, NAN) * shr_columns[i].scale;
+            double after = number_at(figures[AFTER], shr_columns[i].key, NAN) * shr_columns[i].scale;
+            if (row > AFTER)
+                printf("%+11.2f", after - before);
+            else
+                printf("%11.2f", row == BEFORE ? before : after);
+        }
+    }
+    json *level = path_get(demo->shr[AFTER], "comparison.same_number_of_words"), *range = path_get(level, "bootstrap_95");
+    printf("\nsame number of words: HSR %.2f -> %.2f", 100 * number_at(level, "baseline", NAN), 100 * number_at(level, "run", NAN));
+    if (length_of(range) == 2)
+        printf(", change %+.2f [%+.1f %+.1f]", 100 * number_at(level, "difference", NAN),
+               100 * json_object_get_double(json_object_array_get_idx(range, 0)),
+               100 * json_object_get_double(json_object_array_get_idx(range, 1)));
+    printf("\n%.0f pictures; the judge is a list of what each shows, no model: a sentence that names something else is hallucinated\n",
+           number_at(demo->shr[AFTER], "images", 0));
 }
 
 static void print_results(const demo_state *demo)
@@ -230,25 +332,22 @@ static void print_results(const demo_state *demo)
         print_pope_table_row("", "after", demo->pope[AFTER][i]);
         print_pope_table_change(demo->pope[BEFORE][i], demo->pope[AFTER][i]);
     }
-    sentence_count before = gallery_count(&demo->gallery, BEFORE), after = gallery_count(&demo->gallery, AFTER);
-    printf("\nDescriptions of %d pictures           before      after\n", before.descriptions);
-    printf("sentences naming what is not there  %5.1f %%    %5.1f %%\n", share(before.invented, before.sentences),
-           share(after.invented, after.sentences));
-    printf("words in a description              %5.1f      %5.1f\n", share(before.words, 100 * before.descriptions),
-           share(after.words, 100 * after.descriptions));
+    print_shr(demo);
     gallery_print(&demo->gallery, 2);
     puts("  x: names something that is not in the picture");
+    page_say(demo->page);
     printf("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
            demo->seconds_asking[BEFORE], demo->seconds_pairs, demo->seconds_training, demo->seconds_asking[AFTER]);
 }
 
-static json *count_json(sentence_count count)
+static json *count_json(json *shr)
 {
-    json *object = json_object_new_object();
-    path_set(object, "descriptions", json_object_new_int(count.descriptions));
-    path_set(object, "sentences", json_object_new_int(count.sentences));
-    path_set(object, "naming_absent", json_object_new_int(count.invented));
-    path_set(object, "words", json_object_new_int(count.words));
+    json *object = json_object_new_object(), *figures = path_get(shr, "corrected");
+    double descriptions = number_at(figures, "descriptions", 0);
+    path_set(object, "descriptions", json_object_new_int((int)descriptions));
+    path_set(object, "sentences", json_object_get(path_get(figures, "sentences.total")));
+    path_set(object, "naming_absent", json_object_get(path_get(figures, "sentences.hallucination")));
+    path_set(object, "words", json_object_new_int((int)(number_at(figures, "words_per_image", 0) * descriptions + 0.5)));
     return object;
 }
 
@@ -256,18 +355,21 @@ static json *results_json(const demo_state *demo)
 {
     json *all = json_object_new_object();
     for (int when = BEFORE; when <= AFTER; when++) {
-        const char *name = when == BEFORE ? "before" : "after";
+        const char *name = whens[when];
         char key[64];
         for (int i = 0; i < SPLITS; i++) {
             snprintf(key, sizeof key, "%s.pope.%s", name, split_names[i]);
             path_set(all, key, json_object_get(demo->pope[when][i]));
         }
         snprintf(key, sizeof key, "%s.descriptions", name);
-        path_set(all, key, count_json(gallery_count(&demo->gallery, when)));
+        path_set(all, key, count_json(demo->shr[when]));
+        snprintf(key, sizeof key, "%s.shr", name);
+        path_set(all, key, json_object_get(demo->shr[when]));
         snprintf(key, sizeof key, "%s.seconds", name);
         path_set(all, key, json_object_new_double(demo->seconds_asking[when]));
     }
-    path_set(all, "pictures", gallery_json(&demo->gallery));
+    path_set(all, "pictures", gallery_json(&demo->gallery, 40));
+    path_set(all, "report", json_object_get(demo->page));
     path_set(all, "world", json_object_get(demo->world));
     path_set(all, "pairs", json_object_get(demo->pairs));
     path_set(all, "training", json_object_get(demo->training));
@@ -281,11 +383,13 @@ static json *results_json(const demo_state *demo)
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
 {
-    (void)status, (void)kind, (void)where;
-    return remove(path);
+    (void)status, (void)kind;
+    if (strcmp(path + where->base, "report.html") == 0) return 0;
+    remove(path); /* folders above the page stay with it */
+    return 0;
 }
 
-/* --output names a folder to keep; otherwise one in TMPDIR that is removed at the end, unless --keep. */
+/* --output names a folder to keep; otherwise one in TMPDIR of which the page alone is left at the end, unless --keep. */
 static int choose_folder(demo_state *demo)
 {
     const char *output = cli_text(demo->call, "output");
@@ -301,8 +405,24 @@ static int choose_folder(demo_state *demo)
     return mkdtemp(demo->folder) == NULL ? fail_file("cannot make a folder", demo->folder) : DONE;
 }
 
+/* What an earlier demo left in the folder would be continued: answers, descriptions, the log. */
+static void forget(const demo_state *demo)
+{
+    char path[4096], name[64];
+    for (int when = BEFORE; when <= AFTER; when++) {
+        for (int i = 0; i < SPLITS; i++) {
+            snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[i], whens[when]);
+            remove(in_folder(demo, name, path, sizeof path));
+        }
+        snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+        remove(in_folder(demo, name, path, sizeof path));
+    }
+    remove(in_folder(demo, "training.jsonl", path, sizeof path));
+}
+
 static int run_steps(demo_state *demo)
 {
+    forget(demo);
     int outcome = make_world(demo);
     if (outcome == DONE) {
         say(demo, "2  asking the model what it sees: POPE, three splits, and descriptions");
@@ -320,6 +440,7 @@ static int run_steps(demo_state *demo)
         say(demo, "5  asking again");
         outcome = ask(demo, AFTER);
     }
+    if (outcome == DONE) outcome = write_page(demo);
     return outcome;
 }
 
@@ -330,6 +451,9 @@ static void free_results(demo_state *demo)
         json_object_put(demo->pope[BEFORE][i]);
         json_object_put(demo->pope[AFTER][i]);
     }
+    json_object_put(demo->shr[BEFORE]);
+    json_object_put(demo->shr[AFTER]);
+    json_object_put(demo->page);
     gallery_free(&demo->gallery);
     json_object_put(demo->world);
     json_object_put(demo->pairs);
@@ -339,7 +463,7 @@ static void free_results(demo_state *demo)
 /* One family in a folder of its own below `base`, or in `base` itself. */
 static int run_family(invocation *call, const char *base, int family, bool apart, json *all)
 {
-    demo_state demo = {.call = call, .family = families[family].name};
+    demo_state demo = {.call = call, .family = families[family].name, .title = families[family].title};
     demo.folder = joined(base, apart ? demo.family : ".");
     if (demo.folder == NULL) return NO_MEMORY;
     if (apart && mkdir(demo.folder, 0777) != 0 && errno != EEXIST) {
@@ -388,9 +512,9 @@ static int demo(invocation *call)
     if (outcome == DONE && !as_json) {
         printf("%.0f s in all", seconds_now() - start);
         if (keep)
-            printf("; world, answers, pairs and adapter are in %s\n", place.folder);
+            printf("; world, answers, scores, pairs, adapter and page are in %s\n", place.folder);
         else
-            puts("; --output DIR keeps world, answers, pairs and adapter");
+            puts("; --output DIR keeps world, answers, scores, pairs and adapter too");
     }
     if (place.folder != NULL && !keep) nftw(place.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(place.folder);
@@ -405,6 +529,7 @@ static const flag demo_flags[] = {
     {0, "family", TEXT, "NAME", "request.family", "llava-1.5 (default), minigpt4 or instructblip"},
     {'o', "output", TEXT, "DIR", "cli.output", "keep everything in this folder"},
     {0, "keep", SWITCH, NULL, "cli.keep", "keep the temporary folder"},
+    {0, "report", TEXT, "FILE", "cli.report", "the HTML page with all of it (default: report.html in the folder)"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group demo_groups[] = {{"The demo", demo_flags},
                                          {"The engine", engine_flags},
@@ -421,6 +546,9 @@ const command demo_command = {
     "frequent ones (popular), or from those that usually appear beside what is there (adversarial). An inventing model\n"
     "says yes too often: high yes ratio, low precision. ROC area says how well log p(yes) - log p(no) separates present\n"
     "from absent, whatever the threshold: a mere shift towards \"no\" does not raise it.\n"
+    "\n"
+    "SHR is the share of a description's sentences that are hallucinations (HSR; HWR of its words). The judge here is the\n"
+    "list of what each picture shows. All of it, with curves and pictures, stands on one HTML page, report.html.\n"
     "\n"
     "examples\n"
     "  hadpo demo\n"

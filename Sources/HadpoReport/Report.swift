@@ -97,6 +97,7 @@ package struct Report {
     /// Every file that a figure came from.
     private func inputs(_ root: Place) -> HTML {
         var rows: [HTML] = []
+        let run = names.isPair ? ": " + names.run : ""
         func add(_ what: String, _ path: Place, _ sha: Place) {
             guard let name = path.json.stringValue else { return }
             let hash: HTML =
@@ -106,16 +107,16 @@ package struct Report {
             )
         }
         for split in root["pope"]["splits"].elements {
-            let name = shortened(split["name"].json.stringValue ?? "", 40)
-            add("POPE \(name): questions", split["path"], split["sha256"])
-            add("POPE \(name): \(names.run)", split["run"]["answers"], split["run"]["sha256"])
-            add("POPE \(name): \(names.baseline)", split["baseline"]["answers"], split["baseline"]["sha256"])
+            let name = splitName(split["name"].json.stringValue ?? "")
+            add("POPE \(name), questions", split["path"], split["sha256"])
+            add("POPE \(name), answers\(run)", split["run"]["answers"], split["run"]["sha256"])
+            add("POPE \(name), answers: \(names.baseline)", split["baseline"]["answers"], split["baseline"]["sha256"])
         }
-        for (role, name) in [("run", names.run), ("baseline", names.baseline)] {
+        for (role, name) in [("run", run), ("baseline", ": " + names.baseline)] {
             let place = root["shr"][role]
-            add("SHR: sentences, \(name)", place["sentences"], place["sentences_sha256"])
-            add("SHR: descriptions, \(name)", place["report"]["answers"], place["report"]["answers_sha256"])
-            add("CHAIR: records, \(name)", root["chair"][role]["records"], root["chair"][role]["records_sha256"])
+            add("SHR, sentences\(name)", place["sentences"], place["sentences_sha256"])
+            add("SHR, descriptions\(name)", place["report"]["answers"], place["report"]["answers_sha256"])
+            add("CHAIR, records\(name)", root["chair"][role]["records"], root["chair"][role]["records_sha256"])
         }
         for log in root["training"].elements { add("training log", log["path"], log["sha256"]) }
         return Table.html(

@@ -34,7 +34,7 @@ let stylesheet = """
     .glance .value small{font-size:.58em;color:var(--soft);margin-left:.15em}
     .glance .was{font-size:.86rem;color:var(--soft)}
     section{padding:2.2rem 0;border-top:1px solid var(--hair)}
-    .key{display:inline-flex;align-items:center;gap:.35em;margin-right:1em;white-space:nowrap}
+    .key{display:inline-flex;align-items:center;gap:.35em;margin-right:1em;max-width:100%;overflow-wrap:anywhere}
     .key svg{width:26px;height:10px;flex:none}
     .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20.5rem),1fr));gap:1.2rem;margin:1.2rem 0}
     .chart{margin:0;padding:.8rem .9rem .6rem;background:var(--card);border:1px solid var(--hair);border-radius:8px;max-width:27rem}
@@ -64,8 +64,9 @@ let stylesheet = """
     th:last-child,td:last-child{padding-right:.1rem}
     caption>span{display:block;position:sticky;left:0;max-width:min(46rem,calc(100vw - 2rem))}
     .legend{display:block}
-    thead th{font-weight:600;font-size:.84rem;color:var(--soft);vertical-align:bottom;border-bottom:1px solid var(--strong)}
-    tbody th{font-weight:400;white-space:normal}
+    thead th{font-weight:600;font-size:.84rem;color:var(--soft);vertical-align:bottom;border-bottom:1px solid var(--strong);\
+    white-space:normal;max-width:12rem;overflow-wrap:break-word}
+    tbody th{font-weight:400;white-space:normal;min-width:5rem;overflow-wrap:anywhere}
     th[scope=row],th.text,td.text{text-align:left}
     td.text,td.long{white-space:normal;text-align:left}
     td.long{min-width:14rem}
@@ -98,6 +99,7 @@ let stylesheet = """
     .open>.mark,.mark.open{color:var(--open)}
     .open>.words{background:var(--open-wash);border-radius:2px}
     .why{display:block;color:var(--soft);font-size:.8rem;line-height:1.4;white-space:normal;max-width:24rem}
+    th .why{min-width:11rem}
     .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 3rem}
     .card table{font-size:.87rem}
     .mark.good{color:var(--good)}
@@ -115,8 +117,8 @@ let stylesheet = """
     section{padding:1.6rem 0}.scroll{margin-right:-1rem;padding-right:1rem}}
     @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--hair:#ccc;--strong:#888;--before:#9a5313;--after:#0a6870;\
     --bad:#a62319;--bad-wash:#fbe9e5;--open:#6b5a00;--open-wash:#f6efd2;--good:#2c6a35}\
-    @page{margin:15mm}body{font-size:10.5px;-webkit-print-color-adjust:exact;print-color-adjust:exact}.wrap{max-width:none;padding:0}\
+    @page{margin:15mm}html{font-size:11px}body{font-size:10.5px;-webkit-print-color-adjust:exact;print-color-adjust:exact}.wrap{max-width:none;padding:0}\
     header{padding-top:0}nav,.skip{display:none}section{padding:1.2rem 0}.chart,.card,tr,.glance{break-inside:avoid}h2,h3,h4{break-after:avoid}\
-    .charts{grid-template-columns:repeat(3,1fr);gap:.6rem}.chart{padding:.5rem;max-width:none}.scroll{overflow:visible}\
+    .charts{grid-template-columns:repeat(2,1fr);gap:.8rem}.chart{padding:.5rem;max-width:none}.scroll{overflow:visible}table:not(.wide){break-inside:avoid}\
     th,td{padding:.24rem .45rem}.card{grid-template-columns:8rem 1fr;padding:.7rem}td.long{min-width:0}a{color:inherit;text-decoration:none}}
     """

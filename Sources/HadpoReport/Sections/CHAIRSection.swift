@@ -28,7 +28,7 @@ struct CHAIRSection {
                 part of mentioned objects. Both grow with the length of captions.</p>
                 \(table)
                 <div class="charts">\(ranges)</div>
-                <div class="columns"><div>\(objects)</div><div>\(outcomes)</div></div>
+                <div class="columns"><div>\(outcomes)</div><div>\(objects)</div></div>
                 """)
     }
 

@@ -236,7 +236,7 @@ struct PopeSection {
         return """
             <h3>What became of every question and answer</h3>
             \(Table.html(
-                "Counts; nothing leaves a denominator without its name here.", head: [""] + columns.map(\.title), rows: rows))
+                "Counts; nothing leaves a denominator without its name here.", head: [""] + columns.map(\.title), rows: rows, isWide: columns.count > 2))
             \(nothingOf(absent))
             """
     }

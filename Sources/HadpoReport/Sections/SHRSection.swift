@@ -158,6 +158,7 @@ struct SHRSection {
         return LineChart(
             title: "At equal length: the first sentences of each", xLabel: "first sentences", yLabel: "hallucinated, %",
             series: series,
+            yScale: Scale(series.flatMap(\.points).map(\.y), within: 0...100),
             note: "Of descriptions with at least as many sentences."
         ).html
     }

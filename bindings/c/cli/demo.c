@@ -1,20 +1,18 @@
 /* demo.c - the whole of HA-DPO on the world in the box, through the public interface alone: make the world, ask a model
- * that invents, collect what it got wrong, train, ask again, and make one page of it. Read it as the example of how a host uses the library. */
+ * that invents, collect what it got wrong, train, ask again, and make one page of it. Read it as the example of how a host
+ * uses the library. */
 #define _XOPEN_SOURCE 700
-#include "gallery.h"
+#include "demo.h"
 
 #include <errno.h>
 #include <ftw.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SPLITS = 3 };
-static const char *const split_names[SPLITS] = {"random", "popular", "adversarial"};
-
-static const char *const whens[] = {"before", "after"};
+const char *const demo_splits[SPLITS] = {"random", "popular", "adversarial"};
+const char *const demo_whens[2] = {"before", "after"};
 
 enum { FAMILIES = 3 };
 static const struct {
@@ -31,25 +29,13 @@ static const char recipe[] =
     "\"projector\":false,\"gamma\":0,\"accumulation\":1,"
     "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\",\"augmentation\":\"none\",\"description_repeats\":1,\"question_repeats\":2}}";
 
-typedef struct {
-    const invocation *call;
-    session session;
-    const char *family, *title;
-    char *folder; /* everything this family's demo writes */
-    json *world, *pairs, *training; /* reports of the library */
-    json *pope[2][SPLITS];          /* before, after */
-    json *shr[2], *page;
-    gallery gallery;
-    double seconds_world, seconds_asking[2], seconds_pairs, seconds_training;
-} demo_state;
-
-static const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
+const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
 {
     snprintf(buffer, size, "%s/%s", demo->folder, name);
     return buffer;
 }
 
-static json *text_value(const char *text)
+json *text_value(const char *text)
 {
     return json_object_new_string(text);
 }
@@ -102,10 +88,10 @@ static int ask_split(demo_state *demo, int when, int split)
     char path[4096], name[128], label[64];
     json *config = json_object_new_object();
     path_set(config, "schema", text_value("hadpo.pope/1"));
-    snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[split]);
+    snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", demo_splits[split]);
     path_set(config, "questions", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "images", text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
-    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], whens[when]);
+    snprintf(name, sizeof name, "pope_%s_%s.jsonl", demo_splits[split], demo_whens[when]);
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "scores", json_object_new_boolean(1));
     path_set(config, "max_new_tokens", json_object_new_int(16)); /* "no, there is no umbrella." and its end */
@@ -115,7 +101,7 @@ static int ask_split(demo_state *demo, int when, int split)
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    snprintf(label, sizeof label, "   %s", split_names[split]);
+    snprintf(label, sizeof label, "   %s", demo_splits[split]);
     events_label(label);
     hadpo_status status = hadpo_pope_run(demo->session.model, text, strlen(text), &report, &error);
     json_object_put(config);
@@ -131,7 +117,7 @@ static int describe(demo_state *demo, int when)
     path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
     path_set(config, "image_data", text_value(in_folder(demo, "world/VG/image_data.json", path, sizeof path)));
     path_set(config, "images", text_value(in_folder(demo, "world/VG", path, sizeof path)));
-    snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
     path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "max_new_tokens", json_object_new_int(128));
     path_set(config, "num_beams", json_object_new_int(1)); /* greedy, as the questions */
@@ -155,13 +141,13 @@ static int judge(demo_state *demo, int when)
     char path[4096], name[64];
     json *config = json_object_new_object();
     path_set(config, "schema", text_value("hadpo.shr-score/1"));
-    snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "judge", text_value("annotations"));
     path_set(config, "vg", text_value(in_folder(demo, "world/VG", path, sizeof path)));
     path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
     path_set(config, "synonyms", text_value(in_folder(demo, "world/synonyms.txt", path, sizeof path)));
-    snprintf(name, sizeof name, "shr_%s", whens[when]);
+    snprintf(name, sizeof name, "shr_%s", demo_whens[when]);
     path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
     if (when == AFTER) path_set(config, "baseline", text_value(in_folder(demo, "shr_before/sentences.jsonl", path, sizeof path)));
     const char *text = json_text(config);
@@ -170,7 +156,7 @@ static int judge(demo_state *demo, int when)
     hadpo_status status = hadpo_shr_score(text, strlen(text), &report, &error);
     json_object_put(config);
     int outcome = take_report("scoring descriptions", status, report, error, &demo->shr[when]);
-    snprintf(name, sizeof name, "shr_%s/sentences.jsonl", whens[when]);
+    snprintf(name, sizeof name, "shr_%s/sentences.jsonl", demo_whens[when]);
     return outcome == DONE ? gallery_read(&demo->gallery, when, in_folder(demo, name, path, sizeof path)) : outcome;
 }
 
@@ -243,142 +229,6 @@ static int train_adapter(demo_state *demo)
     return take_report(doing, status, report, error, &demo->training);
 }
 
-/* ---- what it came to --------------------------------------------------------------------------------------------- */
-
-/* Everything that was written, as one page. */
-static int write_page(demo_state *demo)
-{
-    char path[4096], name[128];
-    const char *wanted = cli_text(demo->call, "report");
-    json *config = json_object_new_object();
-    path_set(config, "schema", text_value("hadpo.report/1"));
-    path_set(config, "output", text_value(in_folder(demo, "report.html", path, sizeof path)));
-    if (wanted != NULL && !cli_switch(demo->call, "all")) path_set(config, "output", text_value(wanted));
-    if (wanted != NULL && cli_switch(demo->call, "all")) {
-        /* One for each: all.html becomes all-minigpt4.html. */
-        const char *dot = strrchr(wanted, '.'), *slash = strrchr(wanted, '/');
-        if (dot == NULL || (slash != NULL && dot < slash)) dot = wanted + strlen(wanted);
-        snprintf(path, sizeof path, "%.*s-%s%s", (int)(dot - wanted), wanted, demo->family, dot);
-        path_set(config, "output", text_value(path));
-    }
-    snprintf(name, sizeof name, "HA-DPO on a small world: %s", demo->title);
-    path_set(config, "title", text_value(name));
-    for (int i = 0; i < SPLITS; i++) {
-        json *questions, *answers;
-        snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[i]);
-        questions = text_value(in_folder(demo, name, path, sizeof path));
-        snprintf(name, sizeof name, "pope_%s_after.jsonl", split_names[i]);
-        answers = text_value(in_folder(demo, name, path, sizeof path));
-        page_add_split(config, questions, answers);
-        json_object_put(questions);
-        json_object_put(answers);
-        json *split = json_object_array_get_idx(path_get(config, "pope.splits"), (size_t)i);
-        path_set(split, "name", text_value(split_names[i]));
-        snprintf(name, sizeof name, "pope_%s_before.jsonl", split_names[i]);
-        path_set(split, "baseline", text_value(in_folder(demo, name, path, sizeof path)));
-    }
-    path_set(config, "shr.scored", text_value(in_folder(demo, "shr_after", path, sizeof path)));
-    path_set(config, "shr.baseline", text_value(in_folder(demo, "shr_before", path, sizeof path)));
-    json *training = json_object_new_array(), *pictures = json_object_new_array();
-    json_object_array_add(training, text_value(in_folder(demo, "training.jsonl", path, sizeof path)));
-    path_set(config, "training", training);
-    json_object_array_add(pictures, text_value(in_folder(demo, "world/VG", path, sizeof path)));
-    json_object_array_add(pictures, text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
-    path_set(config, "pictures", pictures);
-    return page_write(config, &demo->page);
-}
-
-enum { SHR_COLUMNS = 6 };
-static const struct {
-    const char *title, *key;
-    double scale;
-} shr_columns[SHR_COLUMNS] = {{"SPI", "sents_per_image", 1},        {"WPI", "words_per_image", 1},
-                              {"HSPI", "hal_sents_per_image", 1},   {"HWPI", "hal_words_per_image", 1},
-                              {"HSR, %", "hal_sents_ratio", 100}, {"HWR, %", "hal_words_ratio", 100}};
-
-/* SHR in the paper's columns: sentences and words per image, hallucinated ones of them, and their share. */
-static void print_shr(const demo_state *demo)
-{
-    json *figures[2] = {path_get(demo->shr[BEFORE], "corrected"), path_get(demo->shr[AFTER], "corrected")};
-    printf("\n%-21s", "SHR, by annotations");
-    for (int i = 0; i < SHR_COLUMNS; i++) printf("%11s", shr_columns[i].title);
-    for (int row = BEFORE; row <= AFTER + 1; row++) {
-        printf("\n%-14s%-7s", row == BEFORE ? "descriptions" : "", row > AFTER ? "change" : whens[row]);
-        for (int i = 0; i < SHR_COLUMNS; i++) {
-            double before = number_at(figures[BEFORE], shr_columns[i].key, NAN) * shr_columns[i].scale;
-            double after = number_at(figures[AFTER], shr_columns[i].key, NAN) * shr_columns[i].scale;
-            if (row > AFTER)
-                printf("%+11.2f", after - before);
-            else
-                printf("%11.2f", row == BEFORE ? before : after);
-        }
-    }
-    json *level = path_get(demo->shr[AFTER], "comparison.same_number_of_words"), *range = path_get(level, "bootstrap_95");
-    printf("\nsame number of words: HSR %.2f -> %.2f", 100 * number_at(level, "baseline", NAN), 100 * number_at(level, "run", NAN));
-    if (length_of(range) == 2)
-        printf(", change %+.2f [%+.1f %+.1f]", 100 * number_at(level, "difference", NAN),
-               100 * json_object_get_double(json_object_array_get_idx(range, 0)),
-               100 * json_object_get_double(json_object_array_get_idx(range, 1)));
-    printf("\n%.0f pictures; the judge is a list of what each shows, no model: a sentence that names something else is hallucinated\n",
-           number_at(demo->shr[AFTER], "images", 0));
-}
-
-static void print_results(const demo_state *demo)
-{
-    putchar('\n');
-    print_pope_table_head();
-    for (int i = 0; i < SPLITS; i++) {
-        print_pope_table_row(split_names[i], "before", demo->pope[BEFORE][i]);
-        print_pope_table_row("", "after", demo->pope[AFTER][i]);
-        print_pope_table_change(demo->pope[BEFORE][i], demo->pope[AFTER][i]);
-    }
-    print_shr(demo);
-    gallery_print(&demo->gallery, 2);
-    puts("  x: names something that is not in the picture");
-    page_say(demo->page);
-    printf("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
-           demo->seconds_asking[BEFORE], demo->seconds_pairs, demo->seconds_training, demo->seconds_asking[AFTER]);
-}
-
-static json *count_json(json *shr)
-{
-    json *object = json_object_new_object(), *figures = path_get(shr, "corrected");
-    double descriptions = number_at(figures, "descriptions", 0);
-    path_set(object, "descriptions", json_object_new_int((int)descriptions));
-    path_set(object, "sentences", json_object_get(path_get(figures, "sentences.total")));
-    path_set(object, "naming_absent", json_object_get(path_get(figures, "sentences.hallucination")));
-    path_set(object, "words", json_object_new_int((int)(number_at(figures, "words_per_image", 0) * descriptions + 0.5)));
-    return object;
-}
-
-static json *results_json(const demo_state *demo)
-{
-    json *all = json_object_new_object();
-    for (int when = BEFORE; when <= AFTER; when++) {
-        const char *name = whens[when];
-        char key[64];
-        for (int i = 0; i < SPLITS; i++) {
-            snprintf(key, sizeof key, "%s.pope.%s", name, split_names[i]);
-            path_set(all, key, json_object_get(demo->pope[when][i]));
-        }
-        snprintf(key, sizeof key, "%s.descriptions", name);
-        path_set(all, key, count_json(demo->shr[when]));
-        snprintf(key, sizeof key, "%s.shr", name);
-        path_set(all, key, json_object_get(demo->shr[when]));
-        snprintf(key, sizeof key, "%s.seconds", name);
-        path_set(all, key, json_object_new_double(demo->seconds_asking[when]));
-    }
-    path_set(all, "pictures", gallery_json(&demo->gallery, 40));
-    path_set(all, "report", json_object_get(demo->page));
-    path_set(all, "world", json_object_get(demo->world));
-    path_set(all, "pairs", json_object_get(demo->pairs));
-    path_set(all, "training", json_object_get(demo->training));
-    path_set(all, "seconds.world", json_object_new_double(demo->seconds_world));
-    path_set(all, "seconds.pairs", json_object_new_double(demo->seconds_pairs));
-    path_set(all, "seconds.training", json_object_new_double(demo->seconds_training));
-    return all;
-}
-
 /* ---- around it --------------------------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
@@ -411,10 +261,10 @@ static void forget(const demo_state *demo)
     char path[4096], name[64];
     for (int when = BEFORE; when <= AFTER; when++) {
         for (int i = 0; i < SPLITS; i++) {
-            snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[i], whens[when]);
+            snprintf(name, sizeof name, "pope_%s_%s.jsonl", demo_splits[i], demo_whens[when]);
             remove(in_folder(demo, name, path, sizeof path));
         }
-        snprintf(name, sizeof name, "descriptions_%s.jsonl", whens[when]);
+        snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
         remove(in_folder(demo, name, path, sizeof path));
     }
     remove(in_folder(demo, "training.jsonl", path, sizeof path));
@@ -440,7 +290,7 @@ static int run_steps(demo_state *demo)
         say(demo, "5  asking again");
         outcome = ask(demo, AFTER);
     }
-    if (outcome == DONE) outcome = write_page(demo);
+    if (outcome == DONE) outcome = demo_write_page(demo);
     return outcome;
 }
 
@@ -464,7 +314,7 @@ static void free_results(demo_state *demo)
 static int run_family(invocation *call, const char *base, int family, bool apart, json *all)
 {
     demo_state demo = {.call = call, .family = families[family].name, .title = families[family].title};
-    demo.folder = joined(base, apart ? demo.family : ".");
+    demo.folder = apart ? joined(base, demo.family) : strdup(base);
     if (demo.folder == NULL) return NO_MEMORY;
     if (apart && mkdir(demo.folder, 0777) != 0 && errno != EEXIST) {
         int outcome = fail_file("cannot make the folder", demo.folder);
@@ -475,7 +325,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
     int outcome = open_engine(&demo.session, call);
     if (outcome == DONE) outcome = run_steps(&demo);
     if (outcome == DONE && all != NULL) {
-        json *results = results_json(&demo);
+        json *results = demo_json(&demo);
         if (apart)
             path_set(all, demo.family[0] == 'l' ? "llava" : demo.family, results);
         else {
@@ -484,7 +334,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
         }
     } else if (outcome == DONE) {
         if (apart) printf("\n==== %s ====\n", families[family].title);
-        print_results(&demo);
+        demo_print(&demo);
     }
     free_results(&demo);
     free(demo.folder);

@@ -72,7 +72,7 @@ package struct Report {
         sections.append(Section(id: "inputs", title: "Inputs", body: inputs(root)))
 
         let page = Document(
-            title: config.title ?? (names.isPair ? "Hallucination, \(names.baseline) and \(names.run)" : "Hallucination report"),
+            title: config.title ?? (names.isPair ? "Hallucination: \(names.baseline) and \(names.run)" : "Hallucination report"),
             lede: lede, glances: glances, sections: sections
         ).text
         let bytes = Array(page.utf8)

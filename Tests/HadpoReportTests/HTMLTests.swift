@@ -1,7 +1,7 @@
 import HadpoBase
 import Testing
 
-@testable import HadpoReport
+import HadpoReport
 
 @Suite struct HTMLTests {
     @Test func nothingInterpolatedCanBeMarkup() {

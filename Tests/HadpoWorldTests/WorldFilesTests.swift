@@ -249,11 +249,10 @@ func preferenceFiles() throws {
 
 @Test("the table of synonyms finds every object of the world in its sentences")
 func synonymsFindEveryObject() throws {
-    let folder = try temporaryFolder()
-    defer { try? removeAll(folder) }
-    try WorldFiles.write(to: folder, .init(preferencePictures: 0, evaluationPictures: 1))
-    let words = try ObjectWords(synonyms: WorldFiles.Layout(folder).synonyms)
-    for category in Category.allCases {
-        #expect(words.mentions("There is a red \(category.rawValue) on the left .").map(\.node) == [category.rawValue])
+    try withWorld { layout in
+        let words = try ObjectWords(synonyms: layout.synonyms)
+        for category in Category.allCases {
+            #expect(words.mentions("There is a red \(category.rawValue) on the left .").map(\.node) == [category.rawValue])
+        }
     }
 }

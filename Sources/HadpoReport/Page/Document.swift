@@ -14,8 +14,9 @@ struct Glance {
     let what: String
     let value: HTML
     let unit: String
-    /// What it was before.
+    /// What it is for the baseline.
     let was: HTML?
+    var wasName = ""
 }
 
 /// The whole page: one file, no script, nothing loaded. The policy in its head forbids every request, so that even markup that got
@@ -82,7 +83,7 @@ struct Document {
 
 extension Glance {
     fileprivate var html: HTML {
-        let before: HTML = was.map { "<span class=\"was\">before: \($0)</span>" } ?? ""
+        let before: HTML = was.map { "<span class=\"was\">\(wasName): \($0)</span>" } ?? ""
         return "<li><span class=\"what\">\(what)</span><span class=\"value\">\(value)<small>\(unit)</small></span>\(before)</li>"
     }
 }

@@ -1,36 +1,48 @@
 import HadpoBase
 
 /// Which of the two compared a mark belongs to. Each has its colour, its dash and its point, so that no one needs the colour.
-enum Role: String {
+package enum Role: String {
     case before, after
     /// Stands by itself: neither.
     case single
 }
 
 /// Curves with axes, ticks and labels, as inline SVG whose colours follow the page's scheme. Width and font fit a phone unscaled.
-struct LineChart {
-    struct Series {
+package struct LineChart {
+    package struct Series {
         let name: String
         let role: Role
         let points: [(x: Double, y: Double)]
+
+        package init(name: String, role: Role, points: [(x: Double, y: Double)]) {
+            (self.name, self.role, self.points) = (name, role, points)
+        }
     }
 
     let title: String
     let xLabel: String
     let yLabel: String
     let series: [Series]
-    var xScale: Scale?
-    var yScale: Scale?
+    let xScale: Scale?
+    let yScale: Scale?
     /// ROC: chance.
-    var diagonal = false
-    var note = ""
+    let diagonal: Bool
+    let note: String
     /// 0 drawn as a line, where curves cross it.
-    var zeroLine = false
+    let zeroLine: Bool
+
+    package init(
+        title: String, xLabel: String, yLabel: String, series: [Series], xScale: Scale? = nil, yScale: Scale? = nil,
+        diagonal: Bool = false, note: String = "", zeroLine: Bool = false
+    ) {
+        (self.title, self.xLabel, self.yLabel, self.series) = (title, xLabel, yLabel, series)
+        (self.xScale, self.yScale, self.diagonal, self.note, self.zeroLine) = (xScale, yScale, diagonal, note, zeroLine)
+    }
 
     private static let (width, height) = (360.0, 224.0)
     private static let (left, right, top, bottom) = (44.0, 14.0, 26.0, 36.0)
 
-    var html: HTML {
+    package var html: HTML {
         let points = series.flatMap(\.points)
         guard !points.isEmpty else { return "" }
         let x = xScale ?? Scale(points.map(\.x), isTight: true)

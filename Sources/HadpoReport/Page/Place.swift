@@ -3,13 +3,13 @@ import HadpoBase
 
 /// A place in the results. Every figure on the page is read through one and carries its pointer (RFC 6901) into the results that the
 /// call returns, so that page and results cannot differ and a reader finds where a number comes from.
-struct Place {
+package struct Place {
     let json: JSON
     let pointer: String
 
-    init(_ json: JSON, _ pointer: String = "") { (self.json, self.pointer) = (json, pointer) }
+    package init(_ json: JSON, _ pointer: String = "") { (self.json, self.pointer) = (json, pointer) }
 
-    subscript(key: String) -> Place {
+    package subscript(key: String) -> Place {
         var escaped = ""
         for scalar in key.unicodeScalars {
             switch scalar {
@@ -43,16 +43,16 @@ struct Place {
             "<data value=\"\(json.text())\" data-of=\"\(pointer)\">\(Self.number(value * scale, digits, signed: signed))</data>"
     }
 
-    func percent(signed: Bool = false) -> HTML { figure(2, scale: 100, signed: signed) }
+    package func percent(signed: Bool = false) -> HTML { figure(2, scale: 100, signed: signed) }
 
-    var count: HTML {
+    package var count: HTML {
         guard let value = json.intValue else { return figure(0) }
         let isZero = value == 0 ? " class=\"zero\"" : ""
         return "<data value=\"\(value)\" data-of=\"\(pointer)\"\(HTML(raw: isZero))>\(Self.grouped(value))</data>"
     }
 
     /// The 95 % interval below a figure; nothing where there is none.
-    func range(_ digits: Int = 1, scale: Double = 100, signed: Bool = false) -> HTML {
+    package func range(_ digits: Int = 1, scale: Double = 100, signed: Bool = false) -> HTML {
         guard let interval else { return "" }
         let low = Self.number(interval.low * scale, digits, signed: signed)
         let high = Self.number(interval.high * scale, digits, signed: signed)
@@ -75,7 +75,7 @@ struct Place {
         return number(value, min(9, max(0, digits - 1 - exponent)))
     }
 
-    static func number(_ value: Double, _ digits: Int, signed: Bool = false) -> String {
+    package static func number(_ value: Double, _ digits: Int, signed: Bool = false) -> String {
         var text = fixed(value, digits)
         if text.hasPrefix("-") {
             let magnitude = text.dropFirst()

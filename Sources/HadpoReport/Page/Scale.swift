@@ -2,15 +2,17 @@ import Glibc
 import HadpoBase
 
 /// One axis of a chart: a range that ends on ticks, and the ticks.
-struct Scale {
-    let low: Double
-    let high: Double
-    let ticks: [Double]
+package struct Scale {
+    package let low: Double
+    package let high: Double
+    package let ticks: [Double]
     private let digits: Int
 
     /// - Parameter within: what the axis may not leave, such as 0 and 100 for percentages.
     /// - Parameter isTight: ends with the values, as time does; ticks lie inside.
-    init(_ values: [Double], wanted: Int = 4, within: ClosedRange<Double>? = nil, isTight: Bool = false) {
+    package init(
+        _ values: [Double], wanted: Int = 4, within: ClosedRange<Double>? = nil, isTight: Bool = false
+    ) {
         let known = values.filter(\.isFinite)
         var low = known.min() ?? 0
         var high = known.max() ?? 1
@@ -49,7 +51,7 @@ struct Scale {
     /// Where a value lies between the ends, 0 to 1.
     func part(_ value: Double) -> Double { min(1.05, max(-0.05, (value - low) / (high - low))) }
 
-    func label(_ tick: Double) -> String {
+    package func label(_ tick: Double) -> String {
         let magnitude = max(low.magnitude, high.magnitude)
         guard magnitude >= 1e-3, magnitude < 1e6 else { return Self.scientific(tick) }
         return Place.number(tick, digits)

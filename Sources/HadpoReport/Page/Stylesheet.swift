@@ -36,7 +36,7 @@ let stylesheet = """
     section{padding:2.2rem 0;border-top:1px solid var(--hair)}
     .key{display:inline-flex;align-items:center;gap:.35em;margin-right:1em;max-width:100%;overflow-wrap:anywhere}
     .key svg{width:26px;height:10px;flex:none}
-    .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20.5rem),1fr));gap:1.2rem;margin:1.2rem 0}
+    .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20.5rem),1fr));gap:1.2rem;margin:1.2rem 0;align-items:start}
     .chart{margin:0;padding:.8rem .9rem .6rem;background:var(--card);border:1px solid var(--hair);border-radius:8px;max-width:27rem}
     .chart svg{display:block;width:100%;height:auto;overflow:visible}
     figcaption{font-size:.87rem;line-height:1.4;margin-bottom:.3rem}

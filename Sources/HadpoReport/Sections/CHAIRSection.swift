@@ -37,7 +37,7 @@ struct CHAIRSection {
         return [
             Glance(
                 what: "Captions with an invented object (CHAIRs)", value: place["run"]["chair_s"].percent(), unit: "%",
-                was: was.isThere ? "\(was.percent()) %" : nil)
+                was: was.isThere ? "\(was.percent()) %" : nil, wasName: names.baseline)
         ]
     }
 

@@ -2,7 +2,7 @@ import HadpoBase
 import HadpoEval
 
 /// The answers behind POPE's figures, for curves and the gallery.
-struct PopeAnswers {
+package struct PopeAnswers {
     struct Split {
         let split: PopeSplit
         let run: [(question: PopeQuestion, answer: PopeAnswer)]
@@ -35,7 +35,7 @@ struct PopeAnswers {
     }
 
     /// Hit rate over false alarms as the threshold on log p(yes) - log p(no) falls; nil unless every answer has its score.
-    static func curve(_ pairs: [(question: PopeQuestion, answer: PopeAnswer)]) -> [(x: Double, y: Double)]? {
+    package static func curve(_ pairs: [(question: PopeQuestion, answer: PopeAnswer)]) -> [(x: Double, y: Double)]? {
         var cases: [(score: Double, isYes: Bool)] = []
         for pair in pairs {
             guard let score = pair.answer.yesMinusNo, !score.isNaN else { return nil }

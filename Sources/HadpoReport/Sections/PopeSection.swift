@@ -54,7 +54,7 @@ struct PopeSection {
             let was = hardest["baseline"]["rules"][first][key]
             return Glance(
                 what: "POPE \(name(hardest)), \(title)", value: hardest["run"]["rules"][first][key].percent(), unit: "%",
-                was: was.isThere ? "\(was.percent()) %" : nil)
+                was: was.isThere ? "\(was.percent()) %" : nil, wasName: names.baseline)
         }
     }
 
@@ -62,7 +62,9 @@ struct PopeSection {
 
     private var table: HTML {
         var rows: [HTML] = []
-        let columns = Self.figures.count + 3
+        let hasScores = splits.contains { split in roles(split).contains { $0.run["roc_area"].isThere } }
+        let columns = Self.figures.count + (hasScores ? 3 : 2)
+        func area(_ cell: HTML) -> [HTML] { hasScores ? [cell] : [] }
         for split in splits {
             rows.append(Table.group(said(name(split)), columns: columns))
             for rule in rules {
@@ -73,7 +75,7 @@ struct PopeSection {
                         Table.row(
                             "\((role == .single ? "answers" : names.name(role)) + suffix)",
                             Self.figures.map { "\(figures[$0.key].percent())\(interval(figures, $0.key))" }
-                                + [run["roc_area"].percent(), figures["n"].count]))
+                                + area(run["roc_area"].percent()) + [figures["n"].count]))
                 }
                 let compared = split["comparison"]["rules"][rule.rawValue]
                 if compared.isThere {
@@ -83,7 +85,7 @@ struct PopeSection {
                             "change",
                             Self.figures.map {
                                 "\(differences[$0.key]["difference"].percent(signed: true))\(differences[$0.key]["bootstrap_95"].range(signed: true))"
-                            } + ["", compared["n"].count], class: "change"))
+                            } + area("") + [compared["n"].count], class: "change"))
                 }
             }
         }
@@ -92,7 +94,8 @@ struct PopeSection {
             for rule in rules {
                 let figures = place["pooled"][rule.rawValue]
                 rows.append(
-                    Table.row("\(rule.rawValue)", Self.figures.map { figures[$0.key].percent() } + ["", figures["n"].count]))
+                    Table.row(
+                        "\(rule.rawValue)", Self.figures.map { figures[$0.key].percent() } + area("") + [figures["n"].count]))
             }
         }
         return Table.html(
@@ -100,7 +103,8 @@ struct PopeSection {
             Percent. Below each figure its 95 % interval: from resampled pictures, because questions about one picture fail together; \
             Wilson's where there was no resampling. \(ruleNote)
             """,
-            head: [names.isPair ? "Run" : "Answers"] + Self.figures.map { "\($0.title)" } + ["ROC area", "Counted"], rows: rows)
+            head: [names.isPair ? "Run" : "Answers"] + Self.figures.map { "\($0.title)" } + area("ROC area") + ["Counted"],
+            rows: rows)
     }
 
     private var ruleNote: HTML {

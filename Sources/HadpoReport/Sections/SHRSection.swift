@@ -57,7 +57,7 @@ struct SHRSection {
             let was = place["baseline"]["report"]["corrected"]
             return Glance(
                 what: what, value: shown(place["run"]["report"]["corrected"]), unit: unit,
-                was: was.isThere ? "\(shown(was))\(unit.isEmpty ? "" : " " + unit)" : nil)
+                was: was.isThere ? "\(shown(was))\(unit.isEmpty ? "" : " " + unit)" : nil, wasName: names.baseline)
         }
     }
 

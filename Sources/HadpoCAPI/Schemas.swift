@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoEval
 import HadpoModels
+import HadpoReport
 import HadpoTensor
 import HadpoTrain
 import HadpoWorld
@@ -76,6 +77,7 @@ enum Schemas {
         case "hadpo.shr-requests/1": return try body.use(name, SHRRequestsConfig.init)
         case "hadpo.shr-score/1": return try body.use(name, SHRScoreConfig.init)
         case "hadpo.shr-agree/1": return try body.use(name, SHRAgreementConfig.init)
+        case "hadpo.report/1": return try body.use(name, ReportConfig.init)
         case "hadpo.world/1": return try body.use(name, WorldConfig.init)
         case "hadpo.world-pairs/1": return try body.use(name, WorldPairsConfig.init)
         case "hadpo.world-base/1": return try body.use(name, WorldBaseConfig.init)
@@ -90,7 +92,7 @@ enum Schemas {
         "hadpo.train/1",
         "hadpo.pope/1", "hadpo.pope-score/1", "hadpo.pope-build/1", "hadpo.chair-score/1", "hadpo.shr-describe/1",
         "hadpo.shr-requests/1", "hadpo.shr-score/1", "hadpo.shr-agree/1", "hadpo.world/1", "hadpo.world-pairs/1",
-        "hadpo.world-base/1",
+        "hadpo.world-base/1", "hadpo.report/1",
     ]
 
     static func defaults(_ name: String) throws(HadpoError) -> JSON { try table(name, Defaults()) }

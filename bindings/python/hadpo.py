@@ -62,6 +62,7 @@ SIGNATURES = {
     "hadpo_shr_requests": (_status, [_text, _size, _out, _out]),
     "hadpo_shr_score": (_status, [_text, _size, _out, _out]),
     "hadpo_shr_agree": (_status, [_text, _size, _out, _out]),
+    "hadpo_report_write": (_status, [_text, _size, _out, _out]),
     "hadpo_world_make": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_world_pairs": (_status, [_pointer, _text, _size, _out, _out]),
     "hadpo_world_train": (_status, [_pointer, _text, _size, _out, _out]),
@@ -165,6 +166,11 @@ def shr_score(**keys):
 
 def shr_agree(a, b):
     return _result("hadpo_shr_agree", *_config("hadpo.shr-agree/1", {"a": a, "b": b}))
+
+
+def report_write(output, **keys):
+    """One HTML page out of answers, scores and logs; the figures on it. Keys of "hadpo.report/1"."""
+    return _result("hadpo_report_write", *_config("hadpo.report/1", {"output": str(output), **keys}))
 
 
 class _Handle:

@@ -9,6 +9,7 @@ static const flag run_flags[] = {
     {0, "stop-after", INTEGER, "N", "cli.stop_after", "do N optimizer steps now, save, and stop"},
     {0, "inspect-step", TEXT, "FILE", "cli.inspect_step",
      "write one step's losses, log-probabilities and gradients; no training"},
+    {0, "report", TEXT, "FILE", "cli.report", "also one HTML page with the curves of --log"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group train_groups[] = {{"The model", model_flags},
                                           {"Data and method", training_flags},
@@ -78,12 +79,24 @@ static int inspect_step(hadpo_trainer *trainer, const char *path)
     return status == HADPO_OK ? DONE : fail("inspecting a step", status, error);
 }
 
+static int write_page(const invocation *call)
+{
+    json *config = page_config(call);
+    if (config == NULL) return DONE;
+    json *logs = json_object_new_array();
+    json_object_array_add(logs, json_object_get(path_get(call->request, "log")));
+    json_object_object_add(config, "training", logs);
+    return page_finish(call, config);
+}
+
 static int train(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&train_command, "unexpected argument %s", call->files[0]);
     const char *inspect = cli_text(call, "inspect_step");
     if (inspect == NULL && text_at(call->request, "output", NULL) == NULL)
         return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
+    if (cli_text(call, "report") != NULL && path_get(call->request, "log") == NULL)
+        return usage_error(&train_command, "--report needs --log FILE too: the curves are drawn from it");
     choose_format(call);
     session session = {NULL, NULL};
     hadpo_trainer *trainer = NULL;
@@ -92,7 +105,7 @@ static int train(invocation *call)
     if (outcome == DONE) outcome = inspect != NULL ? inspect_step(trainer, inspect) : run_and_save(trainer, call);
     hadpo_trainer_free(trainer);
     close_session(&session);
-    return outcome;
+    return outcome == DONE && inspect == NULL ? write_page(call) : outcome;
 }
 
 const command train_command = {

@@ -315,13 +315,11 @@ package struct PopeRun {
     /// As many pictures as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
     private func batchSize(_ pictures: [[Asked]]) -> Int {
         if config.batch > 0 { return config.batch }
-        let decoder = model.decoder.config
         let most = pictures.map { asked in
             asked.reduce(model.imageRows) { $0 + $1.prompt.after.count + PromptSession.roomStep }
                 + (asked.first?.prompt.before.count ?? 0)
         }.max()
-        let bytes = (most ?? 1) * decoder.layers * decoder.kvHeads * decoder.headWidth * 2 * 4
-        return max(1, min(64, (512 << 20) / max(1, bytes)))
+        return max(1, min(64, (512 << 20) / max(1, (most ?? 1) * model.decoder.cacheRowBytes)))
     }
 
     private func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
@@ -353,12 +351,9 @@ package struct PopeRun {
         rule.repetitionPenalty = Float(config.repetitionPenalty)
         rule.lengthPenalty = config.lengthPenalty
         rule.stop = config.stop
-        var results: [(Asked, Generated)] = []
-        for (asked, branch) in zip(all, branches) {
-            let history = model.conversation.history(asked.prompt.ids, rule: rule.transformers)
-            results.append((asked, try Generation.beams(session, branch, rule, history: history).0))
-        }
-        return results
+        let histories = all.map { model.conversation.history($0.prompt.ids, rule: rule.transformers) }
+        let found = try Generation.beams(session, branches, rule, histories: histories)
+        return zip(all, found).map { ($0, $1.generated) }
     }
 
     private func pixels(_ question: PopeQuestion) throws(HadpoError) -> [Float] {

@@ -78,6 +78,7 @@ package final class PromptSession {
         _ model: any VisionLanguageModel, prefixes: [Int], branches: [(prefix: Int, own: Int)], newTokens: Int, at place: String
     ) throws(HadpoError) {
         let config = model.decoder.config
+        let rowBytes = model.decoder.cacheRowBytes
         let longest = branches.map { $0.prefix + $0.own }.max() ?? 0
         // The last token is generated and never read.
         guard longest > 0, newTokens > 0, newTokens <= config.maxPositions - longest + 1 else {
@@ -90,7 +91,6 @@ package final class PromptSession {
         let limit = model.device.arena.limit
         guard limit > 0 else { return }
         let rows = prefixes.reduce(0, +) + branches.reduce(0) { $0 + $1.own + newTokens }
-        let rowBytes = config.layers * config.kvHeads * config.headWidth * 2 * 4
         let needed = rows.multipliedReportingOverflow(by: rowBytes)
         let free = limit - model.device.arena.live
         guard !needed.overflow, needed.partialValue <= free else {

@@ -183,16 +183,18 @@ static int export_model(invocation *call)
 
 static const flag export_flags[] = {
     {'o', "output", TEXT, "DIR", "request.output", "the folder to write"},
-    {0, "dtype", TEXT, "NAME", "request.dtype", "float32, float16, bfloat16 (default: as in the base)"},
+    {0, "save-as", TEXT, "TYPE", "request.weights", "the decoder as stored (default), int8 or int4, which open at once, here alone"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group export_groups[] = {{"The model", model_flags},   {"The result", export_flags},
                                            {"The engine", engine_flags}, {"Input and output", output_flags},
                                            {NULL, NULL}};
 
 const command export_command = {
-    "export", "hadpo.export/1", "merge an adapter into a Hugging Face folder", "-m DIR -a DIR -o DIR [flags]",
-    "The adapter is added in fp32 and rounded once; transformers loads the result.\n"
+    "export", "hadpo.export/1", "write a folder with an adapter merged in, or quantised", "-m DIR [-a DIR] -o DIR [flags]",
+    "The adapter is added in fp32 and rounded once; transformers loads the result. Saved as int8 or int4, the decoder is\n"
+    "quantised once and mapped from then on, and only this program and library read it.\n"
     "\n"
-    "example\n"
-    "  hadpo export -m llava-1.5-7b-hf -a adapter -o llava-1.5-7b-hadpo\n",
+    "examples\n"
+    "  hadpo export -m llava-1.5-7b-hf -a adapter -o llava-1.5-7b-hadpo\n"
+    "  hadpo export -m llava-1.5-7b-hf --save-as int8 -o llava-1.5-7b-int8\n",
     export_groups, export_model};

@@ -357,17 +357,25 @@ class Report(unittest.TestCase):
         for s in range(1, 7):
             records.append({"event": "step", "step": s, "loss": None if s == 2 else 1 / s, "learning_rate": 1e-6})
             if s % 2 == 0:
-                records.append({"event": "guard", "step": s, "pope": {"accuracy": 0.5 + s / 100}, "words": 40 - s})
+                records.append({"event": "guard", "step": s, "figures": {
+                    "chosen_logprob": -s / 7, "rejected_logprob": -s / 3, "pope.accuracy": 0.5 + s / 100, "describe.words": 40.5 - s}})
+                records.append({"event": "probe", "step": s, "heat": {"core": s / 2}, "note": "as it was"})
         records += [{"event": "step", "step": 6, "loss": 0.25, "learning_rate": 1e-6},
-                    {"event": "stop", "step": 6, "reason": "words fell below 35"}]
+                    {"event": "guard_stop", "step": 6, "figure": "describe.words", "value": 34.5, "rule": "below", "limit": 35,
+                     "patience": 1, "message": "describe.words is 34.5000 at step 6, below 35.0000"}]
         log = self.file("log.jsonl", "".join(json.dumps(r) + "\n" for r in records) + '{"event": "step", "st')
         out = self.folder / "report.html"
         results = hadpo.report_write(out, training=[log])
         page = self.check(out, results)
         self.assertEqual((results["training"][0]["steps"], results["training"][0]["logged_twice"]), (6, 1))
         self.assertEqual(results["training"][0]["figures"]["loss"]["last"], 0.25)
-        self.assertEqual(results["training"][0]["other_records"], {"training": 1, "guard": 3, "stop": 1})
-        for words in ("guard: pope.accuracy", "words fell below 35", "stand in the log twice"):
+        self.assertEqual(results["training"][0]["other_records"], {"training": 1, "probe": 3})
+        guard = results["training"][0]["guard"]
+        self.assertEqual([r["step"] for r in guard["records"]], [2, 4, 6])
+        self.assertEqual(self.figures_of(page, "/training/0/guard/records/1/figures/"), {
+            "chosen_logprob": str(-4 / 7), "rejected_logprob": str(-4 / 3), "pope.accuracy": "0.54", "describe.words": "36.5"})
+        for words in ("Stopped by the guard: describe.words is 34.5000 at step 6, below 35.0000", "POPE accuracy",
+                      "probe: heat.core", "as it was", "stand in the log twice"):
             self.assertIn(words, page.text)
         self.assertNotIn("gallery", results)
 

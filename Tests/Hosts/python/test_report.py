@@ -213,6 +213,9 @@ class Report(unittest.TestCase):
                            "hal_words_ratio"):
                 self.assertIn(f"/shr/{role}/report/corrected/{figure}", shown)
                 self.assertIn(f"/shr/{role}/report/upstream/run1/{figure}", shown)
+            for count in ("verdicts_read_after_trimming", "verdicts_read_by_number", "images_that_upstream_leaves_out"):
+                self.assertIn(f"/shr/{role}/report/differences/{count}", shown)
+        self.assertIn("Upstream drops a verdict with a blank before its colon", page.text)
         for figure in ("chair_s", "chair_i", "recall", "length"):
             self.assertIn(f"/chair/run/{figure}", shown)
         self.assertIn("/training/0/figures/rewards~1margins/last", shown)

@@ -11,6 +11,7 @@ extension Generation {
         package var earlyStopping = BeamSearch.EarlyStopping.heuristic
         package var transformers = TransformersRule.v431
         package var repetitionPenalty: Float = 1
+        package var minNewTokens = 0
         package var stop: [String] = []
         package var keepsFirstLogits = false
         package var reports = false
@@ -35,6 +36,7 @@ extension Generation {
         settings.earlyStopping = rule.earlyStopping
         settings.maximumLength = promptIDs.count + rule.maxNewTokens
         settings.eosIDs = eosIDs
+        settings.minimumNewTokens = rule.minNewTokens
         settings.rule = rule.transformers
         var search = try BeamSearch(prompt: promptIDs, settings)
 

@@ -41,7 +41,7 @@ help:
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
-	@echo 'make bench | fuzz         time the kernels | throw broken files at the library'
+	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make clean                remove $(BUILD) and .build'
 
@@ -156,11 +156,14 @@ parity: test-deps $(VENV)/installed
 	@$(MAKE) --no-print-directory all
 	$(VENV)/bin/python Tests/Parity/run.py
 
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign free
+
 bench: deps
 	@mkdir -p $(BUILD)/bench
-	$(CC) -O3 -ISources/CHadpoKernels/include -o $(BUILD)/bench/kernels Tests/Bench/bench_kernels.c \
-		$(wildcard Sources/CHadpoKernels/*.c) -lm -lpthread -ldl
-	$(BUILD)/bench/kernels
+	$(CC) -O3 -ISources/CHadpoKernels/include -o $(BUILD)/bench/kernels Tests/Bench/bench_kernels.c Tests/Bench/peaks.c \
+		Tests/Bench/allocations.c $(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) \
+		-lm -lpthread -ldl
+	$(BUILD)/bench/kernels $(BENCH)
 
 FUZZ_SECONDS ?= 20
 

@@ -11,6 +11,7 @@ extension Generation {
         package var earlyStopping = BeamSearch.EarlyStopping.heuristic
         package var transformers = TransformersRule.v431
         package var repetitionPenalty: Float = 1
+        package var minNewTokens = 0
         package var stop: [String] = []
         package var keepsFirstLogits = false
         package var reports = false
@@ -45,6 +46,7 @@ extension Generation {
             settings.earlyStopping = rule.earlyStopping
             settings.maximumLength = history.count + rule.maxNewTokens
             settings.eosIDs = eosIDs
+            settings.minimumNewTokens = rule.minNewTokens
             settings.rule = rule.transformers
             all.append(
                 Searching(search: try BeamSearch(prompt: history, settings), branches: Array(i * count..<(i + 1) * count)))

@@ -244,6 +244,24 @@ final class Listener: Progress {
         #expect(try draw(1) != draw(2))
     }
 
+    @Test("no answer ends before min_new_tokens, as transformers 5.23 goes on")
+    func forced() throws {
+        let subject = try Subject("tf5-f16")
+        let keys: [JSON.Member] = [.init("min_new_tokens", 22), .init("max_new_tokens", 24)]
+        let greedy = try subject.generate(keys)
+        #expect(
+            ids(greedy) == [
+                285, 44, 308, 55, 138, 98, 214, 285, 44, 44, 121, 214, 23, 228, 167, 210, 35, 259, 315, 285, 249, 330, 2,
+            ])
+        #expect(greedy["finish_reason"] == "eos")
+        let beams = try subject.generate(keys + [.init("num_beams", 5), .init("beam_rule", "hf-4.57")])
+        #expect(
+            ids(beams) == [
+                285, 44, 255, 284, 285, 6, 128, 274, 95, 95, 96, 285, 6, 275, 33, 249, 33, 95, 49, 95, 323, 274, 95, 252,
+            ])
+        #expect(throws: HadpoError.self) { try subject.generate([.init("min_new_tokens", 25), .init("max_new_tokens", 24)]) }
+    }
+
     @Test("several end ids end an answer as well as one")
     func endIDs() throws {
         let subject = try Subject("old-f32")

@@ -36,6 +36,7 @@ const flag generate_flags[] = {
     {0, "prompt", TEXT, "TEXT", "request.prompt", "instead: the whole prompt, with <image> where the picture goes"},
     {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens"},
+    {0, "min-new-tokens", INTEGER, "N", "request.min_new_tokens", "no end before this many"},
     {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
     {0, "length-penalty", NUMBER, "X", "request.length_penalty", "for beams"},
     {0, "early-stopping", SWITCH, NULL, "request.early_stopping", "for beams"},

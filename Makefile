@@ -181,7 +181,7 @@ fuzz: deps
 
 # ---- the Python wheel -------------------------------------------------------------------------------------------------
 
-.PHONY: wheel wheel-check wheel-types
+.PHONY: wheel wheel-check
 WHEEL_VENV := $(BUILD)/wheel-venv
 
 $(WHEEL_VENV)/installed: bindings/python/wheel/requirements.txt
@@ -200,14 +200,16 @@ wheel: $(WHEEL_VENV)/installed
 	@$(MAKE) --no-print-directory all $(BUILD)/wheel/bin/hadpo
 	SWIFT='$(SWIFT)' $(WHEEL_VENV)/bin/python bindings/python/wheel/make_wheel.py $(BUILD)/wheel/bin/hadpo $(BUILD)/wheel/dist
 
-# In a Debian root with python3 and python3-venv and nothing of ours; root, and the network for debootstrap and pip.
+# Types and tests with NumPy, Pillow and TensorBoard beside the wheel; then a Debian root with python3 and python3-venv and
+# nothing of ours. Root, and the network for debootstrap.
 wheel-check: wheel
 	$(call install_packages,debootstrap)
-	$(WHEEL_VENV)/bin/python Tests/Wheel/check.py $(BUILD)/wheel/dist $(BUILD)/debian-root
-
-wheel-types: $(WHEEL_VENV)/installed
-	$(WHEEL_VENV)/bin/python -m mypy --strict bindings/python/hadpo Tests/Wheel/typed_usage.py
+	$(WHEEL_VENV)/bin/pip install -q --no-index --no-deps --force-reinstall $(BUILD)/wheel/dist/*.whl
+	$(WHEEL_VENV)/bin/python -m mypy --strict -p hadpo
+	$(WHEEL_VENV)/bin/python -m mypy --strict Tests/Wheel/typed_usage.py
 	$(WHEEL_VENV)/bin/pyright --pythonpath $(WHEEL_VENV)/bin/python bindings/python/hadpo Tests/Wheel/typed_usage.py
+	$(WHEEL_VENV)/bin/python -m unittest discover -s Tests/Hosts/python -p 'test_package.py'
+	$(PYTHON) Tests/Wheel/check.py $(BUILD)/wheel/dist $(BUILD)/debian-root
 
 clean:
 	rm -rf $(BUILD) .build

@@ -68,6 +68,6 @@ def shr_agree(a: Any, b: Any) -> Report:
     return _report("hadpo_shr_agree", "hadpo.shr-agree/1", {"a": a, "b": b})
 
 
-def report_write(**keys: Any) -> Report:
-    """One HTML page out of answers, scores and training logs. Keys of "hadpo.report/1"."""
-    return _report("hadpo_report_write", "hadpo.report/1", keys)
+def report_write(output: Any, **keys: Any) -> Report:
+    """One HTML page out of answers, scores and training logs, into the file `output`. Keys of "hadpo.report/1"."""
+    return _report("hadpo_report_write", "hadpo.report/1", {"output": output, **keys})

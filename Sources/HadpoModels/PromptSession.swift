@@ -63,6 +63,11 @@ package final class PromptSession {
     /// A branch that is full gets this many rows more.
     package static let roomStep = 64
 
+    /// As many pictures of `rows` rows as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
+    package static func picturesAtOnce(_ model: any VisionLanguageModel, rows: Int) -> Int {
+        max(1, min(64, (512 << 20) / max(1, rows * model.decoder.cacheRowBytes)))
+    }
+
     package static func rows(_ pieces: [PromptPiece], _ model: any VisionLanguageModel) -> Int {
         pieces.reduce(0) { count, piece in
             switch piece {

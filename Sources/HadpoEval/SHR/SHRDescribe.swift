@@ -233,11 +233,10 @@ package struct SHRDescribe {
         lines[picture.id] = line
     }
 
-    /// As many pictures as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
     private var batchSize: Int {
         if config.batch > 0 { return config.batch }
         let rows = PromptSession.rows(prompt.prefix, model) + prompt.after.count + config.maxNewTokens * config.beamCount
-        return max(1, min(64, (512 << 20) / max(1, rows * model.decoder.cacheRowBytes)))
+        return PromptSession.picturesAtOnce(model, rows: rows)
     }
 
     private func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {

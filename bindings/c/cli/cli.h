@@ -65,7 +65,7 @@ typedef struct command {
 } command;
 
 extern const flag engine_flags[], model_flags[], output_flags[];
-extern const flag generate_flags[], training_flags[];
+extern const flag generate_flags[], training_flags[], guard_flags[];
 
 /* Fills `call`; on failure says why and returns an exit code. *wants_help is set by -h and --help. */
 int parse_command_line(const command *command, int argc, char **argv, invocation *call, bool *wants_help);
@@ -147,6 +147,6 @@ int page_finish(const invocation *call, json *config); /* both of these */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
     pope_command, pope_score_command, pope_build_command, judge_command, shr_command, shr_describe_command,
     shr_requests_command,
-    shr_agree_command, chair_command, report_command, demo_command, world_command, config_command, version_command;
+    shr_agree_command, chair_command, report_command, demo_command, bench_command, world_command, config_command, version_command;
 
 #endif

@@ -25,23 +25,38 @@ from pathlib import Path
 import data
 import rows as table
 
-SOURCES = table.ROOT / "Sources" / "CHadpoKernels"
+# A control group of version 1 (memory alone) or 2: folder, file of the limit.
+GROUP, LIMIT = ((Path("/sys/fs/cgroup/memory/hadpo-bench"), "memory.limit_in_bytes") if Path("/sys/fs/cgroup/memory").exists()
+                else (Path("/sys/fs/cgroup/hadpo-bench"), "memory.max"))
 
 
-def build():
+def build(linear):
     table.BENCH.mkdir(parents=True, exist_ok=True)
     probe, here = table.BENCH / "probe", table.ROOT / "Tests" / "Bench"
     subprocess.run([os.environ.get("CC", "cc"), "-O2", here / "probe.c", here / "peaks.c", "-lpthread", "-o", probe], check=True)
+    if linear:
+        subprocess.run(["make", "-s", "-C", table.ROOT, "build/bench/kernels"], check=True)
     return probe
 
 
-def measured(command, clean=()):
+def limited(limit):
+    """Puts the process that calls it under `limit` bytes of memory, mapped files included (control group, root)."""
+    def enter():
+        (GROUP / "cgroup.procs").write_text(str(os.getpid()))
+    if not limit:
+        return None
+    GROUP.mkdir(exist_ok=True)
+    (GROUP / LIMIT).write_text(str(limit))
+    return enter
+
+
+def measured(command, clean=(), limit=0):
     """Records, wall seconds and peak bytes of one process."""
     for path in clean:
         path.unlink(missing_ok=True)
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err, preexec_fn=limited(limit))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - start
@@ -68,9 +83,7 @@ def prepare(name, row, layers, python):
     if not (table.BENCH / "data" / "shr.json").exists():
         data.make(table.BENCH / "data")
     if name.startswith("memory") and not (table.BENCH / "data100" / "shr.json").exists():
-        data.make(table.BENCH / "data100", pictures=3, pairs=3, answer=100)
-    if name.startswith("linear") and not (table.BENCH / "kernels").exists():
-        raise SystemExit("build/bench/kernels is missing: make bench BENCH=--build-only")
+        data.make(table.BENCH / "data100", pictures=3, pairs=3, answer=100, prompt=9)
     if row.peer is not None and "llama_cpp.py" in str(row.peer.command[1]):
         subprocess.run([str(part) for part in row.peer.command if part != "--keep"] + ["--prepare"], check=True, stdout=subprocess.DEVNULL)
 
@@ -129,6 +142,14 @@ def show(name, row, kept, thrown):
               f"{peak('ours'):>9} {peak('peer'):>9}  {len(kept)}+{thrown}", flush=True)
 
 
+def show_limited(name, row, kept):
+    """Ours once more with no more memory than its own peak: the weights must not be streamed from disk."""
+    limit = int(statistics.median(record["processes"]["ours"]["peak_bytes"] for record in kept))
+    free = statistics.median(record["processes"]["ours"]["seconds"] for record in kept)
+    _, seconds, _ = measured(row.ours.command, [table.BENCH / f"out_{s}.jsonl" for s in ("random", "popular", "adversarial", "shr")], limit)
+    print(f"{name:22} under a limit of {limit / 2**30:.2f} GiB: {seconds:.1f} s, without {free:.1f} s ({seconds / free:.2f}, wanted 1.10)")
+
+
 def processor():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -143,6 +164,7 @@ def main():
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--limit", action="store_true", help="ours once more under its own peak as a memory limit (root, control groups)")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--list", action="store_true")
@@ -155,7 +177,7 @@ def main():
     unknown = [name for name in arguments.rows if name not in known]
     if unknown:
         raise SystemExit(f"no row {', '.join(unknown)}; --list names them")
-    probe = build()
+    probe = build(any(name.startswith("linear") for name in arguments.rows))
     for name in arguments.rows:
         prepare(name, known[name], arguments.layers, make_model_python())
     if arguments.prepare:
@@ -166,6 +188,8 @@ def main():
         for name in arguments.rows:
             kept, thrown, _ = run_row(name, known[name], arguments, probe, log)
             show(name, known[name], kept, thrown)
+            if arguments.limit:
+                show_limited(name, known[name], kept)
 
 
 def make_model_python():

@@ -51,7 +51,9 @@ extern const float hk_q4_levels[16], hk_fp4_levels[16]; /* by code */
 typedef struct {
     size_t heads, kv_heads, head_dim;
     float scale;
-    const float *q, *k, *v, *out, *dout;
+    hk_dtype kv_dtype; /* of k and v; fp32 on the way back */
+    const void *k, *v;
+    const float *q, *out, *dout;
     float *result, *lse, *dq, *dk, *dv;
     size_t ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
 } hk_attention;
@@ -60,7 +62,7 @@ typedef struct {
 typedef struct {
     const hk_product *product; /* fp32 */
     size_t (*attention_scratch)(size_t head_dim, size_t keys, int backward); /* floats */
-    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
+    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head, float *scratch);
     void (*attention_backward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
     void (*rmsnorm_forward)(size_t R, size_t C, const float *x, const float *w, float eps, float *y, float *rstd);
     void (*rmsnorm_backward)(size_t R, size_t C, const float *x, const float *w, const float *rstd, const float *dy, float *dx);

@@ -43,6 +43,7 @@ enum {
     PANEL = 2 * SIDE,     /* columns of C */
     ROW_BLOCK = 1024,     /* rows of A that share one packing of B */
     SUMS = 1 << 18,       /* floats of a chunk's sums: 1 MiB, half an L2 cache */
+    LITTLE = 1 << 17,     /* floats of A packed, half a mebibyte, that may be read once for every panel */
     SHARED_FLOATS = 6 << 20, /* 24 MiB of A packed at a time */
     AHEAD = 1024,         /* bytes that rows of B read in place are fetched ahead of their use */
     ALONE_BELOW = 1 << 20 /* multiply-adds: less than waking a worker costs */
@@ -261,45 +262,49 @@ static const char *next_panel(const job *j, size_t first, size_t last, size_t n,
     return (const char *)j->B + (n * j->ldb + k) * 2;
 }
 
+/* sums[pair] of the panel at column n += over a block of K from tile `step`. */
+static void multiply_panel(const job *j, float *panel, size_t first, size_t last, size_t n, size_t step, size_t first_pair, size_t pairs,
+                           float *sums) {
+    size_t steps = hk_min(j->block, hk_blocks(j->k, DEPTH) - step), k = j->k0 + step * DEPTH, next_rows = 0;
+    const float *a = j->shared + (step * j->pairs + first_pair * steps) * 2 * TILE;
+    panel_tiles b = {(const char *)panel, TILE * sizeof *panel, 2 * TILE * sizeof *panel, 64, 0, NULL, 0, j->ldb * 2};
+    if (j->direct && n + PANEL <= j->N) {
+        size_t stride = j->ldb * 2;
+        b = (panel_tiles){(const char *)j->B + n * stride + k * 2, SIDE * stride, DEPTH * 2, stride, AHEAD, NULL, 0, 0};
+    } else {
+        pack_panel(panel, j, n, k, steps);
+    }
+    const char *next = j->fetched ? next_panel(j, first, last, n, k, &next_rows) : NULL;
+    for (size_t i = 0; i < pairs; i++, sums += 4 * TILE, a += steps * 2 * TILE) {
+        if (next) {
+            size_t row = i * next_rows / pairs;
+            b.next = next + row * b.next_stride;
+            b.next_rows = (i + 1) * next_rows / pairs - row;
+        }
+        int two = (2 * (first_pair + i) + 1) * SIDE < j->rows;
+        if (j->left && two) left_two(b, a, steps, sums);
+        else if (j->left) left_one(b, a, steps, sums);
+        else if (two) right_two(b, a, steps, sums);
+        else right_one(b, a, steps, sums);
+    }
+}
 static void multiply_task(void *context, size_t chunk, int worker) {
     const job *j = context;
     size_t first_pair = chunk % j->runs * j->chunk_pairs, pairs = hk_min(j->chunk_pairs, j->pairs - first_pair);
     size_t first = chunk / j->runs * j->chunk_panels * PANEL, last = hk_min(first + j->chunk_panels * PANEL, j->N);
     float *panel = hk_scratch(j->pool, worker), *sums = panel + 2 * BLOCK * TILE;
-    size_t steps_in_all = hk_blocks(j->k, DEPTH);
+    size_t steps = hk_blocks(j->k, DEPTH), panel_sums = pairs * 4 * TILE;
     configure();
     if (j->accumulate) exchange(j, sums, first, last, first_pair, pairs, 0);
-    else memset(sums, 0, hk_blocks(last - first, PANEL) * pairs * 4 * TILE * sizeof *sums);
-    for (size_t step = 0; step < steps_in_all; step += j->block) {
-        size_t steps = hk_min(j->block, steps_in_all - step), k = j->k0 + step * DEPTH;
-        const float *a = j->shared + (step * j->pairs + first_pair * steps) * 2 * TILE;
-        float *s = sums;
-        for (size_t n = first; n < last; n += PANEL) {
-            panel_tiles b = {(const char *)panel, TILE * sizeof *panel, 2 * TILE * sizeof *panel, 64, 0, NULL, 0, 0};
-            if (j->direct && n + PANEL <= j->N) {
-                size_t stride = j->ldb * 2;
-                b = (panel_tiles){(const char *)j->B + n * stride + k * 2, SIDE * stride, DEPTH * 2, stride, AHEAD, NULL, 0, 0};
-            } else {
-                pack_panel(panel, j, n, k, steps);
-            }
-            const char *next = NULL;
-            size_t next_rows = 0;
-            if (j->fetched) next = next_panel(j, first, last, n, k, &next_rows);
-            for (size_t i = 0; i < pairs; i++, s += 4 * TILE) {
-                const float *x = a + i * steps * 2 * TILE;
-                if (next) {
-                    size_t row = i * next_rows / pairs;
-                    b.next_stride = j->ldb * 2;
-                    b.next = next + row * b.next_stride;
-                    b.next_rows = (i + 1) * next_rows / pairs - row;
-                }
-                int two = (2 * (first_pair + i) + 1) * SIDE < j->rows;
-                if (j->left && two) left_two(b, x, steps, s);
-                else if (j->left) left_one(b, x, steps, s);
-                else if (two) right_two(b, x, steps, s);
-                else right_one(b, x, steps, s);
-            }
-        }
+    else memset(sums, 0, hk_blocks(last - first, PANEL) * panel_sums * sizeof *sums);
+    if (pairs * steps * 2 * TILE <= LITTLE) { /* A stays in the L2 cache: B is read from end to end */
+        for (size_t n = first; n < last; n += PANEL)
+            for (size_t step = 0; step < steps; step += j->block)
+                multiply_panel(j, panel, first, last, n, step, first_pair, pairs, sums + (n - first) / PANEL * panel_sums);
+    } else {
+        for (size_t step = 0; step < steps; step += j->block)
+            for (size_t n = first; n < last; n += PANEL)
+                multiply_panel(j, panel, first, last, n, step, first_pair, pairs, sums + (n - first) / PANEL * panel_sums);
     }
     _tile_release();
     exchange(j, sums, first, last, first_pair, pairs, 1);
@@ -317,6 +322,55 @@ static void partition(job *j) {
     j->runs = hk_blocks(j->pairs, j->chunk_pairs);
 }
 
+/* ---- one row ----
+ * B's passage is the whole cost then, so it is multiplied in vectors as it streams in: lanes are sixteen columns of C, and a tile's even
+ * and odd products are summed apart from zero, as the instruction sums them. The bits are the tiles' (tested). */
+enum { FETCH_BYTES = 2048 };
+
+/* A's row rounded, up to a whole tile of K. */
+static void round_row(const job *j) {
+    for (size_t k = 0; k < hk_blocks(j->k, DEPTH) * DEPTH; k++) {
+        float x = k < j->k ? j->A[j->a_transposed ? k * j->lda : k] : 0;
+        uint32_t bits = (uint32_t)(uint16_t)_mm256_extract_epi16((__m256i)_mm512_cvtneps_pbh(_mm512_set1_ps(x)), 0) << 16;
+        memcpy(j->shared + k, &bits, sizeof bits);
+    }
+}
+INLINE void one_row_of(const job *j, const hk_dtype dtype, size_t n) {
+    const size_t size = dtype == HK_F32 ? 4 : 2;
+    size_t columns = hk_min(SIDE, j->N - n), first = n * j->ldb;
+    v16 sum = j->accumulate ? load_up_to(j->C + n, columns) : splat(0), r[16];
+    for (size_t k = 0; k < j->k; k += DEPTH) {
+        if (columns == SIDE && k + DEPTH <= j->k) {
+            UNROLL for (size_t i = 0; i < SIDE; i++) {
+                __builtin_prefetch((const char *)j->B + (first + i * j->ldb + k) * size + FETCH_BYTES, 0, 2);
+                r[i] = load_along(j->B, dtype, first + i * j->ldb + k, DEPTH, 0);
+            }
+        } else {
+            for (size_t i = 0; i < SIDE; i++)
+                r[i] = i < columns ? load_along(j->B, dtype, first + i * j->ldb + k, j->k - k, 0) : splat(0);
+        }
+        transpose16(r);
+        const float *a = j->shared + k;
+        v16 even = splat(0), odd = splat(0);
+        UNROLL for (size_t u = 0; u < 16; u++) {
+            even = splat(a[2 * u]) * (v16)((v16u)r[u] << 16) + even;
+            odd = splat(a[2 * u + 1]) * (v16)((v16u)r[u] & splat_bits(0xffff0000u)) + odd;
+        }
+        sum = sum + (even + odd);
+    }
+    store_up_to(j->C + n, sum, columns);
+}
+static void one_row_task(void *context, size_t chunk, int worker) {
+    const job *j = context;
+    (void)worker;
+    size_t n = chunk * j->chunk_panels * PANEL, end = hk_min(n + j->chunk_panels * PANEL, j->N);
+    for (; n < end; n += SIDE) {
+        if (j->dtype == HK_F32) one_row_of(j, HK_F32, n);
+        else if (j->dtype == HK_F16) one_row_of(j, HK_F16, n);
+        else one_row_of(j, HK_BF16, n);
+    }
+}
+
 int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
                   const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc) {
     job j = {.pool = pool, .a_transposed = a_transposed, .b_transposed = b_transposed, .left = !b_transposed == !!hk_is_quantised(b_dtype),
@@ -326,6 +380,18 @@ int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, s
     j.direct = b_dtype == HK_BF16 && b_transposed && M <= PANEL && K % DEPTH == 0;
     j.fetched = b_transposed && !j.direct && (b_dtype == HK_BF16 || b_dtype == HK_F16);
     j.pairs = hk_blocks(hk_min(rows, M), PANEL);
+    if (b_transposed && !j.direct && M == 1 && !hk_is_quantised(b_dtype)) {
+        j.k = K;
+        j.A = A;
+        j.C = C;
+        j.accumulate = beta != 0;
+        partition(&j);
+        j.shared = hk_shared(pool, hk_blocks(K, DEPTH) * DEPTH * sizeof *j.shared);
+        if (!j.shared) return HK_NO_MEMORY;
+        round_row(&j);
+        hk_run(pool, alone, hk_blocks(hk_blocks(N, PANEL), j.chunk_panels), one_row_task, &j);
+        return HK_OK;
+    }
     size_t most = hk_max(BLOCK, SHARED_FLOATS / (j.pairs * 2 * TILE) / BLOCK * BLOCK); /* tiles of K at a time */
     size_t stretch = hk_min(most * DEPTH, K);
     j.block = j.direct ? most : BLOCK;

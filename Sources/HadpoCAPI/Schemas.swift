@@ -28,6 +28,7 @@ struct ModelConfig: Sendable {
     let files: ModelFiles
     let adapter: String?
     let weights: WeightFormat
+    let cache: DType
     let processor: ImageProcessorChoice
 
     init(_ r: inout ConfigReader) throws(HadpoError) {
@@ -51,6 +52,10 @@ struct ModelConfig: Sendable {
         self.files = files
         weights = try r.choice(
             "weights", default: .stored, help: "the decoder's matrices in memory: as stored, or quantised while loading")
+        let cache = try r.choice(
+            "kv_cache", default: "fp32", of: ["fp32", "fp16"],
+            help: "keys and values while generating; fp16 takes half the memory and rounds them")
+        self.cache = cache == "fp16" ? .f16 : .f32
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
     }

@@ -1,5 +1,7 @@
 import CHadpo
 import HadpoBase
+import HadpoEval
+import HadpoModels
 import HadpoTrain
 import HadpoWorld
 
@@ -11,6 +13,30 @@ private func trainConfig(_ text: UnsafePointer<CChar>?, _ size: Int, _ model: Mo
 ) {
     let family = model.model.family
     return try configured(text, size, "hadpo.train/1", "config") { r throws(HadpoError) in try TrainConfig(&r, family: family) }
+}
+
+/// What the guard of a training asks its model, built of the evaluators: the trainer lies below them and knows only that it can ask.
+private func gauge(
+    _ config: GuardConfig?, _ model: any VisionLanguageModel, progress: any Progress
+) throws(HadpoError) -> (any ModelGauge)? {
+    guard let config, config.pope != nil || config.describe != nil else { return nil }
+    var pope: PopeRunConfig?
+    if let asked = config.pope {
+        let json: JSON = [
+            "schema": "hadpo.pope/1", "questions": .string(asked.questions), "images": .string(asked.images),
+            "limit": JSON(asked.limit), "max_new_tokens": JSON(asked.maxNewTokens), "num_beams": 1, "repetition_penalty": 1,
+        ]
+        let family = model.family
+        pope = try ConfigReader.read(json, schema: "hadpo.pope/1") { r throws(HadpoError) in
+            try PopeRunConfig(&r, family: family)
+        }.config
+    }
+    var descriptions: AnswerGauge.Descriptions?
+    if let asked = config.describe {
+        descriptions = try AnswerGauge.Descriptions(
+            images: asked.images, limit: asked.limit, question: asked.question, maxNewTokens: asked.maxNewTokens)
+    }
+    return try AnswerGauge(model, pope: pope, descriptions: descriptions, progress: progress)
 }
 
 @_cdecl("hadpo_trainer_open") @implementation
@@ -25,7 +51,9 @@ public func hadpo_trainer_open(
         let (config, resolved) = try trainConfig(config, size, model)
         let opened = try model.engine.exclusively { progress throws(HadpoError) in
             try model.checkNoTrainer("a second trainer cannot be opened")
-            let run = try TrainingRun(model.model, model.folder, config, resolved: resolved, progress: progress)
+            let run = try TrainingRun(
+                model.model, model.folder, config, resolved: resolved,
+                gauge: gauge(config.guarding, model.model, progress: progress), progress: progress)
             let handle = TrainerHandle(model: model, run: run)
             model.trainer = handle
             model.adapter = nil

@@ -24,6 +24,7 @@ package struct PopeRunConfig: Sendable {
     package let images: String
     package let answers: String?
     package let further: [Further]
+    package let limit: Int
     package let evaluation: EvaluationProtocol
     package let template: PromptTemplate
     package let maxNewTokens: Int
@@ -46,6 +47,7 @@ package struct PopeRunConfig: Sendable {
         further = try r.objects(
             "further", help: "more question files on the same pictures: a question that is in several is asked once", Further.init
         )
+        limit = try r.int("limit", default: 0, in: 0...1 << 30, help: "only the first so many questions of each file; 0: all")
         evaluation = try r.choice(
             "protocol", default: family.evaluation,
             help: "whose published way of answering the keys below default to; as the model's family when left out")
@@ -148,6 +150,16 @@ package struct PopeRun {
         return report
     }
 
+    /// Reads the files and looks for every picture, asks nothing.
+    package static func check(
+        model: any VisionLanguageModel, config: PopeRunConfig, progress: any Progress
+    ) throws(HadpoError) {
+        var run = try PopeRun(model, config, progress)
+        guard try !run.missing().isEmpty || config.answers != nil else {
+            throw HadpoError(.format, "no questions", at: config.questions, expected: "POPE questions")
+        }
+    }
+
     private func report(_ split: Split) throws(HadpoError) -> JSON {
         let lines = split.questions.compactMap { split.records[$0.id] }
         if let path = split.answers { try sortFile(path, lines) }
@@ -180,7 +192,7 @@ package struct PopeRun {
                     expected: "a file for each")
             }
         }
-        for (questions, answers) in files { splits.append(try Self.open(questions, answers)) }
+        for (questions, answers) in files { splits.append(try Self.open(questions, answers, limit: config.limit)) }
         for split in splits where split.resumed > 0 {
             try progress.emit([
                 "event": "warning",
@@ -191,9 +203,10 @@ package struct PopeRun {
         }
     }
 
-    private static func open(_ path: String, _ answers: String?) throws(HadpoError) -> Split {
+    private static func open(_ path: String, _ answers: String?, limit: Int) throws(HadpoError) -> Split {
         let bytes = try File.read(path)
-        let questions = try PopeQuestion.read(bytes, source: path)
+        var questions = try PopeQuestion.read(bytes, source: path)
+        if limit > 0 { questions = Array(questions.prefix(limit)) }
         var byID: [Int: PopeQuestion] = [:]
         for question in questions where byID.updateValue(question, forKey: question.id) != nil {
             throw HadpoError(
@@ -312,16 +325,13 @@ package struct PopeRun {
         return pictures
     }
 
-    /// As many pictures as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
     private func batchSize(_ pictures: [[Asked]]) -> Int {
         if config.batch > 0 { return config.batch }
-        let decoder = model.decoder.config
         let most = pictures.map { asked in
             asked.reduce(model.imageRows) { $0 + $1.prompt.after.count + PromptSession.roomStep }
                 + (asked.first?.prompt.before.count ?? 0)
         }.max()
-        let bytes = (most ?? 1) * decoder.layers * decoder.kvHeads * decoder.headWidth * 2 * 4
-        return max(1, min(64, (512 << 20) / max(1, bytes)))
+        return PromptSession.picturesAtOnce(model, rows: most ?? 1)
     }
 
     private func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
@@ -353,12 +363,9 @@ package struct PopeRun {
         rule.repetitionPenalty = Float(config.repetitionPenalty)
         rule.lengthPenalty = config.lengthPenalty
         rule.stop = config.stop
-        var results: [(Asked, Generated)] = []
-        for (asked, branch) in zip(all, branches) {
-            let history = model.conversation.history(asked.prompt.ids, rule: rule.transformers)
-            results.append((asked, try Generation.beams(session, branch, rule, history: history).0))
-        }
-        return results
+        let histories = all.map { model.conversation.history($0.prompt.ids, rule: rule.transformers) }
+        let found = try Generation.beams(session, branches, rule, histories: histories)
+        return zip(all, found).map { ($0, $1.generated) }
     }
 
     private func pixels(_ question: PopeQuestion) throws(HadpoError) -> [Float] {

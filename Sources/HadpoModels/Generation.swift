@@ -65,8 +65,9 @@ package enum Generation {
             rule.minNewTokens = request.minNewTokens
             rule.stop = request.stop
             rule.reports = true
-            (generated, score) = try beams(
-                session, PromptSession.Continuation(prefix: 0, ids: []), rule, history: history)
+            let found = try beams(session, [PromptSession.Continuation(prefix: 0, ids: [])], rule, histories: [history])[0]
+            generated = found.generated
+            score = found.score
             if request.stream { try progress.emit(["event": "token", "text": .string(generated.text)]) }
         } else {
             var rule = Rule(maxNewTokens: request.maxNewTokens)

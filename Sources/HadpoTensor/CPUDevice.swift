@@ -81,7 +81,8 @@ package final class CPUDevice: Device, @unchecked Sendable {
         try check(
             hk_attention_forward(
                 pool, CPUDevice.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
-                q.columns, k.f32, k.columns, v.f32, v.columns, out.f32, out.columns, lse?.f32))
+                q.columns, k.pointer, k.columns, v.pointer, v.columns, try CPUDevice.code(k.dtype), out.f32, out.columns,
+                lse?.f32))
     }
 
     package func attentionBackward(

@@ -39,6 +39,7 @@ package struct TrainConfig: Sendable {
     package let output: String?
     package let saveEvery: Int
     package let log: String?
+    package let guarding: GuardConfig?
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
@@ -115,6 +116,12 @@ package struct TrainConfig: Sendable {
         output = try r.optionalString("output", help: "folder for checkpoints (save_every)")
         saveEvery = try r.int("save_every", default: 0, in: 0...1_000_000_000, help: "steps between checkpoints; 0: none")
         log = try r.optionalString("log", help: "JSON Lines file, one record per step")
+        let method = method
+        guarding = try r.optionalObject("guard", help: "look at the model while it trains, and stop when it goes wrong") {
+            r throws(HadpoError) in try GuardConfig(&r, method)
+        }
+        try r.check(
+            guarding?.keep != .best || output != nil, "guard", "the best step is kept in a folder", expected: "output")
         try r.check(
             method == .sft || !allWeights, "all_weights", "preference training needs its reference: it trains adapters",
             expected: "method \"sft\"")

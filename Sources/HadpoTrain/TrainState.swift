@@ -7,7 +7,9 @@ import HadpoWeights
 package enum TrainState {
     package static let fileName = "trainer_state.safetensors"
 
-    package static func save(_ trainer: Trainer, identity: String, to directory: String, progress: any Progress)
+    package static func save(
+        _ trainer: Trainer, identity: String, guardRecords: String? = nil, to directory: String, progress: any Progress
+    )
         throws(HadpoError)
     {
         let parts: [(String, (TrainableParameter) -> Tensor)] = [
@@ -21,7 +23,8 @@ package enum TrainState {
         }
         let writer = try SafetensorsWriter(
             File.join(directory, fileName), plans,
-            metadata: [("schema", "hadpo.trainer-state/1"), ("step", "\(trainer.step)"), ("identity", identity)],
+            metadata: [("schema", "hadpo.trainer-state/1"), ("step", "\(trainer.step)"), ("identity", identity)]
+                + (guardRecords.map { [("guard", $0)] } ?? []),
             progress: progress)
         for (prefix, tensor) in parts {
             for parameter in trainer.optimizer.parameters { try writer.write(prefix + parameter.name, tensor(parameter)) }
@@ -29,8 +32,10 @@ package enum TrainState {
         try writer.finish()
     }
 
+    /// - Returns: what a guard had seen until then; nil without one.
+    @discardableResult
     package static func load(_ trainer: Trainer, identity: String, from directory: String, progress: any Progress)
-        throws(HadpoError)
+        throws(HadpoError) -> String?
     {
         let device = trainer.model.device
         let path = File.join(directory, fileName)
@@ -66,5 +71,6 @@ package enum TrainState {
         for pair in pairs { try device.copy(pair.from, into: pair.to) }
         trainer.step = step
         trainer.optimizer.t = UInt64(step)
+        return metadata["guard"]
     }
 }

@@ -235,7 +235,7 @@ package final class Trainer {
     }
 
     /// The pack's pictures as the vision tower sees them: kept features, or on the tape when the tower itself is trained.
-    private func seen(_ pack: SamplePack, _ tape: Tape) throws(HadpoError) -> Value? {
+    func seen(_ pack: SamplePack, _ tape: Tape) throws(HadpoError) -> Value? {
         let pictures = pack.pictures
         if pictures.isEmpty { return nil }
         guard config.visionTower else { return try features.features(pictures, tape: tape) }
@@ -245,5 +245,5 @@ package final class Trainer {
     }
 
     /// In double: a sequence's log-prob must not depend on how its tokens are grouped.
-    private func sum(_ values: [Float], _ range: Range<Int>) -> Double { range.reduce(0.0) { $0 + Double(values[$1]) } }
+    func sum(_ values: [Float], _ range: Range<Int>) -> Double { range.reduce(0.0) { $0 + Double(values[$1]) } }
 }

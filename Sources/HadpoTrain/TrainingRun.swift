@@ -17,12 +17,18 @@ package final class TrainingRun {
     package let identity: String
     private var log: LineAppender?
     private var lastRecord: StepRecord?
+    private let watcher: TrainingGuard?
+    /// The stop that stands in the log already.
+    private var loggedStop: Int?
 
+    /// - Parameter gauge: what the configuration's guard asks besides log-probs.
     package init(
-        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, resolved: JSON, progress: any Progress
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, resolved: JSON,
+        gauge: (any ModelGauge)? = nil, progress: any Progress
     )
         throws(HadpoError)
     {
+        if let guarding = config.guarding { watcher = try TrainingGuard(guarding, gauge: gauge) } else { watcher = nil }
         let data = try TrainingData(model, config, progress: progress)
         try data.requireClean()
         guard !data.samples.samples.isEmpty else {
@@ -49,7 +55,7 @@ package final class TrainingRun {
 
     /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
     private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: any VisionLanguageModel) -> String {
-        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes"]
+        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes", "guard"]
         var hash = SHA256()
         if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
         hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
@@ -79,7 +85,10 @@ package final class TrainingRun {
         let first = trainer.step
         let end = steps == 0 ? trainer.totalSteps : min(trainer.totalSteps, first + steps)
         let begin = Clock.now()
-        while trainer.step < end {
+        var stopped: GuardStop?
+        while true {
+            stopped = try look(progress: progress)
+            if stopped != nil || trainer.step >= end { break }
             let record = try trainer.takeStep(progress: progress)
             lastRecord = record
             let json = record.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)
@@ -106,7 +115,32 @@ package final class TrainingRun {
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
         }
+        if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: bestFolder))) }
         return .object(report)
+    }
+
+    private var bestFolder: String? {
+        guard trainer.config.guarding?.keep == .best, let output = trainer.config.output else { return nil }
+        return File.join(output, "best")
+    }
+
+    /// Has the guard look at the model, when it is time.
+    private func look(progress: any Progress) throws(HadpoError) -> GuardStop? {
+        guard let watcher else { return nil }
+        if watcher.isDue(trainer) {
+            let record = try watcher.measure(trainer, progress: progress)
+            // On disk before the record says so.
+            if let bestFolder, watcher.isBest(record) { try save(to: bestFolder, progress: SilentProgress()) }
+            watcher.add(record)
+            try log?.append(record.json)
+            try progress.emit(record.json)
+        }
+        guard let stop = watcher.verdict(at: trainer.step) else { return nil }
+        if let output = trainer.config.output { try save(to: output, progress: SilentProgress()) }
+        if loggedStop != trainer.step { try log?.append(stop.json) }
+        loggedStop = trainer.step
+        try progress.emit(stop.json)
+        return stop
     }
 
     /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state.
@@ -121,11 +155,14 @@ package final class TrainingRun {
             layout: folder.adapterLayout, writesProjector: !parts.projector.isEmpty,
             progress: progress)
         try File.writeAtomically(File.join(directory, "train_config.json"), resolved.text(indent: 2) + "\n")
-        try TrainState.save(trainer, identity: identity, to: directory, progress: progress)
+        try TrainState.save(
+            trainer, identity: identity, guardRecords: watcher?.stored, to: directory, progress: progress)
     }
 
     package func resume(from directory: String, progress: any Progress) throws(HadpoError) {
-        try TrainState.load(trainer, identity: identity, from: directory, progress: progress)
+        let seen = try TrainState.load(trainer, identity: identity, from: directory, progress: progress)
+        try watcher?.restore(seen, source: File.join(directory, TrainState.fileName))
+        loggedStop = nil
         try cutLog()
     }
 
@@ -133,9 +170,15 @@ package final class TrainingRun {
     private func cutLog() throws(HadpoError) {
         guard let path = trainer.config.log, File.isFile(path) else { return }
         log = nil
+        let looked = Set(watcher?.history.map(\.step) ?? [])
         var kept = ""
         for line in try JSONLines.parse(try File.read(path), source: path, dropTornLine: true) {
-            if let step = line.value["step"]?.intValue, step <= trainer.step { kept += line.value.text(ascii: true) + "\n" }
+            guard let step = line.value["step"]?.intValue, step <= trainer.step else { continue }
+            switch line.value["event"]?.stringValue {
+            case "guard" where watcher != nil && !looked.contains(step): continue
+            case "guard_stop": continue  // a training that goes on, or is stopped again, says so itself
+            default: kept += line.value.text(ascii: true) + "\n"
+            }
         }
         try File.writeAtomically(path, kept)
     }

@@ -137,7 +137,7 @@ typedef struct {
 static void run_forward(void *context) {
     attention *a = context;
     hk_attention_forward(a->pool, a->segments, a->n, a->heads, a->kv_heads, a->head_dim, 0.1f, a->q, a->ld, a->k, a->ld, a->v, a->ld,
-                         a->out, a->ld, a->lse);
+                         HK_F32, a->out, a->ld, a->lse);
 }
 static void run_backward(void *context) {
     attention *a = context;

@@ -8,6 +8,7 @@
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
+ *   One exception: on AMX, up to eight rows by a quantised B are multiplied in fp32, more rows in bf16.
  *   "+=" outputs accumulate; all others are overwritten.
  */
 #ifndef HADPO_KERNELS_H
@@ -72,10 +73,10 @@ typedef struct {
 
 /* q[rows, heads*head_dim] k,v[rows, kv_heads*head_dim]; query head h reads kv head h / (heads/kv_heads).
  * out[row, heads*head_dim] = softmax(scale q k^T) v. lse[row*heads + h] = log of the softmax denominator incl. maximum
- * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. */
+ * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32 or fp16 (a cache). */
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
-                         size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,
-                         const float *v, size_t ldv, float *out, size_t ldo, float *lse);
+                         size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
+                         size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse);
 /* dq overwritten for the query rows; dk, dv += (a context row collects from every segment that sees it; the caller zeroes). */
 int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                           size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,

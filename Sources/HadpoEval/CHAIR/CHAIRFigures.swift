@@ -99,11 +99,14 @@ package struct CHAIRRecords: Sendable {
             var hallucinated: [(word: String, node: String)] = []
             if let words = line.value["mscoco_hallucinated_words"] {
                 hallucinated = try Self.pairs(words, place)
+                let tokens = line.value["metrics"]?["Len"]?.intValue ?? line.value["words"]?.arrayValue?.count ?? 0
+                // Far below where sums overflow.
+                guard (0...1 << 32).contains(tokens) else { throw Self.fault(place, "'Len' \(tokens)") }
                 figures.add(
                     CHAIRFigures.Words(
                         said: try Self.texts(line.value["mscoco_generated_words"], place), wrong: hallucinated.map(\.node),
                         truth: Set(try Self.texts(line.value["mscoco_gt_words"], place)),
-                        tokens: line.value["metrics"]?["Len"]?.intValue ?? line.value["words"]?.arrayValue?.count ?? 0))
+                        tokens: tokens))
             }
             captions.append(Caption(image: image, text: text, outcome: outcome, hallucinated: hallucinated))
         }

@@ -214,11 +214,10 @@ package struct SHRDescribe {
                 rule.lengthPenalty = config.lengthPenalty
                 rule.stop = config.stop
                 let history = model.conversation.history(prompt.ids, rule: rule.transformers)
-                for (picture, branch) in zip(group, branches) {
-                    try keep(picture, try Generation.beams(session, branch, rule, history: history).0)
-                    done += 1
-                    try pace.report(done, of: pictures.count, progress)
-                }
+                let found = try Generation.beams(session, branches, rule, histories: group.map { _ in history })
+                for (picture, beams) in zip(group, found) { try keep(picture, beams.generated) }
+                done += group.count
+                try pace.report(done, of: pictures.count, progress)
             }
             try appender.sync()
         }
@@ -234,12 +233,10 @@ package struct SHRDescribe {
         lines[picture.id] = line
     }
 
-    /// As many pictures as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
     private var batchSize: Int {
         if config.batch > 0 { return config.batch }
-        let decoder = model.decoder.config
         let rows = PromptSession.rows(prompt.prefix, model) + prompt.after.count + config.maxNewTokens * config.beamCount
-        return max(1, min(64, (512 << 20) / max(1, rows * decoder.layers * decoder.kvHeads * decoder.headWidth * 2 * 4)))
+        return PromptSession.picturesAtOnce(model, rows: rows)
     }
 
     private func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {

@@ -13,7 +13,8 @@ package struct Scale {
     package init(
         _ values: [Double], wanted: Int = 4, within: ClosedRange<Double>? = nil, isTight: Bool = false
     ) {
-        let known = values.filter(\.isFinite)
+        // Logs are anyone's: beyond this, differences and steps leave the doubles. Such values are drawn at the edge.
+        let known = values.filter { $0.magnitude < 1e100 }
         var low = known.min() ?? 0
         var high = known.max() ?? 1
         if high - low < 1e-12 * max(1, max(low.magnitude, high.magnitude)) {
@@ -33,7 +34,7 @@ package struct Scale {
         self.low = isTight ? min(ends.0, first * step) : first * step
         self.high = isTight ? max(ends.1, last * step) : last * step
         // A bound for ranges whose step vanishes against their values.
-        let count = min(40, Int(max(1, (last - first).rounded())))
+        let count = Int(min(40, max(1, (last - first).rounded())))
         ticks = (0...count).map { (first + Double($0)) * step }
         digits = (0...9).first { Self.isWhole(step * pow(10, Double($0))) } ?? 9
     }

@@ -45,6 +45,7 @@ struct SHRSection {
                 \(table)
                 <div class="charts">\(ranges)\(byLength)</div>
                 \(comparison)
+                \(SHRDifferences(runs.map { (title($0.role), $0.report) }).html)
                 <div class="columns"><div>\(sentences)</div><div>\(outcomes)</div></div>
                 """)
     }

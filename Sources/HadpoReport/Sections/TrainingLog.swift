@@ -2,7 +2,7 @@ import HadpoBase
 
 /// A training's log read back: a record a step, and records of other kinds between them, whatever they are.
 struct TrainingLog {
-    /// A record that is no step: a guard's measurement, the reason of a stop.
+    /// A record that is neither a step nor the guard's.
     struct Other {
         let step: Int?
         let kind: String
@@ -13,6 +13,9 @@ struct TrainingLog {
     private let sha256: String
     private(set) var steps: [(step: Int, record: JSON)] = []
     private(set) var others: [Other] = []
+    /// Records of `TrainingGuard`: what it saw, and the last reason to stop.
+    private var looks: [(step: Int, record: JSON)] = []
+    private var stop: JSON = .null
     private var loggedTwice = 0
 
     init(_ path: String) throws(HadpoError) {
@@ -20,6 +23,7 @@ struct TrainingLog {
         self.path = path
         sha256 = SHA256.hex(bytes)
         var places: [Int: Int] = [:]
+        var lookPlaces: [Int: Int] = [:]
         for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
             let record = line.value
             let kind = (record["event"] ?? record["kind"] ?? record["type"])?.stringValue
@@ -37,6 +41,17 @@ struct TrainingLog {
                     places[step] = steps.count
                     steps.append((step, record))
                 }
+            } else if kind == "guard", let step, record["figures"]?.objectValue != nil {
+                let look: JSON = ["step": JSON(step), "figures": record["figures"] ?? nil]
+                // Looked at again after a resumption.
+                if let place = lookPlaces[step] {
+                    looks[place].record = look
+                } else {
+                    lookPlaces[step] = looks.count
+                    looks.append((step, look))
+                }
+            } else if kind == "guard_stop" {
+                stop = record
             } else {
                 others.append(Other(step: step, kind: kind ?? "record", fields: Self.flat(record, "")))
             }
@@ -114,6 +129,9 @@ struct TrainingLog {
             "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)),
             "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),
             "figures": figures,
+            "guard": looks.isEmpty && stop.isNull
+                ? .null
+                : ["records": .array(looks.sorted { $0.step < $1.step }.map(\.record)), "stopped": stop],
         ]
     }
 }

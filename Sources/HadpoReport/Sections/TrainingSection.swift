@@ -21,6 +21,7 @@ struct TrainingSection {
                 reference prefers the chosen answer to the rejected one.\(again)</p>
                 <div class="charts">\(curves)</div>
                 \(table)
+                \(GuardPart(place["guard"]).html)
                 \(others)
                 """)
     }
@@ -64,7 +65,7 @@ struct TrainingSection {
             head: ["", "first", "last", "lowest", "highest", "steps"], rows: rows)
     }
 
-    /// A guard's measurements and all that this page has no chart for.
+    /// All that this page has no chart for.
     private var others: HTML {
         guard !log.others.isEmpty else { return "" }
         let most = 60

@@ -77,49 +77,44 @@ package final class BasePretrainer {
 
     // MARK: stages
 
+    /// The tower alone learns what lies in each patch.
     private func recognise(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
-        let model = base.model
-        let (width, size) = (stage.width, model.pipeline.outputSize.width)
-        let source = RandomParameters(device: device, seed: seed &+ 1)
-        let head = try Linear(source, "head", inputs: width, outputs: PatchLabels.count, bias: true)
-        var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters.filter({ base.isVision($0.name) }) + source.trainable {
-            parameters.append(try TrainableParameter(name, value, device: device))
+        let base = base
+        return try learnLabels(
+            stage, number: number, seed: seed &+ 1, inputs: stage.width, trains: { base.isVision($0) }
+        ) { tape, pixels, _ throws(HadpoError) in
+            try base.patches(tape, base.model.features(tape, pixels), pictures: pixels.count, width: stage.width)
         }
-        var settings = Self.settings
-        settings.weightDecay = 0
-        let optimizer = Optimizer(parameters, settings, device: device)
-        let schedule = LearningRateSchedule(.linear, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
-        let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
-        var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
-        for step in 0..<stage.steps {
-            var pixels: [[Float]] = []
-            var labels: [Bool] = []
-            for index in step * stage.batch..<(step + 1) * stage.batch {
-                let scene = scenes.scene(index)
-                pixels.append(try model.pipeline.pixelValues(rasterizer.draw(scene, size: size)))
-                labels += PatchLabels.labels(of: scene, grid: stage.grid)
-            }
-            let tape = Tape(device: device, progress: progress, isRecording: true)
-            let features = try model.features(tape, pixels)
-            let logits = try head(tape, base.patches(tape, features, pictures: pixels.count, width: width))
-            let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
-            try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
-            let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step))
-            try meter.add(["loss": loss.value, "grad_norm": norm], progress)
-        }
-        return meter.report
     }
 
     /// The picture's rows learn to hold what lies in the places of a scene: a strip of it each, or one place for each query while it reads
-    /// some question (in the place of BLIP-2's first stages). The decoder keeps still; the head is thrown away.
+    /// some question (in the place of BLIP-2's first stages). The decoder keeps still.
     private func align(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
-        let source = RandomParameters(device: device, seed: seed &+ 2)
-        let head = try Linear(
-            source, "head", inputs: model.decoder.config.width, outputs: PatchLabels.count, bias: true)
+        let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
+        return try learnLabels(
+            stage, number: number, seed: seed &+ 2, inputs: model.decoder.config.width,
+            trains: { model.part(of: $0) != .decoder }
+        ) { [self] tape, pixels, pictures throws(HadpoError) in
+            var instructions: [[Int32]] = []
+            for index in pictures {
+                let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
+                instructions.append(try texts.prompt(question, .hadpoEval).instruction)
+            }
+            return try model.project(tape, model.features(tape, pixels), instructions, reference: false)
+        }
+    }
+
+    /// Labels of places, read by one linear head from the rows that `rows` makes of pictures; the head is thrown away.
+    private func learnLabels(
+        _ stage: RecognitionStage, number: Int, seed headSeed: UInt64, inputs: Int, trains: (String) -> Bool,
+        rows: (Tape, _ pixels: [[Float]], _ pictures: Range<Int>) throws(HadpoError) -> Value
+    ) throws(HadpoError) -> JSON {
+        let model = base.model
+        let source = RandomParameters(device: device, seed: headSeed)
+        let head = try Linear(source, "head", inputs: inputs, outputs: PatchLabels.count, bias: true)
         var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters.filter({ model.part(of: $0.name) != .decoder }) + source.trainable {
+        for (name, value) in base.parameters.filter({ trains($0.name) }) + source.trainable {
             parameters.append(try TrainableParameter(name, value, device: device))
         }
         var settings = Self.settings
@@ -127,23 +122,19 @@ package final class BasePretrainer {
         let optimizer = Optimizer(parameters, settings, device: device)
         let schedule = LearningRateSchedule(.linear, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
-        let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
         for step in 0..<stage.steps {
+            let pictures = step * stage.batch..<(step + 1) * stage.batch
             var pixels: [[Float]] = []
             var labels: [Bool] = []
-            var instructions: [[Int32]] = []
-            for index in step * stage.batch..<(step + 1) * stage.batch {
+            for index in pictures {
                 let scene = scenes.scene(index)
                 pixels.append(
                     try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width)))
                 labels += PatchLabels.labels(of: scene, rows: stage.grid, columns: stage.columns)
-                let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
-                instructions.append(try texts.prompt(question, .hadpoEval).instruction)
             }
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let rows = try model.project(tape, model.features(tape, pixels), instructions, reference: false)
-            let logits = try head(tape, rows)
+            let logits = try head(tape, try rows(tape, pixels, pictures))
             let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in

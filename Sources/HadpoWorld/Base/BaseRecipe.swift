@@ -13,20 +13,49 @@ package struct BaseRecipe: Sendable {
     package var stages: [LanguageStage]
 
     package static func world(_ family: ModelFamily) -> BaseRecipe {
-        var recipe = world
-        if family != .llava { recipe.recognition.width = WorldParts.vision.width }
-        guard family != .llava else { return recipe }
-        // The decoder is that of the world's LLaVA: it knows how to look and to describe, and only meets another tower.
-        // The tower has no norm in front of its blocks: at LLaVA's rate some channels grow until they hide all others.
-        recipe.recognition.learningRate = family == .minigpt4 ? 1e-3 : 5e-4
-        // A row of MiniGPT-4 is a strip of the picture; a query of InstructBLIP is given a place of the scene.
-        recipe.alignment = RecognitionStage(
-            name: "align", scenes: SceneParameters(objects: 1...4, offTheme: 0.5), batch: 48,
-            steps: family == .minigpt4 ? 600 : 1000, learningRate: family == .minigpt4 ? 2e-3 : 5e-4,
-            grid: family == .minigpt4 ? 4 : 3, columns: family == .minigpt4 ? 1 : 3)
-        for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
-        return recipe
+        switch family {
+        case .llava: world
+        case .minigpt4: minigpt4
+        case .instructBLIP: instructBLIP
+        }
     }
+
+    // The decoders of the two others are that of the world's LLaVA: they know how to look and to describe, and only meet another tower.
+    // The tower has no norm in front of its blocks: at LLaVA's rate some channels grow until they hide all others.
+
+    private static let minigpt4: BaseRecipe = {
+        var recipe = world
+        let vision = WorldMiniGPT4.vision
+        recipe.recognition.width = vision.width
+        recipe.recognition.learningRate = 1e-3
+        (recipe.recognition.grid, recipe.recognition.columns) = (vision.grid, vision.grid)
+        // A row for the decoder is a strip of four patches.
+        recipe.alignment = RecognitionStage(
+            name: "align", scenes: recipe.recognition.scenes, batch: 48, steps: 600, learningRate: 2e-3, grid: vision.grid,
+            columns: vision.grid / 4)
+        for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
+        recipe.stages[0].learningRate = 1.5e-3
+        recipe.stages[1].learningRate = 1.5e-3
+        return recipe
+    }()
+
+    private static let instructBLIP: BaseRecipe = {
+        var recipe = world
+        recipe.recognition.width = WorldInstructBLIP.vision.width
+        recipe.recognition.learningRate = 5e-4
+        // A query is given a place of the scene.
+        recipe.alignment = RecognitionStage(
+            name: "align", scenes: recipe.recognition.scenes, batch: 48, steps: 1000, learningRate: 5e-4, grid: 3, columns: 3)
+        for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
+        recipe.stages[0].learningRate = 7e-4
+        recipe.stages[0].qformerRate = 0.3
+        recipe.stages[0].steps = 800
+        recipe.stages[1].learningRate = 7e-4
+        recipe.stages[1].qformerRate = 0.3
+        recipe.stages[1].steps = 1300
+        recipe.stages[2].learningRate = 5e-4
+        return recipe
+    }()
 
     package static let world = BaseRecipe(
         recognition: RecognitionStage(

@@ -12,6 +12,7 @@ package struct WorldInstructBLIP: WorldLayout {
 
     /// One query for each place of a scene.
     static let queries = 9
+    static let vision = WorldParts.vision(patch: 16)
 
     package init() {}
 
@@ -38,12 +39,12 @@ package struct WorldInstructBLIP: WorldLayout {
 
     private var qformer: QFormerConfig {
         QFormerConfig(
-            width: 128, feedForward: 256, layers: 2, heads: 2, crossFrequency: 2, featureWidth: WorldParts.vision.width,
+            width: 128, feedForward: 256, layers: 2, heads: 2, crossFrequency: 2, featureWidth: Self.vision.width,
             queries: Self.queries, vocabulary: vocabulary.count + 1, maxPositions: 64)
     }
 
     package func write(to folder: String) throws(HadpoError) {
-        let (v, q) = (WorldParts.vision, qformer)
+        let (v, q) = (Self.vision, qformer)
         let special: JSON = ["bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "[PAD]"]
         let files: [(name: String, json: JSON)] = [
             (
@@ -109,7 +110,7 @@ package struct WorldInstructBLIP: WorldLayout {
         let tokenizer = try TokenizerFile.load(directory: folder)
         let vocabulary = try WordPieceTokenizer.load(directory: File.join(folder, "qformer_tokenizer"))
         return try InstructBLIP(
-            config: InstructBLIPConfig(vision: WorldParts.vision, normEpsilon: 1e-6, qformer: qformer, text: text),
+            config: InstructBLIPConfig(vision: Self.vision, normEpsilon: 1e-6, qformer: qformer, text: text),
             source: source,
             device: device,
             conversation: InstructBLIPConversation(

@@ -40,8 +40,11 @@ extension ModelFamily {
 enum WorldParts {
     static let imageSize = 64
     /// Two heads of 88, as wide as those of the real tower.
-    static let vision = EVAVisionConfig(
-        width: 176, feedForward: 512, layers: 3, heads: 2, imageSize: imageSize, patchSize: 16, storedGrid: 4)
+    static func vision(patch: Int) -> EVAVisionConfig {
+        EVAVisionConfig(
+            width: 176, feedForward: 512, layers: 3, heads: 2, imageSize: imageSize, patchSize: patch,
+            storedGrid: imageSize / patch)
+    }
 
     /// config.json of a language model with `rows` embeddings.
     static func llama(rows: Int) -> JSON {

@@ -11,6 +11,8 @@ package struct WorldMiniGPT4: WorldLayout {
     private static let languageModel = "Llama-2-7b-chat-hf"
     private static let tower = "eva_vit_g.pth"
     private static let projection = "pretrained_minigpt4_llama2_7b.pth"
+    /// Four neighbours become one row for the decoder: of patches half as wide, as many rows as LLaVA's tower gives.
+    static let vision = WorldParts.vision(patch: 8)
 
     let tokenizer = WorldTokenizer(
         texts: [
@@ -52,7 +54,7 @@ package struct WorldMiniGPT4: WorldLayout {
         let place = File.join(folder, Self.languageModel)
         let tokenizer = try TokenizerFile.loadSlow(directory: place)
         return try MiniGPT4(
-            vision: WorldParts.vision,
+            vision: Self.vision,
             text: LlamaConfig(config: File.readJSON(File.join(place, "config.json")), at: place), source: source, device: device,
             tokenizer: tokenizer, pipeline: .blip(size: WorldParts.imageSize), fingerprint: "base")
     }

@@ -213,6 +213,9 @@ class Report(unittest.TestCase):
                            "hal_words_ratio"):
                 self.assertIn(f"/shr/{role}/report/corrected/{figure}", shown)
                 self.assertIn(f"/shr/{role}/report/upstream/run1/{figure}", shown)
+            for count in ("verdicts_read_after_trimming", "verdicts_read_by_number", "images_that_upstream_leaves_out"):
+                self.assertIn(f"/shr/{role}/report/differences/{count}", shown)
+        self.assertIn("Upstream drops a verdict with a blank before its colon", page.text)
         for figure in ("chair_s", "chair_i", "recall", "length"):
             self.assertIn(f"/chair/run/{figure}", shown)
         self.assertIn("/training/0/figures/rewards~1margins/last", shown)
@@ -357,19 +360,68 @@ class Report(unittest.TestCase):
         for s in range(1, 7):
             records.append({"event": "step", "step": s, "loss": None if s == 2 else 1 / s, "learning_rate": 1e-6})
             if s % 2 == 0:
-                records.append({"event": "guard", "step": s, "pope": {"accuracy": 0.5 + s / 100}, "words": 40 - s})
+                records.append({"event": "guard", "step": s, "figures": {
+                    "chosen_logprob": -s / 7, "rejected_logprob": -s / 3, "pope.accuracy": 0.5 + s / 100, "describe.words": 40.5 - s}})
+                records.append({"event": "probe", "step": s, "heat": {"core": s / 2}, "note": "as it was"})
         records += [{"event": "step", "step": 6, "loss": 0.25, "learning_rate": 1e-6},
-                    {"event": "stop", "step": 6, "reason": "words fell below 35"}]
+                    {"event": "guard_stop", "step": 6, "figure": "describe.words", "value": 34.5, "rule": "below", "limit": 35,
+                     "patience": 1, "message": "describe.words is 34.5000 at step 6, below 35.0000"}]
         log = self.file("log.jsonl", "".join(json.dumps(r) + "\n" for r in records) + '{"event": "step", "st')
         out = self.folder / "report.html"
         results = hadpo.report_write(out, training=[log])
         page = self.check(out, results)
         self.assertEqual((results["training"][0]["steps"], results["training"][0]["logged_twice"]), (6, 1))
         self.assertEqual(results["training"][0]["figures"]["loss"]["last"], 0.25)
-        self.assertEqual(results["training"][0]["other_records"], {"training": 1, "guard": 3, "stop": 1})
-        for words in ("guard: pope.accuracy", "words fell below 35", "stand in the log twice"):
+        self.assertEqual(results["training"][0]["other_records"], {"training": 1, "probe": 3})
+        guard = results["training"][0]["guard"]
+        self.assertEqual([r["step"] for r in guard["records"]], [2, 4, 6])
+        self.assertEqual(self.figures_of(page, "/training/0/guard/records/1/figures/"), {
+            "chosen_logprob": str(-4 / 7), "rejected_logprob": str(-4 / 3), "pope.accuracy": "0.54", "describe.words": "36.5"})
+        for words in ("Stopped by the guard: describe.words is 34.5000 at step 6, below 35.0000", "POPE accuracy",
+                      "probe: heat.core", "as it was", "stand in the log twice"):
             self.assertIn(words, page.text)
         self.assertNotIn("gallery", results)
+
+    def test_numbers_of_any_size_neither_end_the_host_nor_hide(self):
+        huge = [1e308, -1e308, 5e-324, -5e-324, 0, 9223372036854775807, -9223372036854775808, 1e300, 1e-300, 2.5]
+        for values in (huge, huge[:2], [5e-324, 1e-323], [1e308, 1.0000001e308], [7], [1e100, -1e100], [1e-13, 2e-13]):
+            log = self.lines("log.jsonl", [
+                {"event": "step", "step": step, "loss": value, "learning_rate": value, "rewards/margins": value / 2, "seconds": value}
+                for step, value in zip((1, 2, 9223372036854775807, -9223372036854775808, 5, 6, 7, 8, 9, 10), values)]
+                + [{"event": "guard", "step": step, "x": value} for step, value in enumerate(values)])
+            out = self.folder / "report.html"
+            self.check(out, hadpo.report_write(out, training=[log]))
+        answers = self.lines("a.jsonl", [{"question_id": i, "answer": "Yes", "yes_minus_no": value} for i, value in enumerate(huge)])
+        questions = self.lines("q.json", [{"question_id": i, "image": "a", "text": "?", "label": "no" if i % 2 else "yes"}
+                                          for i in range(len(huge))])
+        self.check(out, hadpo.report_write(out, pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 9}))
+        words = {"image_id": "1", "caption": "a", "mscoco_hallucinated_words": [], "mscoco_gt_words": [], "mscoco_generated_words": []}
+        with self.assertRaises(hadpo.Error):
+            hadpo.report_write(out, chair={"records": self.lines("w.jsonl", [{**words, "metrics": {"Len": 2**63 - 1}}] * 3)})
+        for kind, text in (("shr", '{"run": "run1"}'), ("shr", "[]"), ("shr", "7"), ("training", "[1]"), ("training", "nonsense\n{}")):
+            with self.assertRaises(hadpo.Error):
+                path = self.file("bad.jsonl", text)
+                hadpo.report_write(out, **({"shr": {"scored": path}} if kind == "shr" else {"training": [path]}))
+
+    def test_both_schemes_have_contrast(self):
+        """WCAG 2: 4.5 to 1 for text, on the page, on cards and on the washes."""
+        log = self.lines("log.jsonl", [{"event": "step", "step": 1, "loss": 1.0}])
+        hadpo.report_write(self.folder / "r.html", training=[log])
+        style = (self.folder / "r.html").read_text().split("<style>")[1].split("</style>")[0]
+        blocks = re.findall(r":root\{([^}]*)\}", style)
+        self.assertEqual(len(blocks), 3)  # light, dark, print
+
+        def light(colour):
+            colour = "".join(c * 2 for c in colour) if len(colour) == 3 else colour
+            parts = [int(colour[i:i + 2], 16) / 255 for i in (0, 2, 4)]
+            return sum(w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for w, c in zip((0.2126, 0.7152, 0.0722), parts))
+
+        for block in blocks:
+            colours = dict(re.findall(r"--([a-z-]+):#([0-9a-f]+)", block))
+            pairs = [(ink, ground) for ground in ("paper", "card") for ink in ("ink", "soft", "before", "after", "bad", "open", "good")]
+            for ink, ground in pairs + [("ink", "bad-wash"), ("ink", "open-wash")]:
+                a, b = sorted((light(colours[ink]), light(colours[ground])))
+                self.assertGreaterEqual((b + 0.05) / (a + 0.05), 4.5, (ink, ground, block))
 
     def test_scores_without_their_report_are_taken_and_the_judge_is_not_made_up(self):
         folder = self.scored("one", {"0": "A cat. A dog"}, {"0": "Judgement:\n1. correct: a\n2. hallucination: b"})

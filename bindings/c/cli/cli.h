@@ -65,7 +65,7 @@ typedef struct command {
 } command;
 
 extern const flag engine_flags[], model_flags[], output_flags[];
-extern const flag generate_flags[], training_flags[];
+extern const flag generate_flags[], training_flags[], guard_flags[];
 
 /* Fills `call`; on failure says why and returns an exit code. *wants_help is set by -h and --help. */
 int parse_command_line(const command *command, int argc, char **argv, invocation *call, bool *wants_help);

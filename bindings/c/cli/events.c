@@ -129,6 +129,21 @@ static void note_step(json *record)
     if (reporter.losses != NULL) json_object_array_add(reporter.losses, json_object_get(record));
 }
 
+/* "step 50   chosen_logprob -31.2   pope.accuracy 0.84": on lines of their own, they are to be compared. */
+static void show_guard(json *record)
+{
+    events_clear();
+    fprintf(stderr, "guard: step %.0f", number_at(record, "step", 0));
+    json *figures = path_get(record, "figures");
+    if (figures != NULL) {
+        json_object_object_foreach(figures, name, value)
+        {
+            if (value != NULL) fprintf(stderr, "  %s %.4g", name, json_object_get_double(value));
+        }
+    }
+    fputc('\n', stderr);
+}
+
 static void show_token(json *record)
 {
     if (!reporter.stream) return;
@@ -154,6 +169,11 @@ int32_t on_event(const char *text, size_t size, void *user)
         show_token(record);
     } else if (strcmp(event, "step") == 0) {
         note_step(record);
+    } else if (strcmp(event, "guard") == 0 && for_people) {
+        show_guard(record);
+    } else if (strcmp(event, "guard_stop") == 0 && for_people) {
+        events_clear();
+        fprintf(stderr, "hadpo: the guard stops the training: %s\n", text_at(record, "message", ""));
     } else if (strcmp(event, "warning") == 0 && for_people) {
         events_clear();
         fprintf(stderr, "hadpo: warning: %s\n", text_at(record, "message", ""));

@@ -17,6 +17,7 @@ const flag model_flags[] = {
     {0, "checkpoint", TEXT, "FILE", "model.checkpoint", "MiniGPT-4's projection or LAVIS' InstructBLIP, a .pth"},
     {0, "bert", TEXT, "DIR", "model.bert", "bert-base-uncased, for LAVIS' InstructBLIP"},
     {0, "weights", TEXT, "TYPE", "model.weights", "stored (default), int8, int4 or bnb-fp4"},
+    {0, "kv-cache", TEXT, "TYPE", "model.kv_cache", "keys and values while generating: fp32 (default) or fp16"},
     {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
     {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
     END};
@@ -75,4 +76,13 @@ const flag training_flags[] = {
     {'o', "output", TEXT, "DIR", "request.output", "adapter, projector, optimizer state, config"},
     {0, "log", TEXT, "FILE", "request.log", "one JSON record a step"},
     {0, "save-every", INTEGER, "N", "request.save_every", "steps between checkpoints"},
+    END};
+
+const flag guard_flags[] = {
+    {0, "guard-every", INTEGER, "N", "request.guard.every", "look at the model every N steps (50)"},
+    {0, "guard-pope", TEXT, "FILE", "request.guard.pope.questions", "ask the first 60 questions of a POPE file"},
+    {0, "guard-images", TEXT, "DIR", "request.guard.pope.images", "folder of that file's pictures"},
+    {0, "guard-describe", TEXT, "DIR", "request.guard.describe.images", "describe the first 8 pictures of a folder"},
+    {0, "guard-stop", LIST, "RULE", "cli.guard_stop", "\"FIGURE below|above|falls|rises X\": end the training; may be repeated"},
+    {0, "guard-best", TEXT, "FIGURE", "request.guard.best", "keep the step with the highest FIGURE in DIR/best"},
     END};

@@ -1,0 +1,209 @@
+import HadpoAutograd
+import HadpoBase
+import HadpoModels
+
+// Preference training has a healthy point and goes on past it: answers turn to "no" and descriptions fall short or apart while the
+// loss still falls. The guard looks at the model itself every so many steps. It reads and never writes: a training that it does not
+// stop ends with the same bits as without it.
+
+/// What one look found.
+package struct GuardRecord: Sendable, Equatable {
+    package let step: Int
+    package let figures: [Figure]
+
+    package struct Figure: Sendable, Equatable {
+        package let name: String
+        package let value: Double?
+    }
+
+    package subscript(name: String) -> Double? { figures.first { $0.name == name }?.value }
+
+    /// Without times: the same training has the same records.
+    package var json: JSON {
+        ["event": "guard", "step": JSON(step), "figures": .object(figures.map { .init($0.name, JSON($0.value)) })]
+    }
+
+    init(step: Int, figures: [Figure]) {
+        self.step = step
+        self.figures = figures
+    }
+
+    init(_ json: JSON, source: String) throws(HadpoError) {
+        guard let step = json["step"]?.intValue, step >= 0, let members = json["figures"]?.objectValue else {
+            throw HadpoError(
+                .format, "no record of the guard", at: source, found: json.kind, expected: "an object with step and figures")
+        }
+        self.step = step
+        figures = members.map { Figure(name: $0.key, value: $0.value.doubleValue) }
+    }
+}
+
+/// Which rule ended the training, and with what.
+package struct GuardStop: Sendable {
+    package let step: Int
+    package let rule: GuardConfig.Rule
+    package let value: Double
+    /// What `falls` and `rises` count from.
+    package let extreme: Double?
+
+    package var json: JSON {
+        var members: [JSON.Member] = [
+            .init("event", "guard_stop"), .init("step", JSON(step)), .init("figure", .string(rule.figure)),
+            .init("value", JSON(value)), .init("rule", .string(rule.kind.rawValue)), .init("limit", JSON(rule.limit)),
+            .init("patience", JSON(rule.patience)),
+        ]
+        if let extreme { members.append(.init(rule.kind == .falls ? "highest" : "lowest", JSON(extreme))) }
+        members.append(.init("message", .string(message)))
+        return .object(members)
+    }
+
+    private var message: String {
+        func short(_ value: Double) -> String { fixed(value, 4) }
+        let what = "\(rule.figure) is \(short(value)) at step \(step)"
+        switch rule.kind {
+        case .below, .above: return "\(what), \(rule.kind.rawValue) \(short(rule.limit))"
+        case .falls: return "\(what), more than \(short(rule.limit)) below its highest value, \(short(extreme ?? value))"
+        case .rises: return "\(what), more than \(short(rule.limit)) above its lowest value, \(short(extreme ?? value))"
+        }
+    }
+}
+
+package final class TrainingGuard {
+    package let config: GuardConfig
+    private let gauge: (any ModelGauge)?
+    package private(set) var history: [GuardRecord] = []
+
+    package init(_ config: GuardConfig, gauge: (any ModelGauge)?) throws(HadpoError) {
+        guard gauge != nil || (config.pope == nil && config.describe == nil) else {
+            throw HadpoError(.internal, "a guard that asks, without its gauge", at: "/guard")
+        }
+        self.config = config
+        self.gauge = gauge
+    }
+
+    /// Whether the model is to be looked at now; a look that was interrupted is taken again.
+    func isDue(_ trainer: Trainer) -> Bool {
+        (trainer.step % config.every == 0 || trainer.isFinished) && history.last?.step != trainer.step
+    }
+
+    func measure(_ trainer: Trainer, progress: any Progress) throws(HadpoError) -> GuardRecord {
+        let quiet = GuardProgress(progress)
+        var figures: [GuardRecord.Figure] = []
+        let own = try trainer.answerLogProbs(samples: config.pairs, progress: quiet)
+        for (name, value) in zip(GuardConfig.ownFigures(trainer.config.method), own) {
+            figures.append(.init(name: name, value: value.isFinite ? value : nil))
+        }
+        if let gauge {
+            for (name, value) in zip(gauge.figures, try gauge.measure(progress: quiet)) {
+                figures.append(.init(name: name, value: value))
+            }
+        }
+        return GuardRecord(step: trainer.step, figures: figures)
+    }
+
+    func add(_ record: GuardRecord) { history.append(record) }
+
+    /// Whether `record` would be the best so far. The model before training is never kept; of equals the earlier stays.
+    func isBest(_ record: GuardRecord) -> Bool {
+        guard record.step > 0, let value = record[config.best] else { return false }
+        guard let best = best?[config.best] else { return true }
+        return config.bestIs == .highest ? value > best : value < best
+    }
+
+    package var best: GuardRecord? {
+        var best: (record: GuardRecord, value: Double)?
+        for record in history where record.step > 0 {
+            guard let value = record[config.best] else { continue }
+            if let known = best, config.bestIs == .highest ? value <= known.value : value >= known.value { continue }
+            best = (record, value)
+        }
+        return best?.record
+    }
+
+    /// The first rule that the last record breaks.
+    func verdict(at step: Int) -> GuardStop? {
+        guard let last = history.last, last.step == step else { return nil }
+        for rule in config.rules {
+            var broken = 0
+            var extreme: Double?
+            for record in history {
+                guard let value = record[rule.figure] else {
+                    broken = 0
+                    continue
+                }
+                let isBroken: Bool
+                switch rule.kind {
+                case .below: isBroken = value < rule.limit
+                case .above: isBroken = value > rule.limit
+                case .falls:
+                    extreme = max(extreme ?? value, value)
+                    isBroken = (extreme ?? value) - value > rule.limit
+                case .rises:
+                    extreme = min(extreme ?? value, value)
+                    isBroken = value - (extreme ?? value) > rule.limit
+                }
+                broken = isBroken ? broken + 1 : 0
+            }
+            if broken >= rule.patience, let value = last[rule.figure] {
+                return GuardStop(step: step, rule: rule, value: value, extreme: extreme)
+            }
+        }
+        return nil
+    }
+
+    // MARK: in a saved training
+
+    var stored: String { JSON.array(history.map(\.json)).text() }
+
+    /// - Parameter text: nil when the saved training had no guard.
+    func restore(_ text: String?, source: String) throws(HadpoError) {
+        var records: [GuardRecord] = []
+        if let text {
+            for element in try JSON.parse(Array(text.utf8), source: source).arrayValue ?? [] {
+                records.append(try GuardRecord(element, source: source))
+            }
+        }
+        history = records
+    }
+
+    func report(stopped: GuardStop?, bestFolder: String?) -> JSON {
+        var best: JSON = .null
+        if let record = self.best {
+            best = [
+                "step": JSON(record.step), "figure": .string(config.best), "value": JSON(record[config.best]),
+                "folder": JSON(bestFolder),
+            ]
+        }
+        return ["records": .array(history.map(\.json)), "best": best, "stopped": stopped?.json ?? .null]
+    }
+}
+
+/// Lets the host see how far a look is and stop it, but not what a run of its own would say: warnings at every look.
+private final class GuardProgress: Progress {
+    private let host: any Progress
+    init(_ host: any Progress) { self.host = host }
+    func tick() throws(HadpoError) { try host.tick() }
+    func emit(_ record: JSON) throws(HadpoError) {
+        if record["event"]?.stringValue == "progress" { try host.emit(record) }
+    }
+}
+
+extension Trainer {
+    /// Mean log-probability of each answer over samples spread over the data, as the policy stands: chosen and rejected, or the one answer.
+    func answerLogProbs(samples wanted: Int, progress: any Progress) throws(HadpoError) -> [Double] {
+        let count = min(wanted, samples.count)
+        let probe = (0..<count).map { place in
+            let index = place * samples.count / count
+            return samples[index].drawn(seed: UInt64(config.seed), index: index, epoch: 0, count: samples.count)
+        }
+        var sums = [Double](repeating: 0, count: config.method == .dpo ? 2 : 1)
+        for pack in SamplePack.make(probe, imageRows: model.imageRows, limit: config.packRows) {
+            let tape = Tape(device: model.device, progress: progress)
+            let values = try model.logProbs(tape, pack.rows, features: try seen(pack, tape)).data.floats()
+            for ranges in pack.targets {
+                for branch in sums.indices where branch < ranges.count { sums[branch] += sum(values, ranges[branch]) }
+            }
+        }
+        return sums.map { $0 / Double(count) }
+    }
+}

@@ -90,7 +90,7 @@ package enum Export {
             }
         }
         let writer = try CheckpointWriter(folder: config.output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
-        func write(_ name: String, _ tensor: Tensor, _ stored: DType) throws(HadpoError) {
+        func put(_ name: String, _ tensor: Tensor, _ stored: DType) throws(HadpoError) {
             if let (dtype, _) = quantizable[name] {
                 try SavedQuantized.write(name, tensor, dtype, writer, device)
                 base.releasePages(of: name)
@@ -108,11 +108,11 @@ package enum Export {
                 try device.copy(lora.b.data, into: scaled)
                 try device.scale(scaled, by: lora.scaling)
                 try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
-                try write(name, sum, stored.dtype)
+                try put(name, sum, stored.dtype)
             } else if let changes = changed[name] {
-                try write(name, try patched(stored, changes, device), stored.dtype)
+                try put(name, try patched(stored, changes, device), stored.dtype)
             } else {
-                try write(name, stored, stored.dtype)
+                try put(name, stored, stored.dtype)
             }
         }
         try writer.finish()

@@ -4,7 +4,9 @@
 # its SONAME, a version script that exports the interface alone, and the Swift runtime linked in (the host has no Swift).
 
 PREFIX  ?= /usr/local
+LIBDIR  ?= lib
 DESTDIR ?=
+RPATH   ?= -Wl,-rpath,'$$ORIGIN/../$(LIBDIR)'
 PYTHON  ?= python3
 SWIFT   ?= swift
 ifeq ($(origin CC),default)
@@ -29,7 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
-.PHONY: all deps test-deps library cli demo test test-large check install fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-large check install uninstall deb deb-check fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -40,7 +42,9 @@ help:
 	@echo 'make test                 install what is missing, build, run every test'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
-	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
+	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
+	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
+	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
 	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
@@ -64,7 +68,7 @@ define install_packages
 endef
 
 deps:
-	$(call install_packages,libopenblas-dev libpng-dev libjpeg62-turbo-dev libjson-c-dev libcurl4-openssl-dev pkg-config)
+	$(call install_packages,libopenblas-dev libpng-dev libjpeg62-turbo-dev libjson-c-dev libcurl4-openssl-dev pkg-config python3)
 
 test-deps: deps
 	$(call install_packages,python3 openssl)
@@ -94,18 +98,54 @@ cli: library $(TOOL)
 $(TOOL): $(CLI) $(wildcard bindings/c/cli/*.h) include/hadpo.h $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $$(pkg-config --cflags json-c libcurl) $(CLI) -o $@ \
-		-L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c libcurl) -lm -Wl,-rpath,'$$ORIGIN/../lib'
+		-L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c libcurl) -lm $(RPATH)
 
 $(LIBRARY): library ;
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(LIBRARY) $(DESTDIR)$(PREFIX)/lib/
-	ln -sfn libhadpo.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sfn $(SONAME) $(DESTDIR)$(PREFIX)/lib/libhadpo.so
-	install -m 644 include/hadpo.h $(DESTDIR)$(PREFIX)/include/
-	sed 's/@VERSION@/$(VERSION)/' pkgconfig/hadpo.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hadpo.pc
-	install -m 755 $(TOOL) $(DESTDIR)$(PREFIX)/bin/
+# Manual page and shell completions, from what the tool's --help says.
+PAGES := $(BUILD)/pages
+
+$(PAGES)/hadpo.1: $(TOOL) bindings/c/make_pages.py
+	LD_LIBRARY_PATH=$(BUILD)/lib $(PYTHON) bindings/c/make_pages.py $(TOOL) $(PAGES)
+
+TO   := $(DESTDIR)$(PREFIX)
+SHARE = $(TO)/share
+# From where hadpo.pc lies up to the prefix: one step for each folder of LIBDIR and one for pkgconfig.
+UP   := ../$(shell echo $(LIBDIR) | sed 's,[^/][^/]*,..,g')
+INSTALLED = $(TO)/$(LIBDIR)/libhadpo.so.$(VERSION) $(TO)/$(LIBDIR)/$(SONAME) $(TO)/$(LIBDIR)/libhadpo.so \
+	$(TO)/$(LIBDIR)/pkgconfig/hadpo.pc $(TO)/include/hadpo.h $(TO)/bin/hadpo $(SHARE)/man/man1/hadpo.1 \
+	$(SHARE)/bash-completion/completions/hadpo $(SHARE)/zsh/site-functions/_hadpo \
+	$(SHARE)/fish/vendor_completions.d/hadpo.fish
+
+install: all $(PAGES)/hadpo.1
+	install -d $(sort $(dir $(INSTALLED)))
+	install -m 644 $(LIBRARY) $(TO)/$(LIBDIR)/
+	ln -sfn libhadpo.so.$(VERSION) $(TO)/$(LIBDIR)/$(SONAME)
+	ln -sfn $(SONAME) $(TO)/$(LIBDIR)/libhadpo.so
+	install -m 644 include/hadpo.h $(TO)/include/
+	sed 's,@VERSION@,$(VERSION),; s,@LIBDIR@,$(LIBDIR),; s,@UP@,$(UP),' pkgconfig/hadpo.pc.in > $(TO)/$(LIBDIR)/pkgconfig/hadpo.pc
+	install -m 755 $(TOOL) $(TO)/bin/
+	install -m 644 $(PAGES)/hadpo.1 $(SHARE)/man/man1/
+	install -m 644 $(PAGES)/hadpo.bash $(SHARE)/bash-completion/completions/hadpo
+	install -m 644 $(PAGES)/_hadpo $(SHARE)/zsh/site-functions/
+	install -m 644 $(PAGES)/hadpo.fish $(SHARE)/fish/vendor_completions.d/
+
+uninstall:
+	rm -f $(INSTALLED)
+
+# libhadpo0, libhadpo-dev and hadpo, in build/deb.
+deb: deps
+	$(call install_packages,dpkg-dev fakeroot)
+	@$(MAKE) --no-print-directory all
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(BUILD)/deb/root PREFIX=/usr LIBDIR=lib/$$(dpkg-architecture -qDEB_HOST_MULTIARCH) \
+		TOOL=$(BUILD)/deb/hadpo RPATH= PAGES=$(BUILD)/deb/pages >/dev/null
+	bindings/debian/make_deb.sh $(BUILD)/deb $(VERSION)
+
+# The packages in a Debian that has nothing else: debootstrap and chroot, as root.
+deb-check: deb
+	$(call install_packages,debootstrap lintian)
+	Tests/Debian/check.sh $(BUILD)/deb
 
 # ---- using it -------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ typedef struct {
 struct hk_pool {
     worker *workers; /* [0] is the caller */
     int threads, started;
+    pid_t process; /* whose threads they are */
     hk_isa isa;
     int rounds;
     const hk_kernels *kernels;
@@ -222,6 +223,7 @@ hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const cha
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     pool->started = 1;
+    pool->process = getpid();
     for (int i = 1; i < pool->threads; i++) {
         worker *w = &pool->workers[i];
         w->pool = pool;
@@ -246,6 +248,8 @@ hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const cha
 
 void hk_pool_free(hk_pool *pool) {
     if (!pool) return;
+    /* In the child of a fork there are no workers to wait for, and a lock may be held for ever. */
+    if (pool->process != getpid()) pool->started = 0;
     for (int i = 1; i < pool->started; i++) set_state(&pool->workers[i], QUIT);
     for (int i = 1; i < pool->started; i++) {
         worker *w = &pool->workers[i];
@@ -255,8 +259,10 @@ void hk_pool_free(hk_pool *pool) {
     }
     for (int i = 0; i < pool->threads; i++) free(pool->workers[i].scratch);
     free(pool->shared);
-    pthread_cond_destroy(&pool->finished);
-    pthread_mutex_destroy(&pool->mutex);
+    if (pool->started > 0) {
+        pthread_cond_destroy(&pool->finished);
+        pthread_mutex_destroy(&pool->mutex);
+    }
     free(pool->workers);
     free(pool);
 }

@@ -116,6 +116,7 @@ public func hadpo_model_score(
         let result = try place(count, "count")
         let model = try handle(model, ModelHandle.self, "model")
         let config = try configured(request, size, "hadpo.score/1", "request", ScoringConfig.init).config
+        try model.engine.checkProcess()
         if capacity == 0 {
             let prompt = try AskedPrompt(config.asked, hasImage: image != nil, conversation: model.model.conversation)
             result.pointee = try prompt.completion(config.completion, tokenizer: model.model.tokenizer).count

@@ -98,7 +98,7 @@ class Tool(unittest.TestCase):
         self.assertEqual(json.loads(lines[0])["text"].strip(), plain.strip())
 
     def test_bench_times_answers_of_the_length_that_was_asked_for(self):
-        run = self.run_tool("bench", *MODEL, PICTURE, "-n", "20", "--prompt-tokens", "70", "--repeat", "2", "--beams", "3", "--json",
+        run = self.run_tool("bench", *MODEL, PICTURE, "-n", "20", "--prompt-tokens", "180", "--repeat", "2", "--beams", "3", "--json",
                             "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures", "--rank", "2")
         rows = {row["bench"]: row for row in map(json.loads, run.stdout.splitlines())}
         self.assertEqual(set(rows), {"model", "load", "prompt", "decode", "decode beams", "score an answer", "DPO step",

@@ -110,6 +110,8 @@ class TrainReport(_TrainReportAlways, total=False):
     """`Trainer.run`."""
 
     last: Step
+    guard: dict[str, Any]
+    """With a guard: what it saw, and why it stopped."""
 
 
 class Problem(TypedDict):
@@ -173,6 +175,8 @@ class Event(_EventAlways, total=False):
     token      text: a piece of a streamed answer
     training   samples, steps, step, memory: before the first step
     step       see `Step`
+    guard      step, figures: what the training's guard measured
+    guard_stop step, figure, ...: why it stops the training
     warning    message
     note       message
     """
@@ -190,3 +194,4 @@ class Event(_EventAlways, total=False):
     steps: int
     samples: int
     loss: float
+    figures: dict[str, Optional[float]]

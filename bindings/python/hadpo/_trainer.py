@@ -54,8 +54,9 @@ class Trainer(Handle):
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of a step's event by name, for TensorBoard, Weights & Biases and their like; of other events, none."""
-    if record.get("event") != "step":
-        return {}
-    return {key: float(value) for key, value in record.items()
+    """The figures of an event by name, for TensorBoard, Weights & Biases and their like: those of a step as they are called
+    there, those of the guard as "guard/...", of other events none."""
+    event = record.get("event")
+    figures, prefix = (record.get("figures", {}), "guard/") if event == "guard" else (record if event == "step" else {}, "")
+    return {prefix + key: float(value) for key, value in figures.items()
             if key != "step" and isinstance(value, (int, float)) and not isinstance(value, bool)}

@@ -133,11 +133,12 @@ typedef struct {
     hk_segment *segments;
     size_t n, heads, kv_heads, head_dim, ld;
     float *q, *k, *v, *out, *lse, *dq, *dk, *dv;
+    hk_dtype kv; /* of k and v */
 } attention;
 static void run_forward(void *context) {
     attention *a = context;
     hk_attention_forward(a->pool, a->segments, a->n, a->heads, a->kv_heads, a->head_dim, 0.1f, a->q, a->ld, a->k, a->ld, a->v, a->ld,
-                         HK_F32, a->out, a->ld, a->lse);
+                         a->kv, a->out, a->ld, a->lse);
 }
 static void run_backward(void *context) {
     attention *a = context;
@@ -172,17 +173,29 @@ static void bench_attention(size_t sequences, size_t prefix, size_t branch, size
 }
 
 /* One new row for each of `sequences`, which read `length` cached rows of their own: bound by reading keys and values. */
-static void bench_decode_attention(size_t sequences, size_t length, size_t heads, size_t head_dim) {
+static void bench_decode_attention(size_t sequences, size_t length, size_t heads, size_t head_dim, hk_dtype kv) {
     if (!strstr("attention decode", filter)) return;
     size_t ld = heads * head_dim, rows = sequences * length;
     attention a = {.pool = pool_for(HK_EXACT), .segments = malloc(sequences * sizeof(hk_segment)), .n = sequences, .heads = heads,
                    .kv_heads = heads, .head_dim = head_dim, .ld = ld, .q = numbers(sequences * ld), .k = numbers(rows * ld),
-                   .v = numbers(rows * ld), .out = numbers(sequences * ld)};
+                   .v = numbers(rows * ld), .out = numbers(sequences * ld), .kv = kv};
     if (!a.segments) exit(1);
+    if (kv == HK_F16) { /* in place: a half lies before every float that is still to be read */
+        hk_pool *alone = hk_pool_create(1, HK_PORTABLE, HK_EXACT, NULL);
+        float *both[] = {a.k, a.v}, chunk[1024];
+        for (size_t b = 0; alone && b < 2; b++)
+            for (size_t i = 0; i < rows * ld; i += 1024) {
+                size_t count = rows * ld - i < 1024 ? rows * ld - i : 1024;
+                memcpy(chunk, both[b] + i, count * sizeof *chunk);
+                hk_convert_from_f32(alone, count, chunk, (char *)both[b] + 2 * i, HK_F16);
+            }
+        hk_pool_free(alone);
+    }
     for (size_t i = 0; i < sequences; i++) a.segments[i] = (hk_segment){i, 1, i * length, length - 1, i * length + length - 1, 1};
     char shape[64];
     snprintf(shape, sizeof shape, "%zux%zu heads %zu dim %zu", sequences, length, heads, head_dim);
-    report("attention decode", shape, "f32", measure(run_forward, &a), 4.0 * (double)(rows * ld), 8.0 * (double)(rows * ld), peak_bandwidth());
+    double bytes = (kv == HK_F16 ? 4.0 : 8.0) * (double)(rows * ld);
+    report("attention decode", shape, kv == HK_F16 ? "f16" : "f32", measure(run_forward, &a), 4.0 * (double)(rows * ld), bytes, peak_bandwidth());
     hk_pool_free(a.pool);
     free(a.segments), free(a.q), free(a.k), free(a.v), free(a.out);
 }
@@ -313,8 +326,10 @@ int main(int argc, char **argv) {
     bench_attention(100, 60, 20, 4, 32);
     bench_attention(1, 616, 96, 16, 64);
     bench_attention(1, 616, 96, 32, 128);
-    bench_decode_attention(1, 640, 32, 128);
-    bench_decode_attention(20, 640, 32, 128);
+    for (int half = 0; half < 2; half++) {
+        bench_decode_attention(1, 640, 32, 128, half ? HK_F16 : HK_F32);
+        bench_decode_attention(20, 640, 32, 128, half ? HK_F16 : HK_F32);
+    }
     bench_rows(600, 4096);
     bench_rows(192, 32064); /* log-softmax-gather of two answers */
     bench_rows(2000, 128);

@@ -14,7 +14,7 @@ FIXTURES = ROOT / "Tests" / "Fixtures" / "llava"
 TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 MODEL = ["-m", str(FIXTURES / "old-f32")]
 PICTURE = str(FIXTURES / "pictures" / "wide.jpg")
-COMMANDS = ("demo", "describe", "score", "pope", "judge", "check", "train", "export", "inspect", "world", "config", "version")
+COMMANDS = ("demo", "describe", "score", "pope", "judge", "check", "train", "export", "inspect", "bench", "world", "config", "version")
 
 
 class Tool(unittest.TestCase):
@@ -96,6 +96,25 @@ class Tool(unittest.TestCase):
         lines = self.run_tool("describe", *MODEL, PICTURE, PICTURE, "-n", "6", "--json").stdout.splitlines()
         self.assertEqual(len(lines), 2)
         self.assertEqual(json.loads(lines[0])["text"].strip(), plain.strip())
+
+    def test_bench_times_answers_of_the_length_that_was_asked_for(self):
+        run = self.run_tool("bench", *MODEL, PICTURE, "-n", "20", "--prompt-tokens", "180", "--repeat", "2", "--beams", "3", "--json",
+                            "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures", "--rank", "2")
+        rows = {row["bench"]: row for row in map(json.loads, run.stdout.splitlines())}
+        self.assertEqual(set(rows), {"model", "load", "prompt", "decode", "decode beams", "score an answer", "DPO step",
+                                     "DPO step, reference known"})
+        self.assertEqual(rows["decode"]["amount"], 19)  # greedy ends sooner where it may
+        self.assertEqual(rows["decode beams"]["amount"], 57)
+        self.assertEqual(len(rows["decode"]["runs"]), 2)
+        for name, row in rows.items():
+            if name != "model":
+                self.assertGreater(row["seconds"], 0)
+                self.assertGreater(row["peak_bytes"], 1 << 20)
+        table = self.run_tool("bench", *MODEL, "--only", "generate", "-n", "4").stdout
+        self.assertIn("decode beams", table)
+        for wrong in (["--only", "all"], ["--only", "train"], ["--repeat", "0"], ["--prompt-tokens", "3"], [PICTURE, PICTURE]):
+            with self.subTest(wrong):
+                self.run_tool("bench", *MODEL, *wrong, code=2)
 
     def test_inspect_understands_a_folder_and_writes_tensors(self):
         self.assertIn("llava", self.run_tool("inspect", *MODEL, "--json").stdout.lower())

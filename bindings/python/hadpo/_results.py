@@ -21,6 +21,8 @@ class _AnswerAlways(TypedDict):
     """Tokens of the prompt, those of the picture among them."""
     generated_tokens: int
     seconds: float
+    prefill_seconds: float
+    """Of them, until the prompt was read."""
     tokens_per_second: float
 
 

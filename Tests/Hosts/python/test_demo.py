@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "bindings" / "python"))
 TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 SEEDS = (101, 102, 103)
+ALL_SEEDS = os.environ.get("HADPO_DEMO_SEEDS") == "all"
 POPE = "world/POPE/output/coco/coco_pope_{}.json"
 PICTURES = "world/coco2014/val2014"
 REQUEST = "Describe this image in detail."
@@ -96,7 +97,20 @@ class Demo(unittest.TestCase):
     def test_third_unseen_seed(self):
         self.check_thresholds(SEEDS[2])
 
-    # ---- the other families: their bases see less, so only the direction is held
+    # ---- MiniGPT-4 meets the same thresholds
+
+    def test_minigpt4_first_unseen_seed(self):
+        self.check_thresholds(SEEDS[0], "minigpt4")
+
+    @unittest.skipUnless(ALL_SEEDS, "`make test-demo` runs every seed")
+    def test_minigpt4_second_unseen_seed(self):
+        self.check_thresholds(SEEDS[1], "minigpt4")
+
+    @unittest.skipUnless(ALL_SEEDS, "`make test-demo` runs every seed")
+    def test_minigpt4_third_unseen_seed(self):
+        self.check_thresholds(SEEDS[2], "minigpt4")
+
+    # ---- InstructBLIP's base sees less, so only the direction is held
 
     def check_direction(self, family):
         result = self.run_demo(SEEDS[0], "--family", family, "--images", "100")
@@ -108,9 +122,6 @@ class Demo(unittest.TestCase):
         self.assertGreaterEqual(after["accuracy"], before["accuracy"] + 0.01)
         self.assertLess(after["yes_ratio"], before["yes_ratio"])
         self.assertGreaterEqual(after["recall"], before["recall"] - 0.05)
-
-    def test_minigpt4_is_cured_a_little(self):
-        self.check_direction("minigpt4")
 
     def test_instructblip_is_cured_a_little(self):
         self.check_direction("instructblip")

@@ -26,7 +26,8 @@ WARNINGS := -Wall -Wextra -Werror -pedantic -Wshadow -Wstrict-prototypes -Wvla
 # Two scratch folders: the library's flags differ from the tests', and one folder would be rebuilt at every change of use.
 SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --product hadpo --disable-local-rpath \
 	-Xswiftc -static-stdlib -Xswiftc -no-toolchain-stdlib-rpath -Xswiftc -use-ld=lld \
-	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s
+	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
+	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
 .PHONY: all deps test-deps library cli demo test test-demo test-large check install fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
@@ -42,8 +43,9 @@ help:
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make install PREFIX= DESTDIR=   library, header, pkg-config file, command-line tool'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
-	@echo 'make bench | fuzz         time the kernels | throw broken files at the library'
+	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
+	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
 	@echo 'make clean                remove $(BUILD) and .build'
 
 # ---- what the machine must have -------------------------------------------------------------------------------------
@@ -75,7 +77,11 @@ $(BUILD)/exports.map: Tests/ABI/symbols.txt
 	@mkdir -p $(@D)
 	@awk 'BEGIN { print "{ global:" } !/^#/ && NF { print $$1 ";" } END { print "local: *; };" }' $< > $@
 
-library: $(BUILD)/exports.map
+$(BUILD)/hypotf.o: bindings/python/wheel/hypotf.c
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -fPIC -c $< -o $@
+
+library: $(BUILD)/exports.map $(BUILD)/hypotf.o
 	@mkdir -p $(BUILD)/lib
 	@built=$$($(SWIFT_LIBRARY) --show-bin-path)/libhadpo.so; [ ! $< -nt $$built ] || rm -f $$built
 	$(SWIFT_LIBRARY)
@@ -162,11 +168,15 @@ parity: test-deps $(VENV)/installed
 	@$(MAKE) --no-print-directory all
 	$(VENV)/bin/python Tests/Parity/run.py
 
-bench: deps
-	@mkdir -p $(BUILD)/bench
-	$(CC) -O3 -ISources/CHadpoKernels/include -o $(BUILD)/bench/kernels Tests/Bench/bench_kernels.c \
-		$(wildcard Sources/CHadpoKernels/*.c) -lm -lpthread -ldl
-	$(BUILD)/bench/kernels
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign free
+
+bench: deps $(BUILD)/bench/kernels
+	$(BUILD)/bench/kernels $(BENCH)
+
+$(BUILD)/bench/kernels: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKernels/include/*.h Tests/Bench/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) -O3 -ISources/CHadpoKernels/include -o $@ Tests/Bench/bench_kernels.c Tests/Bench/peaks.c Tests/Bench/allocations.c \
+		$(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) -lm -lpthread -ldl
 
 FUZZ_SECONDS ?= 20
 
@@ -178,6 +188,38 @@ fuzz: deps
 		$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -Iinclude $$source Tests/Fuzz/mutate.c -o $$program -L$(BUILD)/lib -lhadpo \
 			-Wl,-rpath,$(CURDIR)/$(BUILD)/lib && $$program $(FUZZ_SECONDS) || exit 1; \
 	done
+
+# ---- the Python wheel -------------------------------------------------------------------------------------------------
+
+.PHONY: wheel wheel-check
+WHEEL_VENV := $(BUILD)/wheel-venv
+
+$(WHEEL_VENV)/installed: bindings/python/wheel/requirements.txt
+	$(call install_packages,python3-venv)
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install -q -r $<
+	@touch $@
+
+# The tool that finds the machine's libcurl when it needs one; libhadpo.so lies beside it, in the wheel as here.
+$(BUILD)/wheel/bin/hadpo: $(CLI) bindings/python/wheel/curl_runtime.c $(wildcard bindings/c/cli/*.h) include/hadpo.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $$(pkg-config --cflags json-c libcurl) $(CLI) bindings/python/wheel/curl_runtime.c \
+		-o $@ -L$(BUILD)/lib -lhadpo $$(pkg-config --libs json-c) -lm -ldl -Wl,-rpath,'$$ORIGIN/../lib' -s
+
+wheel: $(WHEEL_VENV)/installed
+	@$(MAKE) --no-print-directory all $(BUILD)/wheel/bin/hadpo
+	SWIFT='$(SWIFT)' $(WHEEL_VENV)/bin/python bindings/python/wheel/make_wheel.py $(BUILD)/wheel/bin/hadpo $(BUILD)/wheel/dist
+
+# Types and tests with NumPy, Pillow and TensorBoard beside the wheel; then a Debian root with python3 and python3-venv and
+# nothing of ours. Root, and the network for debootstrap.
+wheel-check: wheel
+	$(call install_packages,debootstrap)
+	$(WHEEL_VENV)/bin/pip install -q --no-index --no-deps --force-reinstall $(BUILD)/wheel/dist/*.whl
+	$(WHEEL_VENV)/bin/python -m mypy --strict -p hadpo
+	$(WHEEL_VENV)/bin/python -m mypy --strict Tests/Wheel/typed_usage.py
+	$(WHEEL_VENV)/bin/pyright --pythonpath $(WHEEL_VENV)/bin/python bindings/python/hadpo Tests/Wheel/typed_usage.py
+	$(WHEEL_VENV)/bin/python -m unittest discover -s Tests/Hosts/python -p 'test_package.py'
+	$(PYTHON) Tests/Wheel/check.py $(BUILD)/wheel/dist $(BUILD)/debian-root
 
 clean:
 	rm -rf $(BUILD) .build

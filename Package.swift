@@ -18,6 +18,7 @@ let layers: [(String, [String])] = [
         ["HadpoBase", "HadpoTensor", "HadpoAutograd", "HadpoNN", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels"]
     ),
     ("HadpoEval", ["HadpoBase", "HadpoTensor", "HadpoText", "HadpoVision", "HadpoModels"]),
+    ("HadpoReport", ["HadpoBase", "HadpoVision", "HadpoEval"]),
     (
         "HadpoWorld",
         [
@@ -29,7 +30,7 @@ let layers: [(String, [String])] = [
         "HadpoCAPI",
         [
             "CHadpo", "HadpoBase", "HadpoTensor", "HadpoWeights", "HadpoText", "HadpoVision", "HadpoModels", "HadpoTrain",
-            "HadpoEval", "HadpoWorld",
+            "HadpoEval", "HadpoReport", "HadpoWorld",
         ]
     ),
 ]

@@ -148,6 +148,9 @@ HADPO_API hadpo_status hadpo_shr_requests(const char *config, size_t size, hadpo
 HADPO_API hadpo_status hadpo_shr_score(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
 /* config: "hadpo.shr-agree/1". How far two judges agree on the same sentences. [any] */
 HADPO_API hadpo_status hadpo_shr_agree(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
+/* config: "hadpo.report/1". One HTML page out of answers, scores and training logs, of one run or of before and after; it
+ * loads nothing. The report holds every figure on it. [any] */
+HADPO_API hadpo_status hadpo_report_write(const char *config, size_t size, hadpo_bytes **report, hadpo_error **error);
 
 /* -- the world in the box, since 0.1 ----------------------------------------------------------------------------- */
 /* config: "hadpo.world/1". Writes the world: checkpoint, pictures, Visual Genome, POPE and annotation files. */

@@ -12,7 +12,7 @@
 enum { ALONE_BELOW = 1 << 19 /* multiply-adds */ };
 
 typedef struct {
-    size_t segment, row, rows;
+    size_t segment, segments, row, rows; /* of one segment, or several whole ones with one context */
 } query_block;
 
 typedef struct {
@@ -42,25 +42,40 @@ static int reserve(hk_pool *pool, const hk_segment *segments, size_t n, size_t h
 static void forward_task(void *context, size_t chunk, int worker) {
     job *j = context;
     const query_block *b = &j->blocks[chunk / j->t.heads];
-    hk_pool_kernels(j->pool)->attention_forward(&j->t, &j->segments[b->segment], b->row, b->rows, chunk % j->t.heads,
+    hk_pool_kernels(j->pool)->attention_forward(&j->t, &j->segments[b->segment], b->segments, b->row, b->rows, chunk % j->t.heads,
                                                 hk_scratch(j->pool, worker));
+}
+/* Segments from i that make one block: as they lie in q, with one context, few rows in all. */
+static size_t gather(const hk_segment *segments, size_t n, size_t i, size_t *rows) {
+    size_t last = i + 1;
+    *rows = segments[i].q_count;
+    while (last < n && segments[i].ctx_count > 0 && segments[last].ctx_start == segments[i].ctx_start &&
+           segments[last].ctx_count == segments[i].ctx_count && segments[last].q_start == segments[i].q_start + *rows &&
+           segments[last].q_count > 0 && *rows + segments[last].q_count <= HK_QUERY_ROWS)
+        *rows += segments[last++].q_count;
+    return last - i;
 }
 
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
-                         size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,
-                         const float *v, size_t ldv, float *out, size_t ldo, float *lse) {
+                         size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
+                         size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse) {
     size_t blocks = 0, at = 0;
     for (size_t i = 0; i < n_segments; i++) blocks += hk_blocks(segments[i].q_count, HK_QUERY_ROWS);
     if (blocks == 0) return HK_OK;
     query_block *list = hk_shared(pool, blocks * sizeof *list);
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
-    for (size_t i = 0; i < n_segments; i++)
-        for (size_t row = 0; row < segments[i].q_count; row += HK_QUERY_ROWS)
-            list[at++] = (query_block){i, row, hk_min(HK_QUERY_ROWS, segments[i].q_count - row)};
-    job j = {.t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .q = q, .k = k, .v = v, .result = out,
-                   .lse = lse, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo},
+    for (size_t i = 0; i < n_segments;) {
+        size_t rows, count = gather(segments, n_segments, i, &rows);
+        if (count > 1)
+            list[at++] = (query_block){i, count, 0, rows};
+        else
+            for (size_t row = 0; row < rows; row += HK_QUERY_ROWS) list[at++] = (query_block){i, 1, row, hk_min(HK_QUERY_ROWS, rows - row)};
+        i += count;
+    }
+    job j = {.t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .kv_dtype = kv_dtype, .q = q, .k = k,
+                   .v = v, .result = out, .lse = lse, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo},
              .pool = pool, .segments = segments, .blocks = list};
-    hk_run(pool, too_little(segments, n_segments, heads, head_dim), blocks * heads, forward_task, &j);
+    hk_run(pool, too_little(segments, n_segments, heads, head_dim), at * heads, forward_task, &j);
     return HK_OK;
 }
 

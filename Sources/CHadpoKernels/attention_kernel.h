@@ -1,5 +1,7 @@
 /* attention_kernel.h - one block of query rows of one head, for one instruction set.
  *
+ * A block is a run of rows of one segment, or several whole segments with one context (branches behind a prefix: its keys are read once
+ * for all of them).
  * The keys a query sees have a logical order: context range, then own range. Scores, probabilities and sums are laid out and added
  * by that logical index only, with the products of matmul_kernel.h (one chain per element), so where the split between the two
  * ranges lies cannot show in the forward bits. T visible keys of the block's last row; P, S, G are [rows][pitch].
@@ -51,11 +53,24 @@ static size_t attention_scratch(size_t head_dim, size_t keys, int backward) {
     return 2 * rows * pitch + pitch * pitch_for(rows) + packed + 2 * rows * pitch_for(head_dim);
 }
 
-/* S = X Y^T over the visible keys, X [rows, head_dim] of queries, Y [keys, head_dim]. */
-static void scores(const hk_segment *s, size_t row, size_t rows, size_t head_dim, const float *X, size_t ldx, const float *Y,
-                   size_t ldy, float *S, size_t pitch, float *packed) {
-    for (key_run r = {0}; next_run(s, row, rows, KEYS, &r);) {
-        pack_b(packed, r.count, head_dim, Y, HK_F32, r.row * ldy, ldy, 0, 1, 0);
+/* Keys or values of one head: rows of `dtype`, from element `first` of the first row. */
+typedef struct {
+    const void *data;
+    hk_dtype dtype;
+    size_t first, ld;
+} key_rows;
+
+/* S = X Y^T over the visible keys behind the first `known`, X [rows, head_dim] of queries, Y [keys, head_dim]. */
+static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *X, size_t ldx, key_rows Y,
+                   float *S, size_t pitch, float *packed) {
+    for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
+        size_t at = Y.first + r.row * Y.ld;
+        if (rows - r.first_query <= HK_FEW_ROWS) { /* in place; what a row does not see is computed and not looked at */
+            few_rows(rows - r.first_query, r.count, head_dim, X + r.first_query * ldx, ldx, Y.data, Y.dtype, at, Y.ld, 0,
+                     S + r.first_query * pitch + r.logical, pitch, 0);
+            continue;
+        }
+        pack_b(packed, r.count, head_dim, Y.data, Y.dtype, at, Y.ld, 0, 1, 0);
         size_t step = rows_at_once(s, row, rows, &r);
         for (size_t i = r.first_query; i < rows; i += step) {
             size_t n = hk_min(step, rows - i);
@@ -64,16 +79,21 @@ static void scores(const hk_segment *s, size_t row, size_t rows, size_t head_dim
         }
     }
 }
-/* out += P Y over the visible keys. */
-static void mix(const hk_segment *s, size_t row, size_t rows, size_t head_dim, const float *P, size_t pitch, const float *Y, size_t ldy,
+/* out += P Y over the visible keys behind the first `known`. */
+static void mix(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *P, size_t pitch, key_rows Y,
                 float *out, size_t ldo, float *packed) {
-    for (key_run r = {0}; next_run(s, row, rows, KEYS, &r);) {
-        pack_b(packed, head_dim, r.count, Y, HK_F32, r.row * ldy, ldy, 0, 0, 0);
+    for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
+        size_t at = Y.first + r.row * Y.ld, ldb = Y.ld;
+        const float *B = (const float *)Y.data + at;
+        if (Y.dtype != HK_F32 || head_dim % 16 != 0 || rows > TILE_ROWS) { /* else in place */
+            pack_b(packed, head_dim, r.count, Y.data, Y.dtype, at, Y.ld, 0, 0, 0);
+            B = packed;
+            ldb = pitch_for(head_dim);
+        }
         size_t step = rows_at_once(s, row, rows, &r);
         for (size_t i = r.first_query; i < rows; i += step) {
             size_t n = hk_min(step, rows - i);
-            multiply(n, head_dim, seen_of(s, row, i + n - 1, &r), P + i * pitch + r.logical, pitch, packed, pitch_for(head_dim),
-                     out + i * ldo, ldo, 1);
+            multiply(n, head_dim, seen_of(s, row, i + n - 1, &r), P + i * pitch + r.logical, pitch, B, ldb, out + i * ldo, ldo, 1);
         }
     }
 }
@@ -81,36 +101,57 @@ static void clear(float *x, size_t ldx, size_t rows, size_t columns) {
     for (size_t i = 0; i < rows; i++) memset(x + i * ldx, 0, columns * sizeof(float));
 }
 
-static void attention_forward(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch) {
-    size_t d = t->head_dim, kv = head / (t->heads / t->kv_heads), T = s->ctx_count + own_visible(s, row + rows - 1);
-    size_t pitch = score_pitch(T), q_row = s->q_start + row;
-    float *S = scratch, *packed = scratch + rows * pitch;
-    float *out = t->result + q_row * t->ldo + head * d;
-    scores(s, row, rows, d, t->q + q_row * t->ldq + head * d, t->ldq, t->k + kv * d, t->ldk, S, pitch, packed);
-    clear(out, t->ldo, rows, d);
-    float inverse[HK_QUERY_ROWS];
-    for (size_t i = 0; i < rows; i++) {
-        size_t n = s->ctx_count + own_visible(s, row + i);
-        float *p = S + i * pitch;
-        v16 peak = splat(-INFINITY), sum = splat(0), scale = splat(t->scale);
-        for (size_t j = 0; j < n; j += 16) {
-            v16 x = load(p + j) * scale;
-            peak = max16(peak, n - j >= 16 ? x : select16(first_lanes(n - j), x, splat(-INFINITY)));
-        }
-        float m = maximum16(peak);
-        for (size_t j = 0; j < n; j += 16) {
-            v16 x = load(p + j) * scale;
-            x = exp16(x - splat(m));
-            if (n - j < 16) x = select16(first_lanes(n - j), x, splat(0));
-            store(p + j, x);
-            sum = sum + x;
-        }
-        for (size_t j = pitch_for(n); j < T; j += 16) store(p + j, splat(0)); /* keys only later rows see */
-        float total = sum16(sum);
-        inverse[i] = n ? 1.0f / total : 0.0f;
-        if (t->lse) t->lse[(q_row + i) * t->heads + head] = n ? (float)((double)m + log((double)total)) : -INFINITY;
+/* P = exp(scale S - maximum) over the first n keys, zeros up to T; 1 / sum, and log of the denominator where it is kept. */
+static float softmax_row(float *p, size_t n, size_t T, float scale_of, float *lse) {
+    v16 peak = splat(-INFINITY), sum = splat(0), scale = splat(scale_of);
+    for (size_t j = 0; j < n; j += 16) {
+        v16 x = load(p + j) * scale;
+        peak = max16(peak, n - j >= 16 ? x : select16(first_lanes(n - j), x, splat(-INFINITY)));
     }
-    mix(s, row, rows, d, S, pitch, t->v + kv * d, t->ldv, out, t->ldo, packed);
+    float m = maximum16(peak);
+    for (size_t j = 0; j < n; j += 16) {
+        v16 x = load(p + j) * scale;
+        x = exp16(x - splat(m));
+        if (n - j < 16) x = select16(first_lanes(n - j), x, splat(0));
+        store(p + j, x);
+        sum = sum + x;
+    }
+    for (size_t j = pitch_for(n); j < T; j += 16) store(p + j, splat(0)); /* keys only later rows see */
+    float total = sum16(sum);
+    if (lse) *lse = n ? (float)((double)m + log((double)total)) : -INFINITY;
+    return n ? 1.0f / total : 0.0f;
+}
+
+/* Rows `row`.. of the first segment, or with segments > 1 all rows of all of them, which lie one behind the other. */
+static void attention_forward(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head,
+                              float *scratch) {
+    size_t d = t->head_dim, kv = head / (t->heads / t->kv_heads), q_row = s->q_start + row, T = 0;
+    if (segments == 1) T = s->ctx_count + own_visible(s, row + rows - 1);
+    for (size_t i = 0; segments > 1 && i < segments; i++) T = hk_max(T, s[i].ctx_count + own_visible(&s[i], s[i].q_count - 1));
+    size_t pitch = score_pitch(T);
+    float *S = scratch, *packed = scratch + rows * pitch;
+    const float *q = t->q + q_row * t->ldq + head * d;
+    float *out = t->result + q_row * t->ldo + head * d;
+    key_rows k = {t->k, t->kv_dtype, kv * d, t->ldk}, v = {t->v, t->kv_dtype, kv * d, t->ldv};
+    hk_segment context = {.q_count = rows, .ctx_start = s->ctx_start, .ctx_count = s->ctx_count};
+    size_t known = segments > 1 ? s->ctx_count : 0;
+    if (segments > 1) scores(&context, 0, rows, 0, d, q, t->ldq, k, S, pitch, packed);
+    float inverse[HK_QUERY_ROWS];
+    for (size_t i = 0, at = 0; i < segments; i++) {
+        size_t first = segments > 1 ? 0 : row, n = segments > 1 ? s[i].q_count : rows;
+        size_t seen = s[i].ctx_count + own_visible(&s[i], first + n - 1);
+        scores(&s[i], first, n, known, d, q + at * t->ldq, t->ldq, k, S + at * pitch, pitch, packed);
+        for (size_t r = 0; r < n; r++, at++)
+            inverse[at] = softmax_row(S + at * pitch, s[i].ctx_count + own_visible(&s[i], first + r), seen, t->scale,
+                                      t->lse ? &t->lse[(q_row + at) * t->heads + head] : NULL);
+    }
+    clear(out, t->ldo, rows, d);
+    if (segments > 1) mix(&context, 0, rows, 0, d, S, pitch, v, out, t->ldo, packed);
+    for (size_t i = 0, at = 0; i < segments; i++) {
+        size_t n = segments > 1 ? s[i].q_count : rows;
+        mix(&s[i], segments > 1 ? 0 : row, n, known, d, S + at * pitch, pitch, v, out + at * t->ldo, t->ldo, packed);
+        at += n;
+    }
     for (size_t i = 0; i < rows; i++)
         for (size_t c = 0; c < d; c += 16)
             store_up_to(out + i * t->ldo + c, load_up_to(out + i * t->ldo + c, d - c) * splat(inverse[i]), d - c);
@@ -141,10 +182,11 @@ static void attention_backward(const hk_attention *t, const hk_segment *s, size_
     float *P = scratch, *G = P + rows * pitch, *transposed = G + rows * pitch, *packed = transposed + pitch * pitch_for(rows);
     float *Q = packed + pitch_for(d) * KEYS, *D = Q + rows * pitch_for(d);
     const float *q = t->q + q_row * t->ldq + head * d, *dout = t->dout + q_row * t->lddo + head * d;
-    const float *out = t->out + q_row * t->ldo + head * d, *k = t->k + kv * d, *v = t->v + kv * d;
+    const float *out = t->out + q_row * t->ldo + head * d;
+    key_rows k = {t->k, HK_F32, kv * d, t->ldk}, v = {t->v, HK_F32, kv * d, t->ldv};
     float *dq = t->dq + q_row * t->lddq + head * d;
-    scores(s, row, rows, d, q, t->ldq, k, t->ldk, P, pitch, packed);
-    scores(s, row, rows, d, dout, t->lddo, v, t->ldv, G, pitch, packed);
+    scores(s, row, rows, 0, d, q, t->ldq, k, P, pitch, packed);
+    scores(s, row, rows, 0, d, dout, t->lddo, v, G, pitch, packed);
     for (size_t i = 0; i < rows; i++) {
         size_t n = s->ctx_count + own_visible(s, row + i);
         v16 lanes = splat(0), scale = splat(t->scale), lse = splat(t->lse[(q_row + i) * t->heads + head]);
@@ -160,7 +202,7 @@ static void attention_backward(const hk_attention *t, const hk_segment *s, size_
         }
     }
     clear(dq, t->lddq, rows, d);
-    mix(s, row, rows, d, G, pitch, k, t->ldk, dq, t->lddq, packed);
+    mix(s, row, rows, 0, d, G, pitch, k, dq, t->lddq, packed);
     pack_b(Q, d, rows, q, HK_F32, 0, t->ldq, 0, 0, 0);
     pack_b(D, d, rows, dout, HK_F32, 0, t->lddo, 0, 0, 0);
     mix_transposed(s, row, rows, d, P, pitch, D, transposed, t->dv + kv * d, t->lddv);

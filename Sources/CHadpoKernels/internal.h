@@ -51,7 +51,9 @@ extern const float hk_q4_levels[16], hk_fp4_levels[16]; /* by code */
 typedef struct {
     size_t heads, kv_heads, head_dim;
     float scale;
-    const float *q, *k, *v, *out, *dout;
+    hk_dtype kv_dtype; /* of k and v; fp32 on the way back */
+    const void *k, *v;
+    const float *q, *out, *dout;
     float *result, *lse, *dq, *dk, *dv;
     size_t ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv;
 } hk_attention;
@@ -60,7 +62,7 @@ typedef struct {
 typedef struct {
     const hk_product *product; /* fp32 */
     size_t (*attention_scratch)(size_t head_dim, size_t keys, int backward); /* floats */
-    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
+    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head, float *scratch);
     void (*attention_backward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
     void (*rmsnorm_forward)(size_t R, size_t C, const float *x, const float *w, float eps, float *y, float *rstd);
     void (*rmsnorm_backward)(size_t R, size_t C, const float *x, const float *w, const float *rstd, const float *dy, float *dx);
@@ -118,6 +120,13 @@ float *hk_scratch(hk_pool *pool, int worker);
 void *hk_shared(hk_pool *pool, size_t bytes);
 /* hk_parallel, or all chunks on the calling thread when the work does not pay for waking others. */
 void hk_run(hk_pool *pool, int alone, size_t chunks, hk_task task, void *context);
+
+int hk_pool_uses_amx(const hk_pool *pool);
+
+/* ---- matmul_amx.c ---- */
+const char *hk_amx_open(void); /* NULL, or why not */
+int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
+                  const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
 
 /* ---- openblas.c ---- */
 const char *hk_openblas_open(void); /* NULL, or why not */

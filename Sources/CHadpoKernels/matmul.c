@@ -127,12 +127,18 @@ int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_
         return HK_OK;
     }
     if (hk_is_straddling(b_dtype, ldb)) b_dtype = HK_F16;
-    int openblas = hk_pool_uses_openblas(pool), quantised = hk_is_quantised(b_dtype);
+    int openblas = hk_pool_uses_openblas(pool), quantised = hk_is_quantised(b_dtype), amx = hk_pool_uses_amx(pool);
     if (openblas && !quantised)
         return hk_openblas_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
-    if (openblas) p = hk_pool_kernels(pool)->product; /* it cannot read these: our fp32 product can */
+    /* OpenBLAS cannot read these: our fp32 product can. Rounding them to tiles would cost a few rows three times their passage. */
+    int plain_quantised = quantised && (openblas || (amx && b_transposed && M <= HK_FEW_QUANTISED_ROWS));
+#ifdef HK_X86
+    if (amx && !plain_quantised)
+        return hk_amx_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
+#endif
+    if (plain_quantised) p = hk_pool_kernels(pool)->product;
 
-    job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool) && !openblas,
+    job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool) && !plain_quantised,
              .N = N, .lda = lda, .B = B, .dtype = b_dtype, .ldb = ldb, .ldc = ldc};
     int plain = p->unit == 1 && !j.round;
     j.few = b_transposed && M <= (quantised ? (size_t)HK_FEW_QUANTISED_ROWS : (size_t)HK_FEW_ROWS);

@@ -5,42 +5,7 @@
  * chain of multiply-adds over K in order, whatever tile it falls in: that is what makes a row's bits independent of the others.
  */
 #include "internal.h"
-#include "vector.h"
-
-
-/* Sixteen units along the contiguous dimension, which is K; `n` elements exist. */
-INLINE v16 load_along(const void *p, hk_dtype dtype, size_t i, size_t n, int round) {
-#if HK_UNIT == 2
-    (void)round;
-    if (dtype == HK_BF16 && n >= 32) return load_raw((const uint16_t *)p + i);
-    v16 lo = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
-    v16 hi = n >= 32 ? load_as_f32(p, dtype, i + 16) : n > 16 ? load_first_as_f32(p, dtype, i + 16, n - 16) : splat(0);
-    return (v16)_mm512_cvtne2ps_pbh((__m512)hi, (__m512)lo);
-#else
-    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
-    return round ? round_to_bf16(x) : x;
-#endif
-}
-#if HK_UNIT == 2
-INLINE v16u load_bf16_bits(const void *p, hk_dtype dtype, size_t i, size_t n) {
-    if (dtype == HK_BF16) return n >= 16 ? load_halves((const uint16_t *)p + i) : load_first_halves((const uint16_t *)p + i, n);
-    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
-    return (v16u)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
-}
-#endif
-/* One unit of sixteen neighbours along the contiguous dimension, which is not K; `n` of them exist. `next` is the distance to the
- * unit's second element, 0 when K ends before it. */
-INLINE v16 load_across(const void *p, hk_dtype dtype, size_t i, size_t next, size_t n, int round) {
-#if HK_UNIT == 2
-    (void)round;
-    v16u lo = load_bf16_bits(p, dtype, i, n);
-    return next ? (v16)(lo | load_bf16_bits(p, dtype, i + next, n) << 16) : (v16)lo;
-#else
-    (void)next;
-    v16 x = n >= 16 ? load_as_f32(p, dtype, i) : load_first_as_f32(p, dtype, i, n);
-    return round ? round_to_bf16(x) : x;
-#endif
-}
+#include "operand_kernel.h"
 
 #if HK_UNIT == 1
 /* The two 16-bit numbers of each lane as fp32, the one at the lower address first. */

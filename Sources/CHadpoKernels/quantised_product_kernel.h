@@ -3,17 +3,6 @@
 
 enum { UNITS_OF_8 = 8 / HK_UNIT };
 
-/* One unit of each lane from its HK_UNIT elements. */
-INLINE v16 unit_of(const v16 *w, int round) {
-#if HK_UNIT == 2
-    const __m512i interleaved =
-        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    (void)round;
-    return (v16)_mm512_permutexvar_epi16(interleaved, (__m512i)_mm512_cvtne2ps_pbh((__m512)w[1], (__m512)w[0]));
-#else
-    return round ? round_to_bf16(w[0]) : w[0];
-#endif
-}
 /* W's rows are the panel's columns: they lie in the lanes as they should. */
 INLINE void pack_group_rows(float *dst, size_t columns, size_t k, const uint8_t *B, hk_dtype dtype, size_t row, size_t column, size_t width,
                             int round) {

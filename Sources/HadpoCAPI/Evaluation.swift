@@ -1,6 +1,7 @@
 import CHadpo
 import HadpoBase
 import HadpoEval
+import HadpoReport
 
 // -- evaluation of files, without a model
 
@@ -64,6 +65,14 @@ public func hadpo_shr_agree(
     _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> hadpo_status {
     evaluated(config, size, "hadpo.shr-agree/1", report, error, SHRAgreementConfig.init, SHRAgreement.run)
+}
+
+@_cdecl("hadpo_report_write") @implementation
+public func hadpo_report_write(
+    _ config: UnsafePointer<CChar>?, _ size: Int, _ report: UnsafeMutablePointer<OpaquePointer?>?,
+    _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> hadpo_status {
+    evaluated(config, size, "hadpo.report/1", report, error, ReportConfig.init, Report.run)
 }
 
 // -- with a model

@@ -59,6 +59,7 @@ public func hadpo_model_open(
             for note in folder.notes { try progress.emit(["event": "note", "message": .string(note)]) }
             let model = try folder.openModel(
                 device: engine.device, processor: config.processor, weights: config.weights, progress: progress)
+            model.decoder.cacheType = config.cache
             let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights)
             if let adapter = config.adapter {
                 handle.adapter = LoadedAdapter(

@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoEval
 import HadpoModels
+import HadpoReport
 import HadpoTensor
 import HadpoTrain
 import HadpoWorld
@@ -27,6 +28,7 @@ struct ModelConfig: Sendable {
     let files: ModelFiles
     let adapter: String?
     let weights: WeightFormat
+    let cache: DType
     let processor: ImageProcessorChoice
 
     init(_ r: inout ConfigReader) throws(HadpoError) {
@@ -50,6 +52,10 @@ struct ModelConfig: Sendable {
         self.files = files
         weights = try r.choice(
             "weights", default: .stored, help: "the decoder's matrices in memory: as stored, or quantised while loading")
+        let cache = try r.choice(
+            "kv_cache", default: "fp32", of: ["fp32", "fp16"],
+            help: "keys and values while generating; fp16 takes half the memory and rounds them")
+        self.cache = cache == "fp16" ? .f16 : .f32
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
     }
@@ -76,6 +82,7 @@ enum Schemas {
         case "hadpo.shr-requests/1": return try body.use(name, SHRRequestsConfig.init)
         case "hadpo.shr-score/1": return try body.use(name, SHRScoreConfig.init)
         case "hadpo.shr-agree/1": return try body.use(name, SHRAgreementConfig.init)
+        case "hadpo.report/1": return try body.use(name, ReportConfig.init)
         case "hadpo.world/1": return try body.use(name, WorldConfig.init)
         case "hadpo.world-pairs/1": return try body.use(name, WorldPairsConfig.init)
         case "hadpo.world-base/1": return try body.use(name, WorldBaseConfig.init)
@@ -90,7 +97,7 @@ enum Schemas {
         "hadpo.train/1",
         "hadpo.pope/1", "hadpo.pope-score/1", "hadpo.pope-build/1", "hadpo.chair-score/1", "hadpo.shr-describe/1",
         "hadpo.shr-requests/1", "hadpo.shr-score/1", "hadpo.shr-agree/1", "hadpo.world/1", "hadpo.world-pairs/1",
-        "hadpo.world-base/1",
+        "hadpo.world-base/1", "hadpo.report/1",
     ]
 
     static func defaults(_ name: String) throws(HadpoError) -> JSON { try table(name, Defaults()) }

@@ -363,12 +363,9 @@ package struct PopeRun {
         rule.repetitionPenalty = Float(config.repetitionPenalty)
         rule.lengthPenalty = config.lengthPenalty
         rule.stop = config.stop
-        var results: [(Asked, Generated)] = []
-        for (asked, branch) in zip(all, branches) {
-            let history = model.conversation.history(asked.prompt.ids, rule: rule.transformers)
-            results.append((asked, try Generation.beams(session, branch, rule, history: history).0))
-        }
-        return results
+        let histories = all.map { model.conversation.history($0.prompt.ids, rule: rule.transformers) }
+        let found = try Generation.beams(session, branches, rule, histories: histories)
+        return zip(all, found).map { ($0, $1.generated) }
     }
 
     private func pixels(_ question: PopeQuestion) throws(HadpoError) -> [Float] {

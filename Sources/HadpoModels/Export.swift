@@ -7,10 +7,20 @@ import HadpoWeights
 /// "hadpo.export/1"
 package struct ExportConfig: Sendable {
     package let output: String
+    package let weights: WeightFormat
     package let maxShardBytes: Int
 
     package init(_ r: inout ConfigReader) throws(HadpoError) {
         output = try r.string("output", help: "folder to write; must not exist or be empty")
+        weights = try r.choice(
+            "weights", default: .stored,
+            help:
+                "the decoder's matrices: as the base stores them, or int8 or int4, which this library alone reads, without quantising "
+                + "again")
+        let weights = weights
+        try r.check(
+            weights != .bnbFP4, "weights", "this form is not written to files", found: weights.rawValue,
+            expected: "stored, int8 or int4")
         maxShardBytes = try r.int("max_shard_bytes", default: 5_000_000_000, in: 1 << 20...1 << 50, help: "largest weight file")
     }
 }
@@ -69,9 +79,25 @@ package enum Export {
         }
         let base = folder.checkpoint
         let changed = patches[ObjectIdentifier(base)] ?? [:]
+        let quantizable = quantizable(model, folder, config.weights)
         var plans: [TensorPlan] = []
-        for name in base.names { if let info = base.info(name) { plans.append(TensorPlan(name, info.dtype, info.shape)) } }
+        for name in base.names {
+            guard let info = base.info(name) else { continue }
+            if let (dtype, bytes) = quantizable[name] {
+                plans.append(TensorPlan(name + SavedQuantized.suffix(dtype), .u8, [bytes]))
+            } else {
+                plans.append(TensorPlan(name, info.dtype, info.shape))
+            }
+        }
         let writer = try CheckpointWriter(folder: config.output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
+        func put(_ name: String, _ tensor: Tensor, _ stored: DType) throws(HadpoError) {
+            if let (dtype, _) = quantizable[name] {
+                try SavedQuantized.write(name, tensor, dtype, writer, device)
+                base.releasePages(of: name)
+            } else {
+                try writer.write(name, try rounded(tensor, stored, device))
+            }
+        }
         for name in base.names {
             try progress.tick()
             let stored = try base.tensor(name)
@@ -82,11 +108,11 @@ package enum Export {
                 try device.copy(lora.b.data, into: scaled)
                 try device.scale(scaled, by: lora.scaling)
                 try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
-                try writer.write(name, try rounded(sum, stored.dtype, device))
+                try put(name, sum, stored.dtype)
             } else if let changes = changed[name] {
-                try writer.write(name, try patched(stored, changes, device))
+                try put(name, try patched(stored, changes, device), stored.dtype)
             } else {
-                try writer.write(name, stored)
+                try put(name, stored, stored.dtype)
             }
         }
         try writer.finish()
@@ -94,6 +120,23 @@ package enum Export {
             let source = File.join(folder.path, name)
             if File.isFile(source) { try File.writeAtomically(File.join(config.output, name), try File.read(source)) }
         }
+    }
+
+    /// The file's names of the matrices that are written quantised, and how many bytes they become.
+    private static func quantizable(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ weights: WeightFormat
+    ) -> [String: (dtype: DType, bytes: Int)] {
+        guard let dtype = weights.dtype else { return [:] }
+        var found: [String: (dtype: DType, bytes: Int)] = [:]
+        for linear in model.decoder.layers.flatMap(\.linears) {
+            let place = folder.locate(linear.name + ".weight")
+            guard case .same = place.stored, place.checkpoint === folder.checkpoint,
+                let info = place.checkpoint.info(place.name), [.f32, .f16, .bf16].contains(info.dtype),
+                let bytes = dtype.byteCount(of: info.shape)
+            else { continue }
+            found[place.name] = (dtype, bytes)
+        }
+        return found
     }
 
     /// The file beside the language model that holds a trained part, MiniGPT-4's projection or LAVIS' InstructBLIP: under its own name, what

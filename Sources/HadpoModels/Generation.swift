@@ -51,6 +51,8 @@ package enum Generation {
         let session = try PromptSession(
             model, [PromptSession.Prefix(prompt.pieces, pixels: pixels)], room: room * request.beamCount, progress: progress)
 
+        let prefillSeconds = Clock.now() - start
+
         let history = model.conversation.history(prompt.ids, rule: request.beamRule)
         let generated: Generated
         var score: Double?
@@ -60,14 +62,17 @@ package enum Generation {
             rule.earlyStopping = request.earlyStopping
             rule.transformers = request.beamRule
             rule.repetitionPenalty = request.choice.repetitionPenalty
+            rule.minNewTokens = request.minNewTokens
             rule.stop = request.stop
             rule.reports = true
-            (generated, score) = try beams(
-                session, PromptSession.Continuation(prefix: 0, ids: []), rule, history: history)
+            let found = try beams(session, [PromptSession.Continuation(prefix: 0, ids: [])], rule, histories: [history])[0]
+            generated = found.generated
+            score = found.score
             if request.stream { try progress.emit(["event": "token", "text": .string(generated.text)]) }
         } else {
             var rule = Rule(maxNewTokens: request.maxNewTokens)
             rule.choice = request.choice
+            if request.minNewTokens > 0 { rule.choice.minimumLength = history.count + request.minNewTokens }
             rule.stop = request.stop
             rule.seed = request.seed
             rule.reports = !request.stream
@@ -79,6 +84,7 @@ package enum Generation {
             "text": .string(generated.text), "ids": JSON(generated.ids.map(Int.init)),
             "finish_reason": .string(generated.finish.rawValue), "prompt_tokens": JSON(rows),
             "generated_tokens": JSON(generated.ids.count), "seconds": .double(seconds),
+            "prefill_seconds": .double(prefillSeconds),
             "tokens_per_second": .double(seconds > 0 ? Double(generated.ids.count) / seconds : 0),
         ]
         if let score { result["score"] = .double(score) }

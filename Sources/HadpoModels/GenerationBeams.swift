@@ -11,6 +11,7 @@ extension Generation {
         package var earlyStopping = BeamSearch.EarlyStopping.heuristic
         package var transformers = TransformersRule.v431
         package var repetitionPenalty: Float = 1
+        package var minNewTokens = 0
         package var stop: [String] = []
         package var keepsFirstLogits = false
         package var reports = false
@@ -21,51 +22,86 @@ extension Generation {
         }
     }
 
-    /// Beam search behind one continuation. Each beam is a branch; a beam that goes on in several keeps its branch for the first of
-    /// them and is copied into the branches of beams that end.
-    /// - Parameter history: the ids of the whole prompt with the picture as one, which transformers 4.31 counts in lengths.
+    /// A search and the branches that hold its beams.
+    private struct Searching {
+        var search: BeamSearch
+        var branches: [Int]
+        var firstLogits: [Float] = []
+    }
+
+    /// Beam search behind each of some continuations, all of them a token further with every step; each finds what it would alone. Each
+    /// beam is a branch; a beam that goes on in several keeps its branch for the first of them and is copied into the branches of beams
+    /// that end.
+    /// - Parameter histories: the ids of each whole prompt with the picture as one, which transformers 4.31 counts in lengths.
     package static func beams(
-        _ session: PromptSession, _ continuation: PromptSession.Continuation, _ rule: BeamRule, history promptIDs: [Int32]
-    ) throws(HadpoError) -> (Generated, score: Double) {
+        _ session: PromptSession, _ continuations: [PromptSession.Continuation], _ rule: BeamRule, histories: [[Int32]]
+    ) throws(HadpoError) -> [(generated: Generated, score: Double)] {
         let count = rule.count
         let eosIDs = session.model.eosIDs
-        var settings = BeamSearch.Settings()
-        settings.beamCount = count
-        settings.lengthPenalty = rule.lengthPenalty
-        settings.earlyStopping = rule.earlyStopping
-        settings.maximumLength = promptIDs.count + rule.maxNewTokens
-        settings.eosIDs = eosIDs
-        settings.rule = rule.transformers
-        var search = try BeamSearch(prompt: promptIDs, settings)
+        var all: [Searching] = []
+        for (i, history) in histories.enumerated() {
+            var settings = BeamSearch.Settings()
+            settings.beamCount = count
+            settings.lengthPenalty = rule.lengthPenalty
+            settings.earlyStopping = rule.earlyStopping
+            settings.maximumLength = history.count + rule.maxNewTokens
+            settings.eosIDs = eosIDs
+            settings.minimumNewTokens = rule.minNewTokens
+            settings.rule = rule.transformers
+            all.append(
+                Searching(search: try BeamSearch(prompt: history, settings), branches: Array(i * count..<(i + 1) * count)))
+        }
 
         var pace = GenerationPace(task: "generate", unit: "tokens")
         var logits = try session.open(
-            Array(repeating: continuation, count: count),
+            continuations.flatMap { Array(repeating: $0, count: count) },
             room: min(max(0, rule.maxNewTokens - 1), PromptSession.roomStep))
-        let firstLogits = rule.keepsFirstLogits ? logits.rows(0..<1).floats() : []
-        /// The branch that holds each beam.
-        var branches = Array(0..<count)
+        if rule.keepsFirstLogits { for i in all.indices { all[i].firstLogits = logits.rows(i * count..<i * count + 1).floats() } }
+        var active = Array(all.indices)
         while true {
-            var logProbs: [[Float]] = []
-            for beam in 0..<count {
-                var scores = logits.rows(beam..<beam + 1).floats()
-                scores.withUnsafeMutableBufferPointer { scores in
-                    ScoreProcessing.logSoftmax(scores)
-                    ScoreProcessing.penalizeRepetition(
-                        scores, of: search.beams[beam], penalty: rule.repetitionPenalty)
+            var next: [Int] = []
+            var tokens: [Int32] = []
+            for (place, i) in active.enumerated() {
+                var logProbs: [[Float]] = []
+                for beam in 0..<count {
+                    let row = place * count + beam
+                    var scores = logits.rows(row..<row + 1).floats()
+                    scores.withUnsafeMutableBufferPointer { scores in
+                        ScoreProcessing.logSoftmax(scores)
+                        ScoreProcessing.penalizeRepetition(
+                            scores, of: all[i].search.beams[beam], penalty: rule.repetitionPenalty)
+                    }
+                    logProbs.append(scores)
                 }
-                logProbs.append(scores)
+                let step = try all[i].search.step(logProbs: logProbs)
+                if all[i].search.isDone { continue }
+                all[i].branches = try follow(step.parents, from: all[i].branches, session)
+                next.append(i)
+                tokens += step.tokens
             }
-            let step = try search.step(logProbs: logProbs)
-            if search.isDone { break }
-            branches = try follow(step.parents, from: branches, session)
-            if rule.reports {
-                try pace.report((search.beams.first?.count ?? 0) - promptIDs.count, of: rule.maxNewTokens, session.progress)
+            active = next
+            if active.isEmpty { break }
+            if rule.reports, all.count == 1 {
+                try pace.report(
+                    (all[0].search.beams.first?.count ?? 0) - histories[0].count, of: rule.maxNewTokens, session.progress)
             }
-            logits = try session.extend(branches, by: step.tokens)
+            logits = try session.extend(active.flatMap { all[$0].branches }, by: tokens)
         }
+        var results: [(generated: Generated, score: Double)] = []
+        for (i, continuation) in continuations.enumerated() {
+            results.append(try finish(all[i], session, continuation, rule, promptCount: histories[i].count))
+        }
+        return results
+    }
+
+    private static func finish(
+        _ searched: Searching, _ session: PromptSession, _ continuation: PromptSession.Continuation, _ rule: BeamRule,
+        promptCount: Int
+    ) throws(HadpoError) -> (generated: Generated, score: Double) {
+        let eosIDs = session.model.eosIDs
+        let search = searched.search
         guard let best = search.finish().first else { throw HadpoError(.internal, "a beam search without a result") }
-        let ids = Array(best.ids.dropFirst(promptIDs.count))
+        let ids = Array(best.ids.dropFirst(promptCount))
         var text = GenerationText(session.model.tokenizer, stops: try StopStrings(rule.stop))
         for id in ids where !eosIDs.contains(id) { _ = text.push(id) }
         _ = text.finish()
@@ -73,7 +109,7 @@ extension Generation {
             text.isStopped ? .stop : (ids.last.map(eosIDs.contains) ?? false) ? .eos : .length
         let generated = Generated(
             ids: ids, text: text.text, finish: finish,
-            promptCount: session.prefixCount(continuation.prefix) + continuation.ids.count, firstLogits: firstLogits)
+            promptCount: session.prefixCount(continuation.prefix) + continuation.ids.count, firstLogits: searched.firstLogits)
         return (generated, best.score)
     }
 

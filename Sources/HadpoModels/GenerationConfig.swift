@@ -5,6 +5,7 @@ import HadpoText
 package struct GenerationConfig: Sendable {
     package let asked: AskedConfig
     package let maxNewTokens: Int
+    package let minNewTokens: Int
     package let beamCount: Int
     package let choice: TokenChoice
     package let lengthPenalty: Double
@@ -17,6 +18,7 @@ package struct GenerationConfig: Sendable {
     package init(_ r: inout ConfigReader) throws(HadpoError) {
         asked = try AskedConfig(&r)
         maxNewTokens = try r.int("max_new_tokens", default: 512, in: 1...1 << 20, help: "at most this many tokens")
+        minNewTokens = try r.int("min_new_tokens", default: 0, in: 0...1 << 20, help: "no end before this many tokens")
         beamCount = try r.int("num_beams", default: 1, in: 1...1024, help: "beam search; 1 takes one token after the other")
         var choice = TokenChoice()
         choice.samples = try r.bool("do_sample", default: false, help: "draw tokens instead of taking the most likely")
@@ -38,6 +40,9 @@ package struct GenerationConfig: Sendable {
         seed = UInt64(clamping: try r.int("seed", default: 0, in: 0...Int.max, help: "sampling"))
         stop = try r.strings("stop", default: [], help: "the answer ends before the first of these")
         stream = try r.bool("stream", default: false, help: "token events while the answer is made")
+        try r.check(
+            minNewTokens <= maxNewTokens, "min_new_tokens", "more tokens are demanded than allowed", found: "\(minNewTokens)",
+            expected: "at most max_new_tokens, \(maxNewTokens)")
         let samples = choice.samples
         try r.check(
             !samples || beamCount == 1, "do_sample", "beams are searched, not drawn", found: "num_beams \(beamCount)",

@@ -65,9 +65,7 @@ package final class PromptSession {
 
     /// As many pictures of `rows` rows as share 512 MiB of cache, so that a large model takes one at a time and a tiny one many.
     package static func picturesAtOnce(_ model: any VisionLanguageModel, rows: Int) -> Int {
-        let decoder = model.decoder.config
-        let bytes = rows * decoder.layers * decoder.kvHeads * decoder.headWidth * 2 * 4
-        return max(1, min(64, (512 << 20) / max(1, bytes)))
+        max(1, min(64, (512 << 20) / max(1, rows * model.decoder.cacheRowBytes)))
     }
 
     package static func rows(_ pieces: [PromptPiece], _ model: any VisionLanguageModel) -> Int {
@@ -85,6 +83,7 @@ package final class PromptSession {
         _ model: any VisionLanguageModel, prefixes: [Int], branches: [(prefix: Int, own: Int)], newTokens: Int, at place: String
     ) throws(HadpoError) {
         let config = model.decoder.config
+        let rowBytes = model.decoder.cacheRowBytes
         let longest = branches.map { $0.prefix + $0.own }.max() ?? 0
         // The last token is generated and never read.
         guard longest > 0, newTokens > 0, newTokens <= config.maxPositions - longest + 1 else {
@@ -97,7 +96,6 @@ package final class PromptSession {
         let limit = model.device.arena.limit
         guard limit > 0 else { return }
         let rows = prefixes.reduce(0, +) + branches.reduce(0) { $0 + $1.own + newTokens }
-        let rowBytes = config.layers * config.kvHeads * config.headWidth * 2 * 4
         let needed = rows.multipliedReportingOverflow(by: rowBytes)
         let free = limit - model.device.arena.live
         guard !needed.overflow, needed.partialValue <= free else {

@@ -1,20 +1,24 @@
 import HadpoBase
 import HadpoTensor
 
-/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32. Which rows belong to which
-/// sequence is the caller's business: a shared prefix at the start, branches behind it.
+/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32 or fp16. Which rows belong to
+/// which sequence is the caller's business: a shared prefix at the start, branches behind it.
 package final class KVCache {
     package private(set) var capacity: Int
     private(set) var layers: [(k: Tensor, v: Tensor)]
     private let width: Int
+    private let dtype: DType
     private let device: any Device
 
-    package init(device: any Device, layers: Int, width: Int, capacity: Int) throws(HadpoError) {
+    package init(device: any Device, layers: Int, width: Int, capacity: Int, dtype: DType = .f32) throws(HadpoError) {
         var made: [(k: Tensor, v: Tensor)] = []
-        for _ in 0..<layers { made.append((try device.allocate([capacity, width]), try device.allocate([capacity, width]))) }
+        for _ in 0..<layers {
+            made.append((try device.allocate([capacity, width], dtype), try device.allocate([capacity, width], dtype)))
+        }
         self.layers = made
         self.capacity = capacity
         self.width = width
+        self.dtype = dtype
         self.device = device
     }
 
@@ -22,8 +26,8 @@ package final class KVCache {
     func store(layer: Int, k: Tensor, v: Tensor, at destinations: [Range<Int>]) throws(HadpoError) {
         var row = 0
         for destination in destinations {
-            try device.copy(k.rows(row..<row + destination.count), into: layers[layer].k.rows(destination))
-            try device.copy(v.rows(row..<row + destination.count), into: layers[layer].v.rows(destination))
+            try device.convert(k.rows(row..<row + destination.count), into: layers[layer].k.rows(destination))
+            try device.convert(v.rows(row..<row + destination.count), into: layers[layer].v.rows(destination))
             row += destination.count
         }
     }
@@ -40,8 +44,8 @@ package final class KVCache {
     /// and the new cache never exist side by side. After an error the cache is of no use.
     package func resize(to newCapacity: Int, keeping moves: [(from: Range<Int>, to: Int)]) throws(HadpoError) {
         for i in layers.indices {
-            let k = try device.allocate([newCapacity, width])
-            let v = try device.allocate([newCapacity, width])
+            let k = try device.allocate([newCapacity, width], dtype)
+            let v = try device.allocate([newCapacity, width], dtype)
             for move in moves where !move.from.isEmpty {
                 let destination = move.to..<move.to + move.from.count
                 try device.copy(layers[i].k.rows(move.from), into: k.rows(destination))

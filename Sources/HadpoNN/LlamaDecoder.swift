@@ -129,11 +129,17 @@ package final class LlamaDecoder {
         inverseFrequencies = config.inverseFrequencies
     }
 
+    /// How keys and values are kept in a cache: fp32, or fp16 for half the memory.
+    package var cacheType = DType.f32
+    /// Bytes of cache that a position takes.
+    package var cacheRowBytes: Int { config.layers * config.kvHeads * config.headWidth * 2 * (cacheType == .f32 ? 4 : 2) }
+
     /// Of the layers' matrices.
     package var weightType: DType { layers.first?.q.weight.data.dtype ?? embedding.data.dtype }
 
     package func makeCache(device: any Device, capacity: Int) throws(HadpoError) -> KVCache {
-        try KVCache(device: device, layers: config.layers, width: config.kvHeads * config.headWidth, capacity: capacity)
+        try KVCache(
+            device: device, layers: config.layers, width: config.kvHeads * config.headWidth, capacity: capacity, dtype: cacheType)
     }
 
     /// Hidden states after the final norm, [R, C], from embedded rows [R, C].

@@ -19,6 +19,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
             case .avx2: HK_AVX2
             case .avx512: HK_AVX512
             case .avx512BF16: HK_AVX512_BF16
+            case .amxBF16: HK_AMX_BF16
             case .openblas: HK_OPENBLAS
             }
         guard let pool = hk_pool_create(Int32(clamping: threads), isa, numerics == .exact ? HK_EXACT : HK_FAST, &why) else {
@@ -80,7 +81,8 @@ package final class CPUDevice: Device, @unchecked Sendable {
         try check(
             hk_attention_forward(
                 pool, CPUDevice.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
-                q.columns, k.f32, k.columns, v.f32, v.columns, out.f32, out.columns, lse?.f32))
+                q.columns, k.pointer, k.columns, v.pointer, v.columns, try CPUDevice.code(k.dtype), out.f32, out.columns,
+                lse?.f32))
     }
 
     package func attentionBackward(

@@ -9,6 +9,7 @@ package enum Numerics: String, Sendable, CaseIterable { case exact, fast }
 package enum KernelChoice: String, Sendable, CaseIterable {
     case auto, portable, avx2, avx512
     case avx512BF16 = "avx512-bf16"
+    case amxBF16 = "amx-bf16"
     case openblas
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares the signatures in bindings/python/hadpo.py with those read from include/hadpo.h."""
+"""Compares the signatures in bindings/python/hadpo/_c.py with those read from include/hadpo.h."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ import sys
 from header import ROOT, functions
 
 sys.path.insert(0, str(ROOT / "bindings" / "python"))
-import hadpo  # noqa: E402
+from hadpo import _c  # noqa: E402
 
 INTEGERS = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "size_t": ctypes.c_size_t,
-            "hadpo_status": ctypes.c_int32, "void": None, "hadpo_event_fn": hadpo.EventFunction}
+            "hadpo_status": ctypes.c_int32, "void": None, "hadpo_event_fn": _c.EventFunction}
 HANDLES = ("hadpo_error", "hadpo_bytes", "hadpo_engine", "hadpo_image", "hadpo_model", "hadpo_trainer")
 
 
@@ -33,16 +33,16 @@ def allowed(c_type):
 
 def main():
     problems, declared = [], functions()
-    for name in set(hadpo.SIGNATURES) ^ {f.name for f in declared}:
-        problems.append(f"{name}: only in {'hadpo.py' if name in hadpo.SIGNATURES else 'hadpo.h'}")
+    for name in set(_c.SIGNATURES) ^ {f.name for f in declared}:
+        problems.append(f"{name}: only in {'_c.py' if name in _c.SIGNATURES else 'hadpo.h'}")
     for function in declared:
-        if function.name not in hadpo.SIGNATURES:
+        if function.name not in _c.SIGNATURES:
             continue
-        result, parameters = hadpo.SIGNATURES[function.name]
+        result, parameters = _c.SIGNATURES[function.name]
         wanted = [function.result, *function.parameters]
         given = [result, *parameters]
         if len(wanted) != len(given) or any(g not in allowed(w) for w, g in zip(wanted, given)):
-            problems.append(f"{function.name}: header says {function.signature()}, hadpo.py says {result}, {parameters}")
+            problems.append(f"{function.name}: header says {function.signature()}, _c.py says {result}, {parameters}")
     for problem in problems:
         print(problem)
     print(f"check_ctypes: {len(declared)} functions, {len(problems)} problems")

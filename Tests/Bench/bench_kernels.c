@@ -1,12 +1,15 @@
 /* bench_kernels.c - the kernels against what this processor can do at best. One JSON line per measurement.
  *
- *   clang -O2 -I Sources/CHadpoKernels/include Sources/CHadpoKernels/[a-z]*.c Tests/Bench/bench_kernels.c -lm -lpthread -o bench
- *   ./bench [threads] [part of a kernel's name]
+ *   make bench                                            builds and runs everything
+ *   build/bench/kernels [--threads N] [--isa NAME] [part of a kernel's name]
+ *   build/bench/kernels --linear bf16|f16                 the six products that peers/torch_linear.py times, no others
  *
  * The best of the runs that fit in a third of a second counts. Peaks are measured beside each kernel with the same threads,
- * because a shared machine does not keep its speed. share = rate / peak.
- */
+ * because a shared machine does not keep its speed. share = rate / peak. allocations: calls of the allocator in the runs after
+ * the first, which grows the scratch; peak_bytes: the most it held. */
+#include "allocations.h"
 #include "hadpo_kernels.h"
+#include "peaks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +17,8 @@
 #include <time.h>
 
 static int threads;
-static const char *filter = "";
+static hk_isa isa = HK_AUTO;
+static const char *filter = "", *linear = NULL;
 
 static double now(void) {
     struct timespec t;
@@ -23,7 +27,7 @@ static double now(void) {
 }
 static hk_pool *pool_for(hk_numerics numerics) {
     const char *why;
-    hk_pool *pool = hk_pool_create(threads, HK_AUTO, numerics, &why);
+    hk_pool *pool = hk_pool_create(threads, isa, numerics, &why);
     if (!pool) {
         fprintf(stderr, "no pool: %s\n", why);
         exit(1);
@@ -42,76 +46,46 @@ static float *numbers(size_t n) {
 }
 
 /* ---- peaks ---- */
-enum { PEAK_ROUNDS = 400000 };
-#if defined(__x86_64__)
-#define ONE(op, r) op " %%zmm30,%%zmm31,%%zmm" #r "\n\t"
-#define ALL(op)                                                                                                                   \
-    ONE(op, 0) ONE(op, 1) ONE(op, 2) ONE(op, 3) ONE(op, 4) ONE(op, 5) ONE(op, 6) ONE(op, 7) ONE(op, 8) ONE(op, 9) ONE(op, 10)     \
-    ONE(op, 11) ONE(op, 12) ONE(op, 13) ONE(op, 14) ONE(op, 15)
-#define USED                                                                                                                      \
-    "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", "zmm14", \
-        "zmm15", "zmm30", "zmm31"
-static void peak_task(void *context, size_t chunk, int worker) {
-    (void)chunk, (void)worker;
-    __asm__ volatile("vpxorq %%zmm30,%%zmm30,%%zmm30\n vpxorq %%zmm31,%%zmm31,%%zmm31" ::: "zmm30", "zmm31");
-    if (*(int *)context)
-        for (int i = 0; i < PEAK_ROUNDS; i++) __asm__ volatile(ALL("vdpbf16ps")::: USED);
-    else
-        for (int i = 0; i < PEAK_ROUNDS; i++) __asm__ volatile(ALL("vfmadd231ps")::: USED);
+/* What the products of a pool can reach: exact ones multiply in fp32, fast ones with the best that the processor has for bf16. */
+static double peak_flops(hk_numerics numerics) {
+    double fp32 = peak_of(PEAK_FP32, threads, 2);
+    if (numerics != HK_FAST || isa == HK_PORTABLE || isa == HK_AVX2 || isa == HK_AVX512 || isa == HK_OPENBLAS) return fp32;
+    double bf16 = peak_of(PEAK_BF16, threads, 2), amx = isa == HK_AVX512_BF16 ? 0 : peak_of(PEAK_AMX_BF16, threads, 2);
+    double best = bf16 > fp32 ? bf16 : fp32;
+    return amx > best ? amx : best;
 }
-/* GFLOP/s of multiply-adds, 0 where the processor lacks the instruction. */
-static double peak_flops(int bf16) {
-    if (!(bf16 ? __builtin_cpu_supports("avx512bf16") : __builtin_cpu_supports("avx512f"))) return 0;
-    hk_pool *pool = pool_for(HK_EXACT);
-    double best = 1e9;
-    for (int i = 0; i < 5; i++) {
-        double start = now();
-        hk_parallel(pool, (size_t)hk_pool_threads(pool), peak_task, &bf16);
-        double t = now() - start;
-        best = t < best ? t : best;
-    }
-    double flops = 16.0 * (bf16 ? 64 : 32) * PEAK_ROUNDS * hk_pool_threads(pool) / best / 1e9;
-    hk_pool_free(pool);
-    return flops;
-}
-#else
-static double peak_flops(int bf16) { return (void)bf16, 0; }
-#endif
-/* Read bandwidth in GB/s, by a reduction over 256 MiB. */
-static double peak_bandwidth(void) {
-    enum { FLOATS = 64 << 20 };
-    static float *memory;
-    if (!memory) memory = numbers(FLOATS);
-    hk_pool *pool = pool_for(HK_EXACT);
-    double best = 1e9;
-    for (int i = 0; i < 5; i++) {
-        double start = now();
-        if (!hk_all_finite(pool, FLOATS, memory)) exit(1);
-        double t = now() - start;
-        best = t < best ? t : best;
-    }
-    hk_pool_free(pool);
-    return FLOATS * 4.0 / best / 1e9;
-}
+static double peak_bandwidth(void) { return peak_of(PEAK_READ, threads, 2); }
 
 /* ---- one measurement ---- */
 typedef void (*operation)(void *);
-static double seconds(operation run, void *context) {
-    double best = 1e9, start = now();
-    int runs = 0;
+typedef struct {
+    double seconds;
+    long allocations;
+    size_t peak_bytes;
+} measurement;
+static measurement measure(operation run, void *context) {
+    measurement m = {1e9, 0, 0};
+    allocations_begin();
+    run(context);
+    long first = allocations_count();
+    double start = now();
     do {
         double t = now();
         run(context);
         t = now() - t;
-        best = t < best ? t : best;
-    } while (++runs < 2 || now() - start < 0.35);
-    return best;
+        m.seconds = t < m.seconds ? t : m.seconds;
+    } while (now() - start < 0.35);
+    m.allocations = allocations_count() - first;
+    m.peak_bytes = allocations_peak();
+    return m;
 }
-static void report(const char *kernel, const char *shape, const char *types, double time, double flop, double bytes, double peak) {
-    printf("{\"kernel\": \"%s\", \"shape\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"us\": %.1f, ", kernel, shape, types, threads, time * 1e6);
-    if (flop > 0) printf("\"gflops\": %.1f, ", flop / time / 1e9);
-    if (bytes > 0) printf("\"gbytes_per_s\": %.1f, ", bytes / time / 1e9);
-    printf("\"peak\": %.1f, \"share\": %.2f}\n", peak, peak > 0 ? (flop > 0 ? flop : bytes) / time / 1e9 / peak : 0);
+static void report(const char *kernel, const char *shape, const char *types, measurement m, double flop, double bytes, double peak) {
+    printf("{\"kernel\": \"%s\", \"shape\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"us\": %.1f, ", kernel, shape, types, threads,
+           m.seconds * 1e6);
+    if (flop > 0) printf("\"gflops\": %.1f, ", flop / m.seconds / 1e9);
+    if (bytes > 0) printf("\"gbytes_per_s\": %.1f, ", bytes / m.seconds / 1e9);
+    printf("\"peak\": %.1f, \"share\": %.2f, \"allocations\": %ld, \"peak_bytes\": %zu}\n", peak,
+           peak > 0 ? (bytes > 0 ? bytes : flop) / m.seconds / 1e9 / peak : 0, m.allocations, m.peak_bytes);
     fflush(stdout);
 }
 
@@ -145,8 +119,8 @@ static void bench_matmul(size_t M, size_t N, size_t K, int a_transposed, int b_t
     memset(p.B, 0x3c, p.copies * p.bytes); /* about 1 in every type; zeros would be one shared page */
     snprintf(shape, sizeof shape, "%zux%zux%zu%s%s", M, N, K, a_transposed ? " A^T" : "", b_transposed ? " B^T" : "");
     double bytes = M <= 16 ? (double)p.bytes : 0;
-    double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics == HK_FAST), time = seconds(run_product, &p);
-    report(name, shape, types[dtype], time, bytes > 0 ? 0 : 2.0 * (double)M * (double)N * (double)K, bytes, peak);
+    double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics);
+    report(name, shape, types[dtype], measure(run_product, &p), 2.0 * (double)M * (double)N * (double)K, bytes, peak);
     hk_pool_free(p.pool);
     free((void *)p.A);
     free(p.B);
@@ -163,7 +137,7 @@ typedef struct {
 static void run_forward(void *context) {
     attention *a = context;
     hk_attention_forward(a->pool, a->segments, a->n, a->heads, a->kv_heads, a->head_dim, 0.1f, a->q, a->ld, a->k, a->ld, a->v, a->ld,
-                         a->out, a->ld, a->lse);
+                         HK_F32, a->out, a->ld, a->lse);
 }
 static void run_backward(void *context) {
     attention *a = context;
@@ -188,13 +162,29 @@ static void bench_attention(size_t sequences, size_t prefix, size_t branch, size
     double flop = 2.0 * pairs * (double)(heads * head_dim);
     char shape[64];
     snprintf(shape, sizeof shape, "%zux(%zu+2*%zu) heads %zu dim %zu", sequences, prefix, branch, heads, head_dim);
-    double peak = peak_flops(0);
-    report("attention forward", shape, "f32", seconds(run_forward, &a), 2 * flop, 0, peak);
-    report("attention backward", shape, "f32", seconds(run_backward, &a), 5 * flop, 0, peak);
+    double peak = peak_flops(HK_EXACT);
+    report("attention forward", shape, "f32", measure(run_forward, &a), 2 * flop, 0, peak);
+    report("attention backward", shape, "f32", measure(run_backward, &a), 5 * flop, 0, peak);
     hk_pool_free(a.pool);
     float *all[] = {a.q, a.k, a.v, a.out, a.lse, a.dq, a.dk, a.dv};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(a.segments);
+}
+
+/* One new row for each of `sequences`, which read `length` cached rows of their own: bound by reading keys and values. */
+static void bench_decode_attention(size_t sequences, size_t length, size_t heads, size_t head_dim) {
+    if (!strstr("attention decode", filter)) return;
+    size_t ld = heads * head_dim, rows = sequences * length;
+    attention a = {.pool = pool_for(HK_EXACT), .segments = malloc(sequences * sizeof(hk_segment)), .n = sequences, .heads = heads,
+                   .kv_heads = heads, .head_dim = head_dim, .ld = ld, .q = numbers(sequences * ld), .k = numbers(rows * ld),
+                   .v = numbers(rows * ld), .out = numbers(sequences * ld)};
+    if (!a.segments) exit(1);
+    for (size_t i = 0; i < sequences; i++) a.segments[i] = (hk_segment){i, 1, i * length, length - 1, i * length + length - 1, 1};
+    char shape[64];
+    snprintf(shape, sizeof shape, "%zux%zu heads %zu dim %zu", sequences, length, heads, head_dim);
+    report("attention decode", shape, "f32", measure(run_forward, &a), 4.0 * (double)(rows * ld), 8.0 * (double)(rows * ld), peak_bandwidth());
+    hk_pool_free(a.pool);
+    free(a.segments), free(a.q), free(a.k), free(a.v), free(a.out);
 }
 
 /* ---- rows and elements ---- */
@@ -247,56 +237,86 @@ static void bench_rows(size_t R, size_t C) {
     for (size_t i = 0; i < R; i++) r.ids[i] = (int32_t)(i % C);
     for (size_t i = 0; i < R * C; i++) r.y[i] = r.y[i] * r.y[i];
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strstr(all[i].name, filter)) report(all[i].name, shape, "f32", seconds(all[i].run, &r), 0, all[i].bytes * (double)(R * C), peak_bandwidth());
+        if (strstr(all[i].name, filter)) report(all[i].name, shape, "f32", measure(all[i].run, &r), 0, all[i].bytes * (double)(R * C), peak_bandwidth());
     hk_pool_free(r.pool);
     free(r.x), free(r.y), free(r.w), free(r.s), free(r.z), free(r.dw), free(r.ids);
 }
 
+static const struct {
+    const char *name;
+    hk_isa isa;
+} isas[] = {{"auto", HK_AUTO},     {"portable", HK_PORTABLE},       {"avx2", HK_AVX2},
+            {"avx512", HK_AVX512}, {"avx512-bf16", HK_AVX512_BF16}, {"amx-bf16", HK_AMX_BF16},
+            {"openblas", HK_OPENBLAS}};
+
+static void read_arguments(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+            threads = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc) {
+            size_t k = 0, count = sizeof isas / sizeof *isas;
+            for (i++; k < count && strcmp(argv[i], isas[k].name) != 0; k++) {}
+            if (k == count) {
+                fprintf(stderr, "--isa %s: one of auto portable avx2 avx512 avx512-bf16 amx-bf16 openblas\n", argv[i]);
+                exit(2);
+            }
+            isa = isas[k].isa;
+        } else if (strcmp(argv[i], "--linear") == 0 && i + 1 < argc) {
+            linear = argv[++i];
+        } else {
+            filter = argv[i];
+        }
+    }
+}
+
 int main(int argc, char **argv) {
-    threads = argc > 1 ? atoi(argv[1]) : 0;
-    if (argc > 2) filter = argv[2];
+    read_arguments(argc, argv);
     hk_pool *pool = pool_for(HK_FAST);
     threads = hk_pool_threads(pool);
-    printf("{\"isa\": \"%s\", \"threads\": %d, \"fp32_gflops\": %.0f, \"bf16_gflops\": %.0f, \"read_gbytes_per_s\": %.1f}\n", hk_pool_isa_name(pool),
-           threads, peak_flops(0), peak_flops(1), peak_bandwidth());
+    printf("{\"isa\": \"%s\", \"threads\": %d", hk_pool_isa_name(pool), threads);
+    for (int i = 0; i < PEAKS; i++) printf(", \"%s\": %.1f", peak_names[i], peak_of((peak)i, threads, 3));
+    puts("}");
     hk_pool_free(pool);
-    /* Projections of a 7B decoder over a prompt with an image. */
-    bench_matmul(616, 4096, 4096, 0, 1, HK_F32, HK_EXACT);
-    bench_matmul(616, 4096, 4096, 0, 1, HK_F16, HK_EXACT);
-    bench_matmul(616, 4096, 4096, 0, 1, HK_F16, HK_FAST);
-    bench_matmul(616, 4096, 4096, 0, 1, HK_BF16, HK_FAST);
-    bench_matmul(616, 11008, 4096, 0, 1, HK_F16, HK_FAST);
-    bench_matmul(616, 11008, 4096, 0, 1, HK_BF16, HK_FAST);
-    bench_matmul(616, 4096, 4096, 0, 0, HK_BF16, HK_FAST);
-    bench_matmul(616, 128, 4096, 0, 1, HK_F32, HK_EXACT); /* LoRA, r 128 */
-    bench_matmul(128, 4096, 616, 1, 0, HK_F32, HK_EXACT);
-    /* One token. */
-    bench_matmul(1, 4096, 4096, 0, 1, HK_F16, HK_EXACT);
-    bench_matmul(1, 4096, 4096, 0, 1, HK_BF16, HK_EXACT);
-    bench_matmul(1, 4096, 4096, 0, 1, HK_F16, HK_FAST);
-    bench_matmul(1, 4096, 4096, 0, 1, HK_BF16, HK_FAST);
-    bench_matmul(1, 4096, 4096, 0, 1, HK_F32, HK_EXACT);
-    /* Quantised weights beside those as stored: one token, a batch of four, the prompt, the gradient to the input. */
-    static const hk_dtype weights[] = {HK_F16, HK_BF16, HK_Q8, HK_Q4, HK_FP4};
-    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-        for (int fast = 0; fast < 2; fast++) {
-            bench_matmul(1, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
-            bench_matmul(4, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
-            bench_matmul(616, 11008, 4096, 0, 1, weights[i], fast ? HK_FAST : HK_EXACT);
-            bench_matmul(616, 11008, 4096, 0, 0, weights[i], fast ? HK_FAST : HK_EXACT);
-        }
+    if (linear) {
+        static const size_t shapes[][2] = {{4096, 4096}, {11008, 4096}, {4096, 11008}};
+        for (size_t m = 512; m <= 1024; m *= 2)
+            for (size_t i = 0; i < 3; i++) bench_matmul(m, shapes[i][0], shapes[i][1], 0, 1, strcmp(linear, "f16") == 0 ? HK_F16 : HK_BF16, HK_FAST);
+        return 0;
+    }
+    /* A projection of a 7B decoder: a token, a batch of them, prompts. Every type a weight may have. */
+    static const hk_dtype types[] = {HK_F32, HK_F16, HK_BF16, HK_Q8, HK_Q4, HK_FP4};
+    static const size_t rows[] = {1, 4, 16, 128, 512, 1024};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (int fast = 0; fast < 2; fast++) bench_matmul(rows[r], 11008, 4096, 0, 1, types[t], fast ? HK_FAST : HK_EXACT);
+    /* The other shapes of the decoder. */
+    for (int fast = 0; fast < 2; fast++) {
+        hk_numerics numerics = fast ? HK_FAST : HK_EXACT;
+        bench_matmul(616, 4096, 4096, 0, 1, HK_BF16, numerics);
+        bench_matmul(616, 4096, 11008, 0, 1, HK_BF16, numerics);
+        /* Training: forward, gradient to the input, gradient to the weight (LoRA's, r 128, and a whole matrix'). */
+        bench_matmul(808, 4096, 4096, 0, 1, HK_F16, numerics);
+        bench_matmul(808, 4096, 4096, 0, 0, HK_F16, numerics);
+        bench_matmul(4096, 4096, 808, 1, 0, HK_F32, numerics);
+        bench_matmul(808, 128, 4096, 0, 1, HK_F32, numerics);
+        bench_matmul(808, 4096, 128, 0, 1, HK_F32, numerics);
+        bench_matmul(128, 4096, 808, 1, 0, HK_F32, numerics);
+        bench_matmul(808, 4096, 4096, 0, 0, HK_Q8, numerics);
+        bench_matmul(808, 4096, 4096, 0, 0, HK_Q4, numerics);
+    }
     /* The small models of the demo. */
     bench_matmul(200, 128, 128, 0, 1, HK_F32, HK_EXACT);
     bench_matmul(1000, 352, 128, 0, 1, HK_F32, HK_EXACT);
-    bench_matmul(1000, 128, 352, 0, 1, HK_F32, HK_EXACT);
     bench_matmul(1000, 128, 352, 0, 0, HK_F32, HK_EXACT);
     bench_matmul(352, 128, 1000, 1, 0, HK_F32, HK_EXACT);
     bench_matmul(2000, 400, 128, 0, 1, HK_F32, HK_EXACT);
-    bench_matmul(2000, 32, 128, 0, 1, HK_F32, HK_EXACT);
     bench_attention(100, 60, 20, 4, 32);
     bench_attention(1, 616, 96, 16, 64);
-    bench_attention(1, 616, 96, 8, 128);
+    bench_attention(1, 616, 96, 32, 128);
+    bench_decode_attention(1, 640, 32, 128);
+    bench_decode_attention(20, 640, 32, 128);
     bench_rows(600, 4096);
+    bench_rows(192, 32064); /* log-softmax-gather of two answers */
     bench_rows(2000, 128);
     return 0;
 }

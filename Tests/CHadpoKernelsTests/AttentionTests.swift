@@ -25,8 +25,8 @@ struct AttentionCase {
         let out = Guarded(zeros: qRows * ldq)
         let lse = Guarded(zeros: qRows * heads)
         let status = hk_attention_forward(
-            pool.raw, segments, segments.count, heads, kvHeads, headDim, scale, x.q, ldq, x.k, ldk, x.v, ldk, out.pointer, ldq,
-            lse.pointer)
+            pool.raw, segments, segments.count, heads, kvHeads, headDim, scale, x.q, ldq, x.k, ldk, x.v, ldk, HK_F32, out.pointer,
+            ldq, lse.pointer)
         return status == 0 && out.intact && lse.intact ? Forward(out: out.values, lse: lse.values) : nil
     }
     struct Gradients {
@@ -157,6 +157,49 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         plain.segments = [segment((T - 1)..<T, ctx: 0..<prefix, own: prefix..<T)]
         let last = try #require(plain.forward(pool, x))
         #expect(firstDifference(Array(last.out[((T - 1) * plain.ldq)...]), Array(a.out[((T - 1) * plain.ldq)...])) == nil)
+    }
+
+    @Test("branches behind one prefix have the bits that each has alone", arguments: everyISA, [17, 64, 128])
+    func branchesTogether(isa: UInt32, d: Int) throws {
+        guard let pool = Pool(isa) else { return }
+        // Decoding: a query each for six branches of one prefix, then two of another; and branches of several rows.
+        var segments = (0..<6).map { segment($0..<($0 + 1), ctx: 0..<90, own: (100 + 10 * $0)..<(103 + 11 * $0)) }
+        segments += (6..<8).map { segment($0..<($0 + 1), ctx: 200..<230, own: (300 + $0)..<(309 + $0)) }
+        segments += [segment(8..<20, ctx: 0..<90, own: 320..<332), segment(20..<25, ctx: 0..<90, own: 332..<337)]
+        var c = AttentionCase(heads: 4, kvHeads: 2, headDim: d, segments: segments, qRows: 25, kRows: 340)
+        let x = c.inputs(seed: d)
+        let together = try #require(c.forward(pool, x))
+        for s in segments {
+            c.segments = [s]
+            let alone = try #require(c.forward(pool, x))
+            let rows = s.q_start..<(s.q_start + s.q_count)
+            #expect(
+                firstDifference(
+                    Array(alone.out[(rows.lowerBound * c.ldq)..<(rows.upperBound * c.ldq)]),
+                    Array(together.out[(rows.lowerBound * c.ldq)..<(rows.upperBound * c.ldq)])) == nil)
+            #expect(
+                firstDifference(
+                    Array(alone.lse[(rows.lowerBound * 4)..<(rows.upperBound * 4)]),
+                    Array(together.lse[(rows.lowerBound * 4)..<(rows.upperBound * 4)])) == nil)
+        }
+    }
+
+    @Test("keys and values in fp16 give the bits of the same numbers in fp32", arguments: everyISA)
+    func halves(isa: UInt32) throws {
+        guard let pool = Pool(isa) else { return }
+        for c in Self.cases {
+            let raw = c.inputs(seed: 5)
+            let (k, kHalves) = stored(raw.k, HK_F16)
+            let (v, vHalves) = stored(raw.v, HK_F16)
+            let x = AttentionCase.Inputs(q: raw.q, k: k, v: v, dout: raw.dout)
+            let wide = try #require(c.forward(pool, x))
+            let out = Guarded(zeros: c.qRows * c.ldq)
+            let status = hk_attention_forward(
+                pool.raw, c.segments, c.segments.count, c.heads, c.kvHeads, c.headDim, c.scale, x.q, c.ldq, kHalves.pointer,
+                c.ldk,
+                vHalves.pointer, c.ldk, HK_F16, out.pointer, c.ldq, nil)
+            #expect(status == 0 && out.intact && firstDifference(out.values, wide.out) == nil)
+        }
     }
 
     @Test("one thread and several give the same bits", arguments: everyISA)

@@ -49,6 +49,11 @@ private struct QuantisedProduct {
     }
 }
 
+/// The exception that hadpo_kernels.h names.
+private func fewRowsAreFP32(_ isa: UInt32, _ fast: Bool, _ transposed: Bool) -> Bool {
+    fast && isa == HK_AMX_BF16.rawValue && transposed
+}
+
 @Suite struct QuantisedMatmulTests {
     private struct Case {
         let product: QuantisedProduct, a: [Float], w: Quantised, c: [Float]
@@ -86,8 +91,9 @@ private struct QuantisedProduct {
                     }
                     let o = try #require(Case(pool, p, seed: seed))
                     let result = try #require(o.run(pool), "wrote past its output: \(p)")
-                    let error = p.error(
-                        result, o.a, try #require(o.w.values(pool)), o.c, rounded: fast && isa != HK_OPENBLAS.rawValue)
+                    let straddles = dtype == HK_FP4 && (transposed ? p.K : p.N) % 64 != 0
+                    let inFP32 = isa == HK_OPENBLAS.rawValue || (fewRowsAreFP32(isa, fast, transposed) && M <= 8 && !straddles)
+                    let error = p.error(result, o.a, try #require(o.w.values(pool)), o.c, rounded: fast && !inFP32)
                     #expect(error < MatmulTests.tolerance, "\(p)")
                 }
             }
@@ -104,7 +110,9 @@ private struct QuantisedProduct {
                     let p = QuantisedProduct(transposed: transposed, M: M, N: N, K: K, dtype: dtype, beta: Float(seed % 2))
                     let o = try #require(Case(pool, p, seed: seed))
                     let whole = try #require(o.run(pool))
-                    for rows in [0..<1, 1..<2, 3..<5, 5..<8, 2..<6, 4..<11, (M - 1)..<M, (M / 2)..<(M / 2 + 1), 3..<(M - 2)] {
+                    for rows in [
+                        0..<1, 1..<2, 3..<5, 5..<8, 2..<6, 4..<11, 0..<9, (M - 1)..<M, (M / 2)..<(M / 2 + 1), 3..<(M - 2),
+                    ] where rows.count > 8 || !fewRowsAreFP32(isa, fast, transposed) {
                         let part = try #require(o.run(pool, rows: rows))
                         #expect(
                             firstDifference(part, Array(whole[(rows.lowerBound * p.ldc)..<(rows.upperBound * p.ldc)])) == nil,

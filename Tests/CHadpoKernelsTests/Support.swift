@@ -50,7 +50,7 @@ extension Guarded where Element == Float {
 
 /// The instruction sets this library has, for `arguments:`.
 let everyISA: [UInt32] = [HK_PORTABLE.rawValue, HK_AVX2.rawValue, HK_AVX512.rawValue]
-let everyMatmulISA: [UInt32] = everyISA + [HK_AVX512_BF16.rawValue]
+let everyMatmulISA: [UInt32] = everyISA + [HK_AVX512_BF16.rawValue, HK_AMX_BF16.rawValue]
 
 /// A pool with the instruction set forced, or nil with a loud line where this processor lacks it.
 final class Pool {

@@ -144,6 +144,46 @@ final class Listener: Progress {
         #expect(Set(together.map(\.ids)).count > 1, "the questions do not tell anything apart")
     }
 
+    @Test("beam searches that advance together find what each finds alone, to the bit", arguments: ["old-f32", "original-f16"])
+    func beamsTogether(_ name: String) throws {
+        let subject = try Subject(name)
+        let questions = ["Is there a dog in the image?", "What is on the table?", "Who?"]
+        let prompts = try questions.map { try subject.pieces($0) }
+        let picture = [try subject.pixels()]
+        var rule = Generation.BeamRule(count: 3, maxNewTokens: 40)
+        rule.keepsFirstLogits = true
+        rule.repetitionPenalty = 1.3
+        let histories = prompts.map { subject.model.conversation.history($0.ids, rule: rule.transformers) }
+        let session = try PromptSession(
+            subject.model, [.init([.tokens(prompts[0].before), .image], pixels: picture)], progress: SilentProgress())
+        let together = try Generation.beams(session, prompts.map { .init(prefix: 0, ids: $0.after) }, rule, histories: histories)
+        for (i, prompt) in prompts.enumerated() {
+            let alone = try PromptSession(subject.model, [.init(prompt.pieces, pixels: picture)], progress: SilentProgress())
+            let found = try Generation.beams(alone, [.init(prefix: 0, ids: [])], rule, histories: [histories[i]])
+            #expect(found.count == 1 && found[0].generated == together[i].generated && found[0].score == together[i].score)
+        }
+        #expect(Set(together.map(\.generated.ids)).count > 1, "the questions do not tell anything apart")
+    }
+
+    @Test("keys and values in fp16 take half the bytes and round, no more")
+    func halfCache() throws {
+        let subject = try Subject("old-f32")
+        let prompt = try subject.pieces("Is there a dog in the image?")
+        let whole = try subject.uncached(prompt, [5])
+        let wide = subject.model.decoder.cacheRowBytes
+        subject.model.decoder.cacheType = .f16
+        defer { subject.model.decoder.cacheType = .f32 }
+        #expect(subject.model.decoder.cacheRowBytes * 2 == wide)
+        let session = try PromptSession(
+            subject.model, [.init(prompt.pieces, pixels: [try subject.pixels()])], progress: SilentProgress())
+        _ = try session.open([.init(prefix: 0, ids: [])], room: 2)
+        let logits = try session.extend([0], by: [5]).floats()
+        let largest = whole.map(abs).max() ?? 0
+        let worst = zip(logits, whole).map { abs($0 - $1) }.max() ?? .infinity
+        // Keys and values carry 2^-11; a few layers on, the logits differ by some thousandths of the largest and not by nothing.
+        #expect(worst > 0 && worst < 5e-3 * largest, "\(worst) of \(largest)")
+    }
+
     @Test("many pictures in batches give what each gives alone, to the bit", arguments: layouts)
     func pictures(_ name: String) throws {
         let subject = try Subject(name)
@@ -202,6 +242,24 @@ final class Listener: Progress {
         }
         #expect(try draw(1) == draw(1))
         #expect(try draw(1) != draw(2))
+    }
+
+    @Test("no answer ends before min_new_tokens, as transformers 5.23 goes on")
+    func forced() throws {
+        let subject = try Subject("tf5-f16")
+        let keys: [JSON.Member] = [.init("min_new_tokens", 22), .init("max_new_tokens", 24)]
+        let greedy = try subject.generate(keys)
+        #expect(
+            ids(greedy) == [
+                285, 44, 308, 55, 138, 98, 214, 285, 44, 44, 121, 214, 23, 228, 167, 210, 35, 259, 315, 285, 249, 330, 2,
+            ])
+        #expect(greedy["finish_reason"] == "eos")
+        let beams = try subject.generate(keys + [.init("num_beams", 5), .init("beam_rule", "hf-4.57")])
+        #expect(
+            ids(beams) == [
+                285, 44, 255, 284, 285, 6, 128, 274, 95, 95, 96, 285, 6, 275, 33, 249, 33, 95, 49, 95, 323, 274, 95, 252,
+            ])
+        #expect(throws: HadpoError.self) { try subject.generate([.init("min_new_tokens", 25), .init("max_new_tokens", 24)]) }
     }
 
     @Test("several end ids end an answer as well as one")

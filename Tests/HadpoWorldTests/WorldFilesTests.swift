@@ -246,3 +246,13 @@ func preferenceFiles() throws {
         ])
     #expect(questions[1]?["correct"] == true)
 }
+
+@Test("the table of synonyms finds every object of the world in its sentences")
+func synonymsFindEveryObject() throws {
+    try withWorld { layout in
+        let words = try ObjectWords(synonyms: layout.synonyms)
+        for category in Category.allCases {
+            #expect(words.mentions("There is a red \(category.rawValue) on the left .").map(\.node) == [category.rawValue])
+        }
+    }
+}

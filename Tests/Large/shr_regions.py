@@ -39,7 +39,8 @@ def write_regions(path, megabytes, ids):
 
 
 def main():
-    tool, megabytes = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 700
+    # Absolute: the tool runs in a folder of its own.
+    tool, megabytes = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 700
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         ids = [2_300_000 + 3 * i for i in range(IMAGES)]

@@ -8,6 +8,7 @@
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
+ *   One exception: on AMX, up to eight rows by a quantised B are multiplied in fp32, more rows in bf16.
  *   "+=" outputs accumulate; all others are overwritten.
  */
 #ifndef HADPO_KERNELS_H
@@ -21,10 +22,10 @@ enum { HK_OK = 0, HK_NO_MEMORY = 1 };
  * row-major matrix, fp32 scale. Whole matrices only, in a form of their own (hk_quantise), as B of hk_matmul. */
 typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4 = 5 } hk_dtype;
 
-/* Inner kernels. AUTO takes the best one the processor has (BF16 only for HK_FAST). Forcing one that the processor lacks
- * fails in hk_pool_create; AVX512_BF16 with HK_EXACT is AVX512. OPENBLAS: matmul by fp32 sgemm (FAST too) through a libopenblas
+/* Inner kernels. AUTO takes the best one the processor has (AMX and BF16 only for HK_FAST). Forcing one that the processor lacks
+ * fails in hk_pool_create; AVX512_BF16 and AMX_BF16 with HK_EXACT are AVX512. OPENBLAS: matmul by fp32 sgemm (FAST too) through a libopenblas
  * opened with dlopen on first use; the promises about bits above do not hold for it. */
-typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5 } hk_isa;
+typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5, HK_AMX_BF16 = 6 } hk_isa;
 
 /* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation. */
 typedef enum { HK_EXACT = 0, HK_FAST = 1 } hk_numerics;
@@ -36,7 +37,7 @@ typedef struct hk_pool hk_pool;
 hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const char **why);
 void hk_pool_free(hk_pool *pool);
 int hk_pool_threads(const hk_pool *pool);
-const char *hk_pool_isa_name(const hk_pool *pool); /* static: "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
+const char *hk_pool_isa_name(const hk_pool *pool); /* static: "amx-bf16", "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
 
 /* A pool serves one caller at a time, and a task does not call hk_parallel or any operation of its own pool.
  * task(context, chunk, worker) for every chunk in 0..<chunks, worker in 0..<threads. Returns when all are done. */
@@ -72,10 +73,10 @@ typedef struct {
 
 /* q[rows, heads*head_dim] k,v[rows, kv_heads*head_dim]; query head h reads kv head h / (heads/kv_heads).
  * out[row, heads*head_dim] = softmax(scale q k^T) v. lse[row*heads + h] = log of the softmax denominator incl. maximum
- * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. */
+ * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32 or fp16 (a cache). */
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
-                         size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,
-                         const float *v, size_t ldv, float *out, size_t ldo, float *lse);
+                         size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
+                         size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse);
 /* dq overwritten for the query rows; dk, dv += (a context row collects from every segment that sees it; the caller zeroes). */
 int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                           size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,

@@ -18,7 +18,8 @@ package struct CHAIRScoreConfig: Sendable {
         instances = try r.strings("instances", default: [], help: "COCO instances_*.json; CHAIR takes train and val")
         references = try r.strings("references", default: [], help: "COCO captions_*.json; CHAIR takes train and val")
         objects = try r.optionalString("objects", help: "instead or beside: {\"image id\": [\"object\", ...]}")
-        records = try r.optionalString("records", help: "file for one line a caption: words, objects, what is hallucinated")
+        records = try r.optionalString(
+            "records", help: "file for one line a caption: words, objects, what is hallucinated; enough for a report")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
         seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of the bootstrap")
         let given = !instances.isEmpty || !references.isEmpty || objects != nil
@@ -33,104 +34,61 @@ package struct CHAIRScore {
         let text: String
     }
 
-    private struct Counts {
-        var captions = 0, hallucinatedCaptions = 0, mentions = 0, hallucinated = 0, found = 0, truth = 0, tokens = 0
-        var columns: [Int] { [captions, hallucinatedCaptions, mentions, hallucinated, found, truth, tokens] }
-    }
-
     package static func run(_ config: CHAIRScoreConfig) throws(HadpoError) -> JSON {
         let objects = try ObjectWords(synonyms: config.synonyms)
         let bytes = try File.read(config.captions)
-        let (captions, doubled) = try read(bytes, config.captions)
-        let truth = try CHAIRTruth(config, ids: Set(captions.map(\.id)), objects)
-        var outcomes = SHROutcomes()
-        for id in doubled { outcomes.add("captioned_twice", id) }
-        var perImage: [[Int]] = []
+        let captions = try read(bytes, config.captions)
+        let truth = try CHAIRTruth(config, ids: Set(captions.map(\.caption.id)), objects)
+        var figures = CHAIRFigures()
         var records: [JSON] = []
-        var total = Counts()
-        var words: [String: (all: Int, hallucinated: Int)] = [:]
-        for caption in captions {
+        for (caption, isFirst) in captions {
             // The original takes an unknown image for an empty one, and everything said about it for hallucinated.
-            guard let known = truth.nodes[caption.id] else {
-                outcomes.add("image_without_annotations", caption.id)
+            let known = isFirst ? truth.nodes[caption.id] : nil
+            guard let known else {
+                let outcome = isFirst ? "image_without_annotations" : "captioned_twice"
+                figures.add(outcome: outcome, image: caption.id)
+                records.append(
+                    ["image_id": .string(caption.id), "caption": .string(caption.text), "outcome": .string(outcome)])
                 continue
             }
-            outcomes.add(caption.text.pythonStripped.isEmpty ? "empty_caption" : "scored", caption.id)
+            let outcome = caption.text.pythonStripped.isEmpty ? "empty_caption" : "scored"
             let tokens = objects.tokens(caption.text)
             let mentions = objects.mentions(tokens: tokens)
-            let wrong = mentions.filter { !known.contains($0.node) }
-            var counts = Counts()
-            counts.captions = 1
-            counts.hallucinatedCaptions = wrong.isEmpty ? 0 : 1
-            counts.mentions = mentions.count
-            counts.hallucinated = wrong.count
-            counts.found = known.intersection(mentions.map(\.node)).count
-            counts.truth = known.count
-            counts.tokens = tokens.count
-            perImage.append(counts.columns)
-            for mention in mentions {
-                let isWrong = !known.contains(mention.node)
-                words[mention.node, default: (0, 0)].all += 1
-                if isWrong { words[mention.node, default: (0, 0)].hallucinated += 1 }
-            }
-            total = add(total, counts)
-            if config.records != nil { records.append(record(caption, tokens, mentions, wrong, known, counts)) }
+            let words = CHAIRFigures.Words(
+                said: mentions.map(\.node), wrong: mentions.filter { !known.contains($0.node) }.map(\.node), truth: known,
+                tokens: tokens.count)
+            figures.add(outcome: outcome, image: caption.id)
+            figures.add(words)
+            if config.records != nil { records.append(record(caption, outcome, tokens, mentions, words)) }
         }
         if let path = config.records {
             try File.makeDirectories(File.folder(of: path))
             try File.writeAtomically(path, records.map { $0.text() + "\n" }.joined())
         }
-        let bootstrap = ClusterBootstrap(clusters: perImage.count, resamples: config.resamples, seed: UInt64(config.seed))
-        let replicates = bootstrap.replicates(perImage) { figures($0) }
-        let names = ["chair_s", "chair_i", "recall", "length"]
-        let values = figures(total.columns)
-        return [
+        var report: JSON = [
             "schema": "hadpo.chair-report/1", "implementation": .string(ObjectWords.implementation),
             "captions": .string(config.captions), "captions_sha256": .string(SHA256.hex(bytes)),
             "synonyms_sha256": .string(objects.sha256), "synonyms_published": JSON(objects.isPublished),
-            "image_ids_sha256": .string(SHA256.hex(Array(sortedIDs(captions.map(\.id)).joined(separator: "\n").utf8))),
-            "n": JSON(total.captions), "chair_s": JSON(values[0]), "chair_i": JSON(values[1]), "recall": JSON(values[2]),
-            "length": JSON(values[3]), "mentions": JSON(total.mentions), "hallucinated_mentions": JSON(total.hallucinated),
-            "hallucinated_captions": JSON(total.hallucinatedCaptions), "truth_objects": JSON(total.truth),
-            "bootstrap_95": .object(
-                names.enumerated().map { place, name in
-                    .init(name, Statistics.json(Statistics.percentile95(replicates.map { $0[place] })))
-                }),
-            "bootstrap": bootstrap.description, "outcomes": outcomes.json,
-            "by_object": .object(
-                words.keys.sorted { a, b in
-                    let (x, y) = (words[a]?.hallucinated ?? 0, words[b]?.hallucinated ?? 0)
-                    return x != y ? x > y : a < b
-                }.map { .init($0, ["mentions": JSON(words[$0]?.all ?? 0), "hallucinated": JSON(words[$0]?.hallucinated ?? 0)]) }),
-            "records": JSON(config.records),
+            "image_ids_sha256": .string(
+                SHA256.hex(Array(sortedIDs(captions.filter(\.isFirst).map(\.caption.id)).joined(separator: "\n").utf8))),
         ]
-    }
-
-    private static func add(_ a: Counts, _ b: Counts) -> Counts {
-        Counts(
-            captions: a.captions + b.captions, hallucinatedCaptions: a.hallucinatedCaptions + b.hallucinatedCaptions,
-            mentions: a.mentions + b.mentions, hallucinated: a.hallucinated + b.hallucinated, found: a.found + b.found,
-            truth: a.truth + b.truth, tokens: a.tokens + b.tokens)
-    }
-
-    /// CHAIRs, CHAIRi, recall, mean number of tokens.
-    private static func figures(_ sums: [Int]) -> [Double?] {
-        guard sums.count == 7 else { return [nil, nil, nil, nil] }
-        return [ratio(sums[1], sums[0]), ratio(sums[3], sums[2]), ratio(sums[4], sums[5]), ratio(sums[6], sums[0])]
+        for member in figures.members(resamples: config.resamples, seed: config.seed) { report[member.key] = member.value }
+        report["records"] = JSON(config.records)
+        return report
     }
 
     private static func record(
-        _ caption: Caption, _ tokens: [String], _ mentions: [ObjectWords.Mention], _ wrong: [ObjectWords.Mention],
-        _ known: Set<String>, _ counts: Counts
+        _ caption: Caption, _ outcome: String, _ tokens: [String], _ mentions: [ObjectWords.Mention], _ words: CHAIRFigures.Words
     ) -> JSON {
-        [
-            "image_id": .string(caption.id), "caption": .string(caption.text),
+        let wrong = mentions.filter { !words.truth.contains($0.node) }
+        return [
+            "image_id": .string(caption.id), "caption": .string(caption.text), "outcome": .string(outcome),
             "mscoco_hallucinated_words": .array(wrong.map { [.string($0.word), .string($0.node)] }),
-            "mscoco_gt_words": JSON(known.sorted()), "mscoco_generated_words": JSON(mentions.map(\.node)),
+            "mscoco_gt_words": JSON(words.truth.sorted()), "mscoco_generated_words": JSON(words.said),
             "words": JSON(tokens),
             "metrics": [
-                "CHAIRs": JSON(counts.hallucinatedCaptions), "CHAIRi": .double(ratio(wrong.count, mentions.count) ?? 0),
-                "Recall": JSON(ratio(counts.found, counts.truth)), "Len": JSON(counts.tokens),
+                "CHAIRs": JSON(wrong.isEmpty ? 0 : 1), "CHAIRi": .double(ratio(wrong.count, mentions.count) ?? 0),
+                "Recall": JSON(ratio(words.found, words.truth.count)), "Len": JSON(tokens.count),
             ],
         ]
     }
@@ -141,8 +99,10 @@ package struct CHAIRScore {
         return numbers.count == ids.count ? numbers.sorted().map(String.init) : ids.sorted()
     }
 
-    /// Captions in the order of the file; ids that come again, whose first caption counts.
-    private static func read(_ bytes: [UInt8], _ path: String) throws(HadpoError) -> ([Caption], doubled: [String]) {
+    /// Captions in the order of the file; of an id that comes again the first caption counts.
+    private static func read(
+        _ bytes: [UInt8], _ path: String
+    ) throws(HadpoError) -> [(caption: Caption, isFirst: Bool)] {
         var records: [(place: String, value: JSON)] = []
         if let whole = try? JSON.parse(bytes, source: path) {
             let elements = whole.arrayValue ?? whole["imgToEval"]?.objectValue?.map(\.value)
@@ -156,9 +116,8 @@ package struct CHAIRScore {
         } else {
             records = try JSONLines.parse(bytes, source: path, dropTornLine: true).map { ("\(path):\($0.number)", $0.value) }
         }
-        var captions: [Caption] = []
+        var captions: [(caption: Caption, isFirst: Bool)] = []
         var known: Set<String> = []
-        var doubled: [String] = []
         for (place, record) in records {
             let id = record["image_id"]
             let text = ["caption", "description", "answer", "text"].lazy.compactMap { record[$0]?.stringValue }.first
@@ -167,9 +126,9 @@ package struct CHAIRScore {
                     .format, "no caption", at: place, found: record.kind, expected: "'image_id' and 'caption'")
             }
             let name = CHAIRTruth.normalised(id)
-            if known.insert(name).inserted { captions.append(Caption(id: name, text: text)) } else { doubled.append(name) }
+            captions.append((Caption(id: name, text: text), known.insert(name).inserted))
         }
-        return (captions, doubled)
+        return captions
     }
 }
 

@@ -214,11 +214,10 @@ package struct SHRDescribe {
                 rule.lengthPenalty = config.lengthPenalty
                 rule.stop = config.stop
                 let history = model.conversation.history(prompt.ids, rule: rule.transformers)
-                for (picture, branch) in zip(group, branches) {
-                    try keep(picture, try Generation.beams(session, branch, rule, history: history).0)
-                    done += 1
-                    try pace.report(done, of: pictures.count, progress)
-                }
+                let found = try Generation.beams(session, branches, rule, histories: group.map { _ in history })
+                for (picture, beams) in zip(group, found) { try keep(picture, beams.generated) }
+                done += group.count
+                try pace.report(done, of: pictures.count, progress)
             }
             try appender.sync()
         }

@@ -28,6 +28,8 @@ package struct BeamSearch: Sendable {
         package var earlyStopping = EarlyStopping.heuristic
         /// Prompt ids included.
         package var maximumLength = 20
+        /// Ids of the prompt not included; no end before.
+        package var minimumNewTokens = 0
         package var eosIDs: [Int32] = [2]
         package var rule = TransformersRule.v431
         package init() {}
@@ -136,7 +138,10 @@ package struct BeamSearch: Sendable {
     /// The best `count` continuations over all beams, best first; lower beam, then lower id among equals.
     private func candidates(_ logProbs: [[Float]], _ count: Int) throws(HadpoError) -> [Candidate] {
         var best: [Candidate] = []
+        let mayEnd = (beams.first?.count ?? 0) - promptCount >= settings.minimumNewTokens
         for (parent, row) in logProbs.enumerated() {
+            var row = row
+            if !mayEnd { for id in settings.eosIDs where row.indices.contains(Int(id)) { row[Int(id)] = -.infinity } }
             let base = scores[parent]
             for (token, logProb) in row.enumerated() {
                 let score = logProb + base

@@ -11,6 +11,7 @@ import HadpoEval
 ///     POPE/output/coco/coco_pope_{random,popular,adversarial}.json
 ///     POPE/segmentation/coco_ground_truth_segmentation.json, the input of POPE's builder, and what it counted beside its output
 ///     shr/val_images_final.json, shr/shr_factual_part{1,2}.jsonl
+///     synonyms.txt                                   the objects' names, as CHAIR's table and SHR's judge without a model take them
 ///     annotations.json                               every picture's objects: category, colour, side, size, box
 package enum WorldFiles {
     package struct Parameters: Sendable, Equatable {
@@ -36,6 +37,7 @@ package enum WorldFiles {
         package var regionDescriptions: String { File.join(visualGenome, "region_descriptions.json") }
         package var cocoPictures: String { File.join(root, "coco2014/val2014") }
         package var shr: String { File.join(root, "shr") }
+        package var synonyms: String { File.join(root, "synonyms.txt") }
         package var annotations: String { File.join(root, "annotations.json") }
         package var popeObjects: String { File.join(root, "POPE/segmentation/coco_ground_truth_segmentation.json") }
         package var popeOutput: String { File.join(root, "POPE/output/coco") }
@@ -124,6 +126,8 @@ package enum WorldFiles {
                 "images": .array(entries.map { annotation($0, rasterizer, size) }),
             ], to: layout.annotations)
 
+        try File.writeAtomically(layout.synonyms, Category.allCases.map(synonyms).joined())
+
         try writeLines(
             evaluation.map { entry in
                 ["image": JSON(entry.cocoName), "objects": JSON(entry.scene.objects.map(\.category.rawValue))]
@@ -139,6 +143,12 @@ package enum WorldFiles {
         let facts = evaluation.map(factual)
         try writeLines(Array(facts.prefix(facts.count / 2)), to: File.join(layout.shr, "shr_factual_part1.jsonl"))
         try writeLines(Array(facts.dropFirst(facts.count / 2)), to: File.join(layout.shr, "shr_factual_part2.jsonl"))
+    }
+
+    /// A line of the table. CHAIR looks words up in what it takes for their singular, which makes a bus a "bu".
+    private static func synonyms(_ category: Category) -> String {
+        let name = category.rawValue
+        return ([name] + ObjectWords(words: []).tokens(name).filter { $0 != name }).joined(separator: ", ") + "\n"
     }
 
     private static func write(_ json: JSON, to path: String) throws(HadpoError) {

@@ -28,7 +28,8 @@ static void test_library(void)
     REFUSES(hadpo_config_resolve("{}", 2, NULL, &error), hadpo_config_resolve("{}", 2, NULL, NULL), "config_resolve: out");
     check_status(hadpo_config_resolve("{", 1, &bytes, NULL), HADPO_E_JSON, NULL, "a failure without an error object");
     static hadpo_status (*const evaluators[])(const char *, size_t, hadpo_bytes **, hadpo_error **) = {
-        hadpo_pope_evaluate, hadpo_pope_build, hadpo_chair_score, hadpo_shr_requests, hadpo_shr_score, hadpo_shr_agree};
+        hadpo_pope_evaluate, hadpo_pope_build, hadpo_chair_score, hadpo_shr_requests, hadpo_shr_score, hadpo_shr_agree,
+        hadpo_report_write};
     for (size_t i = 0; i < sizeof evaluators / sizeof evaluators[0]; i++) {
         REFUSES(evaluators[i](NULL, 5, &bytes, &error), evaluators[i](NULL, HADPO_NUL, &bytes, NULL), "evaluator: config");
         REFUSES(evaluators[i]("{}", 2, NULL, &error), evaluators[i]("{}", 2, NULL, NULL), "evaluator: out");

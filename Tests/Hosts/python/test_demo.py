@@ -88,6 +88,24 @@ class Demo(unittest.TestCase):
             self.assertGreaterEqual(trained["words"], base["words"] * 0.85)
             self.assertGreaterEqual(trained["mentioned"], base["mentioned"] - 5)
 
+        with self.subTest("SHR by annotations says so too, and the page holds the demo's figures"):
+            base, trained = (result[when]["shr"]["corrected"]["hal_sents_ratio"] for when in ("before", "after"))
+            self.assertLessEqual(trained, base * 0.8)
+            self.check_page(result, self.folder / "report.html")
+
+    def check_page(self, result, path):
+        self.assertEqual(pathlib.Path(result["report"]["output"]).resolve(), path.resolve())
+        figures = {pointer: json.loads(value) for value, pointer in
+                   re.findall(r'<data value="([^"]*)" data-of="([^"]*)"', path.read_text())}
+        for role, when in (("run", "after"), ("baseline", "before")):
+            self.assertEqual(figures[f"/shr/{role}/report/corrected/hal_sents_ratio"],
+                             result[when]["shr"]["corrected"]["hal_sents_ratio"])
+            for i, split in enumerate(("random", "popular", "adversarial")):
+                for key in ("accuracy", "precision", "recall", "f1", "yes_ratio"):
+                    self.assertEqual(figures[f"/pope/splits/{i}/{role}/rules/official/{key}"], result[when]["pope"][split][key])
+        self.assertEqual(figures["/training/0/steps"], 50)
+        self.assertGreater(result["report"]["gallery"]["embedded"], 0)
+
     def test_first_unseen_seed(self):
         self.check_thresholds(SEEDS[0])
 
@@ -113,7 +131,9 @@ class Demo(unittest.TestCase):
     # ---- InstructBLIP's base sees less, so only the direction is held
 
     def check_direction(self, family):
-        result = self.run_demo(SEEDS[0], "--family", family, "--images", "100")
+        page = self.folder / "pages" / "demo.html"
+        result = self.run_demo(SEEDS[0], "--family", family, "--images", "100", "--report", str(page))
+        self.check_page(result, page)
         before, after = (result[when]["pope"]["adversarial"] for when in ("before", "after"))
         print(f"{family}: adversarial accuracy {before['accuracy']:.3f} -> {after['accuracy']:.3f}, "
               f"yes ratio {before['yes_ratio']:.3f} -> {after['yes_ratio']:.3f}, "
@@ -122,9 +142,19 @@ class Demo(unittest.TestCase):
         self.assertGreaterEqual(after["accuracy"], before["accuracy"] + 0.01)
         self.assertLess(after["yes_ratio"], before["yes_ratio"])
         self.assertGreaterEqual(after["recall"], before["recall"] - 0.05)
+        print(f"{family}: SHR " + " -> ".join(f"{result[when]['shr']['corrected']['hal_sents_ratio']:.3f}" for when in ("before", "after")))
 
     def test_instructblip_is_cured_a_little(self):
         self.check_direction("instructblip")
+
+    def test_without_a_folder_the_page_alone_is_left(self):
+        run = subprocess.run([TOOL, "demo", "--quiet", "--images", "20", "--training-images", "20"], capture_output=True, text=True,
+                             timeout=180, env={**os.environ, "TMPDIR": str(self.folder)})
+        self.assertEqual(run.returncode, 0, run.stderr)
+        left = [path for path in self.folder.rglob("*") if path.is_file()]
+        self.assertEqual([path.name for path in left], ["report.html"])
+        self.assertIn(f"report: {left[0]}", run.stdout.replace("/./", "/"))
+        self.assertIn("SHR, by annotations", run.stdout)
 
     # ---- controls
 

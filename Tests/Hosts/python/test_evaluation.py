@@ -131,11 +131,19 @@ class Evaluation(unittest.TestCase):
         pictures = FIXTURES / "llava" / "pictures"
         names = ["wide.jpg", "tall.png"]
         self.file("val.json", [{"image_id": i, "image": names[i % 2]} for i in range(120)])
-        command = ["shr", "describe", "-m", FIXTURES / "llava/old-f32", "-i", pictures, "--val-images", "val.json", "-n", "40",
-                   "--batch", "1", "--quiet"]
+        self.kill_and_resume(["-m", FIXTURES / "llava/old-f32", "-i", pictures, "--val-images", "val.json"], 120)
+
+    def test_a_killed_run_of_the_world_s_minigpt4_goes_on_to_the_same_file(self):
+        self.run_tool("world", "make", "-o", "world", "--evaluation-images", "100", "--training-images", "0", "--set", "family=minigpt4",
+                      "--quiet")
+        self.kill_and_resume(["-m", "world/model", "-i", "world/VG", "--image-data", "world/VG/image_data.json", "--shr", "world/shr"],
+                             100)
+
+    def kill_and_resume(self, source, images):
+        command = ["shr", "describe", *source, "-n", "40", "--batch", "1", "--quiet"]
         self.run_tool(*command, "-o", "whole.jsonl")
         whole = (self.folder / "whole.jsonl").read_bytes()
-        self.assertEqual(len(whole.splitlines()), 120)
+        self.assertEqual(len(whole.splitlines()), images)
         cut = self.folder / "cut.jsonl"
         run = subprocess.Popen([TOOL, *map(str, command), "-o", str(cut)], cwd=self.folder)
         deadline = time.monotonic() + 60
@@ -144,7 +152,7 @@ class Evaluation(unittest.TestCase):
         run.send_signal(signal.SIGKILL)
         run.wait()
         there = cut.read_bytes().count(b"\n")
-        self.assertTrue(5 <= there < 120, there)
+        self.assertTrue(5 <= there < images, there)
         report = json.loads(self.run_tool(*command, "-o", cut, "--json"))
         self.assertEqual(report["resumed"], there)
         self.assertEqual(cut.read_bytes(), whole)

@@ -119,6 +119,19 @@ class Tool(unittest.TestCase):
         self.run_tool("export", *MODEL, "-a", "adapter", "-o", "merged")
         self.run_tool("describe", "-m", "merged", PICTURE, "-n", "4")
 
+    def test_a_model_saved_quantised_answers_as_the_one_quantised_while_loading(self):
+        for weights in ("int8", "int4"):
+            self.run_tool("export", *MODEL, "--save-as", weights, "-o", weights)
+            saved = self.run_tool("describe", "-m", weights, PICTURE, "-n", "8", "--kv-cache", "fp16").stdout
+            loaded = self.run_tool("describe", *MODEL, "--weights", weights, PICTURE, "-n", "8", "--kv-cache", "fp16").stdout
+            self.assertEqual(saved, loaded)
+            names = b"".join(p.read_bytes()[:200_000] for p in (self.folder / weights).glob("*.safetensors"))
+            self.assertIn(b".hadpo-q8" if weights == "int8" else b".hadpo-q4", names)
+        wrong = subprocess.run([TOOL, "describe", "-m", "int8", "--weights", "int4", str(PICTURE)], cwd=self.folder,
+                               capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(wrong.returncode, 0)
+        self.assertIn("saved quantised", wrong.stderr)
+
     def test_ctrl_c_saves_what_was_trained(self):
         command = [TOOL, *map(str, self.train_flags("--steps", "100000", "--events"))]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder)

@@ -39,14 +39,29 @@ static void show(json *report)
     }
 }
 
+static int write_page(const invocation *call)
+{
+    json *config = page_config(call);
+    if (config == NULL) return DONE;
+    static const char *const keys[][2] = {{"records", "chair.records"}, {"resamples", "resamples"}, {"seed", "seed"}};
+    for (int i = 0; i < 3; i++) {
+        json *value = path_get(call->request, keys[i][0]);
+        if (value != NULL) path_set(config, keys[i][1], json_object_get(value));
+    }
+    return page_finish(call, config);
+}
+
 static int chair(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&chair_command, "unexpected argument %s", call->files[0]);
+    if (cli_text(call, "report") != NULL && path_get(call->request, "records") == NULL)
+        return usage_error(&chair_command, "--report needs --records FILE too: every figure leads back to a caption in it");
     const char *config = json_text(call->request);
     hadpo_bytes *text = NULL;
     hadpo_error *error = NULL;
     hadpo_status status = hadpo_chair_score(config, strlen(config), &text, &error);
-    return finish_files(call, "scoring captions", status, text, error, show);
+    int outcome = finish_files(call, "scoring captions", status, text, error, show);
+    return outcome == DONE ? write_page(call) : outcome;
 }
 
 static const flag chair_flags[] = {
@@ -58,6 +73,8 @@ static const flag chair_flags[] = {
     {0, "records", TEXT, "FILE", "request.records", "one line a caption: words, objects, what is not there"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
+    PAGE_FLAG,
+    PICTURES_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static const flag_group chair_groups[] = {

@@ -133,10 +133,20 @@ bool print_outcomes(json *outcomes);
 /* "12.34 [11.0 13.9]" to the right of 20 columns; interval may be NULL, NAN is "-". */
 void print_interval(double value, json *interval, double scale);
 
+/* ---- page.c: the HTML report ---------------------------------------------------------------------------------------- */
+/* A config of "hadpo.report/1" for --report FILE with the pictures of --pictures; NULL: not asked for. */
+json *page_config(const invocation *call);
+void page_add_split(json *config, json *questions, json *answers);
+int page_write(json *config, json **result); /* takes config */
+void page_say(json *result);                 /* where it is */
+int page_finish(const invocation *call, json *config); /* both of these */
+#define PAGE_FLAG {0, "report", TEXT, "FILE", "cli.report", "also one HTML page with everything; `hadpo report` makes it of two runs"}
+#define PICTURES_FLAG {0, "pictures", LIST, "DIR", "cli.pictures", "folder with the pictures, for --report; may be repeated"}
+
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,
     pope_command, pope_score_command, pope_build_command, judge_command, shr_command, shr_describe_command,
     shr_requests_command,
-    shr_agree_command, chair_command, demo_command, world_command, config_command, version_command;
+    shr_agree_command, chair_command, report_command, demo_command, bench_command, world_command, config_command, version_command;
 
 #endif

@@ -1,7 +1,8 @@
 /* demo.c - the whole of HA-DPO on the world in the box, through the public interface alone: make the world, ask a model
- * that invents, collect what it got wrong, train, ask again. Read it as the example of how a host uses the library. */
+ * that invents, collect what it got wrong, train, ask again, and make one page of it. Read it as the example of how a host
+ * uses the library. */
 #define _XOPEN_SOURCE 700
-#include "gallery.h"
+#include "demo.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -10,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SPLITS = 3 };
-static const char *const split_names[SPLITS] = {"random", "popular", "adversarial"};
+const char *const demo_splits[SPLITS] = {"random", "popular", "adversarial"};
+const char *const demo_whens[2] = {"before", "after"};
 
 enum { FAMILIES = 3 };
 static const struct {
@@ -36,24 +37,13 @@ static void fit_recipe(json *config, const char *family)
     path_set(config, "optimizer.learning_rate", json_object_new_double(1.2e-4));
 }
 
-typedef struct {
-    const invocation *call;
-    session session;
-    const char *family;
-    char *folder; /* everything this family's demo writes */
-    json *world, *pairs, *training; /* reports of the library */
-    json *pope[2][SPLITS];          /* before, after */
-    gallery gallery;
-    double seconds_world, seconds_asking[2], seconds_pairs, seconds_training;
-} demo_state;
-
-static const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
+const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
 {
     snprintf(buffer, size, "%s/%s", demo->folder, name);
     return buffer;
 }
 
-static json *text_value(const char *text)
+json *text_value(const char *text)
 {
     return json_object_new_string(text);
 }
@@ -98,10 +88,7 @@ static int make_world(demo_state *demo)
     path_set(demo->call->model, "path", text_value(in_folder(demo, "world/model", path, sizeof path)));
     outcome = open_model(&demo->session, demo->call);
     if (outcome != DONE) return outcome;
-    char images[4096];
-    return gallery_open(&demo->gallery,
-                        in_folder(demo, "world/POPE/segmentation/coco_ground_truth_segmentation.json", path, sizeof path),
-                        in_folder(demo, "world/coco2014/val2014", images, sizeof images));
+    return gallery_open(&demo->gallery, in_folder(demo, "world/annotations.json", path, sizeof path));
 }
 
 static int ask_split(demo_state *demo, int when, int split)
@@ -109,10 +96,10 @@ static int ask_split(demo_state *demo, int when, int split)
     char path[4096], name[128], label[64];
     json *config = json_object_new_object();
     path_set(config, "schema", text_value("hadpo.pope/1"));
-    snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", split_names[split]);
+    snprintf(name, sizeof name, "world/POPE/output/coco/coco_pope_%s.json", demo_splits[split]);
     path_set(config, "questions", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "images", text_value(in_folder(demo, "world/coco2014/val2014", path, sizeof path)));
-    snprintf(name, sizeof name, "pope_%s_%s.jsonl", split_names[split], when == BEFORE ? "before" : "after");
+    snprintf(name, sizeof name, "pope_%s_%s.jsonl", demo_splits[split], demo_whens[when]);
     path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
     path_set(config, "scores", json_object_new_boolean(1));
     path_set(config, "max_new_tokens", json_object_new_int(16)); /* "no, there is no umbrella." and its end */
@@ -122,33 +109,63 @@ static int ask_split(demo_state *demo, int when, int split)
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    snprintf(label, sizeof label, "   %s", split_names[split]);
+    snprintf(label, sizeof label, "   %s", demo_splits[split]);
     events_label(label);
     hadpo_status status = hadpo_pope_run(demo->session.model, text, strlen(text), &report, &error);
     json_object_put(config);
     return take_report("asking", status, report, error, &demo->pope[when][split]);
 }
 
-static int describe_picture(demo_state *demo, const char *path, char **answer)
+/* SHR's pictures described as `hadpo shr describe` does it. */
+static int describe(demo_state *demo, int when)
 {
-    static const char request[] = 
-        "{\"schema\":\"hadpo.generate/1\",\"question\":\"Describe this image in detail.\",\"max_new_tokens\":128}";
-    hadpo_image *image = NULL;
-    int outcome = decode_image(path, &image);
-    if (outcome != DONE) return outcome;
-    hadpo_bytes *text = NULL;
+    char path[4096], name[64];
+    json *config = json_object_new_object();
+    path_set(config, "schema", text_value("hadpo.shr-describe/1"));
+    path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
+    path_set(config, "image_data", text_value(in_folder(demo, "world/VG/image_data.json", path, sizeof path)));
+    path_set(config, "images", text_value(in_folder(demo, "world/VG", path, sizeof path)));
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
+    path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
+    path_set(config, "max_new_tokens", json_object_new_int(128));
+    path_set(config, "num_beams", json_object_new_int(1)); /* greedy, as the questions */
+    path_set(config, "repetition_penalty", json_object_new_double(1));
+    const char *text = json_text(config);
+    hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    hadpo_status status = hadpo_model_generate(demo->session.model, request, HADPO_NUL, image, &text, &error);
-    hadpo_image_free(image);
-    json *record = NULL;
-    outcome = take_report("describing", status, text, error, &record);
-    if (outcome == DONE) {
-        const char *words = text_at(record, "text", "");
-        *answer = malloc(strlen(words) + 1);
-        if (*answer != NULL) strcpy(*answer, words);
-    }
-    json_object_put(record);
+    events_label("   describing");
+    hadpo_status status = hadpo_shr_describe(demo->session.model, text, strlen(text), &report, &error);
+    json_object_put(config);
+    json *described = NULL;
+    int outcome = take_report("describing", status, report, error, &described);
+    json_object_put(described);
     return outcome;
+}
+
+/* Scores them as `hadpo shr --judge annotations` does: a sentence that names an object which no annotation of its picture names
+ * is a hallucination. Wrong colours, sides and sizes do not count. */
+static int judge(demo_state *demo, int when)
+{
+    char path[4096], name[64];
+    json *config = json_object_new_object();
+    path_set(config, "schema", text_value("hadpo.shr-score/1"));
+    snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
+    path_set(config, "answers", text_value(in_folder(demo, name, path, sizeof path)));
+    path_set(config, "judge", text_value("annotations"));
+    path_set(config, "vg", text_value(in_folder(demo, "world/VG", path, sizeof path)));
+    path_set(config, "shr", text_value(in_folder(demo, "world/shr", path, sizeof path)));
+    path_set(config, "synonyms", text_value(in_folder(demo, "world/synonyms.txt", path, sizeof path)));
+    snprintf(name, sizeof name, "shr_%s", demo_whens[when]);
+    path_set(config, "output", text_value(in_folder(demo, name, path, sizeof path)));
+    if (when == AFTER) path_set(config, "baseline", text_value(in_folder(demo, "shr_before/sentences.jsonl", path, sizeof path)));
+    const char *text = json_text(config);
+    hadpo_bytes *report = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_shr_score(text, strlen(text), &report, &error);
+    json_object_put(config);
+    int outcome = take_report("scoring descriptions", status, report, error, &demo->shr[when]);
+    snprintf(name, sizeof name, "shr_%s/sentences.jsonl", demo_whens[when]);
+    return outcome == DONE ? gallery_read(&demo->gallery, when, in_folder(demo, name, path, sizeof path)) : outcome;
 }
 
 static int ask(demo_state *demo, int when)
@@ -156,10 +173,8 @@ static int ask(demo_state *demo, int when)
     double start = seconds_now();
     int outcome = DONE;
     for (int i = 0; outcome == DONE && i < SPLITS; i++) outcome = ask_split(demo, when, i);
-    events_label("   describing");
-    for (int i = 0; outcome == DONE && i < demo->gallery.count; i++)
-        outcome = describe_picture(demo, demo->gallery.pictures[i].path, &demo->gallery.pictures[i].answers[when]);
-    events_clear();
+    if (outcome == DONE) outcome = describe(demo, when);
+    if (outcome == DONE) outcome = judge(demo, when);
     demo->seconds_asking[when] = seconds_now() - start;
     return outcome;
 }
@@ -223,78 +238,17 @@ static int train_adapter(demo_state *demo)
     return take_report(doing, status, report, error, &demo->training);
 }
 
-/* ---- what it came to --------------------------------------------------------------------------------------------- */
-
-static double share(int part, int whole)
-{
-    return whole > 0 ? 100.0 * part / whole : 0;
-}
-
-static void print_results(const demo_state *demo)
-{
-    putchar('\n');
-    print_pope_table_head();
-    for (int i = 0; i < SPLITS; i++) {
-        print_pope_table_row(split_names[i], "before", demo->pope[BEFORE][i]);
-        print_pope_table_row("", "after", demo->pope[AFTER][i]);
-        print_pope_table_change(demo->pope[BEFORE][i], demo->pope[AFTER][i]);
-    }
-    sentence_count before = gallery_count(&demo->gallery, BEFORE), after = gallery_count(&demo->gallery, AFTER);
-    printf("\nDescriptions of %d pictures           before      after\n", before.descriptions);
-    printf("sentences naming what is not there  %5.1f %%    %5.1f %%\n", share(before.invented, before.sentences),
-           share(after.invented, after.sentences));
-    printf("words in a description              %5.1f      %5.1f\n", share(before.words, 100 * before.descriptions),
-           share(after.words, 100 * after.descriptions));
-    gallery_print(&demo->gallery, 2);
-    puts("  x: names something that is not in the picture");
-    printf("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
-           demo->seconds_asking[BEFORE], demo->seconds_pairs, demo->seconds_training, demo->seconds_asking[AFTER]);
-}
-
-static json *count_json(sentence_count count)
-{
-    json *object = json_object_new_object();
-    path_set(object, "descriptions", json_object_new_int(count.descriptions));
-    path_set(object, "sentences", json_object_new_int(count.sentences));
-    path_set(object, "naming_absent", json_object_new_int(count.invented));
-    path_set(object, "words", json_object_new_int(count.words));
-    return object;
-}
-
-static json *results_json(const demo_state *demo)
-{
-    json *all = json_object_new_object();
-    for (int when = BEFORE; when <= AFTER; when++) {
-        const char *name = when == BEFORE ? "before" : "after";
-        char key[64];
-        for (int i = 0; i < SPLITS; i++) {
-            snprintf(key, sizeof key, "%s.pope.%s", name, split_names[i]);
-            path_set(all, key, json_object_get(demo->pope[when][i]));
-        }
-        snprintf(key, sizeof key, "%s.descriptions", name);
-        path_set(all, key, count_json(gallery_count(&demo->gallery, when)));
-        snprintf(key, sizeof key, "%s.seconds", name);
-        path_set(all, key, json_object_new_double(demo->seconds_asking[when]));
-    }
-    path_set(all, "pictures", gallery_json(&demo->gallery));
-    path_set(all, "world", json_object_get(demo->world));
-    path_set(all, "pairs", json_object_get(demo->pairs));
-    path_set(all, "training", json_object_get(demo->training));
-    path_set(all, "seconds.world", json_object_new_double(demo->seconds_world));
-    path_set(all, "seconds.pairs", json_object_new_double(demo->seconds_pairs));
-    path_set(all, "seconds.training", json_object_new_double(demo->seconds_training));
-    return all;
-}
-
 /* ---- around it --------------------------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
 {
-    (void)status, (void)kind, (void)where;
-    return remove(path);
+    (void)status, (void)kind;
+    if (strcmp(path + where->base, "report.html") == 0) return 0;
+    remove(path); /* folders above the page stay with it */
+    return 0;
 }
 
-/* --output names a folder to keep; otherwise one in TMPDIR that is removed at the end, unless --keep. */
+/* --output names a folder to keep; otherwise one in TMPDIR of which the page alone is left at the end, unless --keep. */
 static int choose_folder(demo_state *demo)
 {
     const char *output = cli_text(demo->call, "output");
@@ -310,8 +264,24 @@ static int choose_folder(demo_state *demo)
     return mkdtemp(demo->folder) == NULL ? fail_file("cannot make a folder", demo->folder) : DONE;
 }
 
+/* What an earlier demo left in the folder would be continued: answers, descriptions, the log. */
+static void forget(const demo_state *demo)
+{
+    char path[4096], name[64];
+    for (int when = BEFORE; when <= AFTER; when++) {
+        for (int i = 0; i < SPLITS; i++) {
+            snprintf(name, sizeof name, "pope_%s_%s.jsonl", demo_splits[i], demo_whens[when]);
+            remove(in_folder(demo, name, path, sizeof path));
+        }
+        snprintf(name, sizeof name, "descriptions_%s.jsonl", demo_whens[when]);
+        remove(in_folder(demo, name, path, sizeof path));
+    }
+    remove(in_folder(demo, "training.jsonl", path, sizeof path));
+}
+
 static int run_steps(demo_state *demo)
 {
+    forget(demo);
     int outcome = make_world(demo);
     if (outcome == DONE) {
         say(demo, "2  asking the model what it sees: POPE, three splits, and descriptions");
@@ -329,6 +299,7 @@ static int run_steps(demo_state *demo)
         say(demo, "5  asking again");
         outcome = ask(demo, AFTER);
     }
+    if (outcome == DONE) outcome = demo_write_page(demo);
     return outcome;
 }
 
@@ -339,6 +310,9 @@ static void free_results(demo_state *demo)
         json_object_put(demo->pope[BEFORE][i]);
         json_object_put(demo->pope[AFTER][i]);
     }
+    json_object_put(demo->shr[BEFORE]);
+    json_object_put(demo->shr[AFTER]);
+    json_object_put(demo->page);
     gallery_free(&demo->gallery);
     json_object_put(demo->world);
     json_object_put(demo->pairs);
@@ -348,8 +322,8 @@ static void free_results(demo_state *demo)
 /* One family in a folder of its own below `base`, or in `base` itself. */
 static int run_family(invocation *call, const char *base, int family, bool apart, json *all)
 {
-    demo_state demo = {.call = call, .family = families[family].name};
-    demo.folder = joined(base, apart ? demo.family : ".");
+    demo_state demo = {.call = call, .family = families[family].name, .title = families[family].title};
+    demo.folder = apart ? joined(base, demo.family) : strdup(base);
     if (demo.folder == NULL) return NO_MEMORY;
     if (apart && mkdir(demo.folder, 0777) != 0 && errno != EEXIST) {
         int outcome = fail_file("cannot make the folder", demo.folder);
@@ -360,7 +334,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
     int outcome = open_engine(&demo.session, call);
     if (outcome == DONE) outcome = run_steps(&demo);
     if (outcome == DONE && all != NULL) {
-        json *results = results_json(&demo);
+        json *results = demo_json(&demo);
         if (apart)
             path_set(all, demo.family[0] == 'l' ? "llava" : demo.family, results);
         else {
@@ -369,7 +343,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
         }
     } else if (outcome == DONE) {
         if (apart) printf("\n==== %s ====\n", families[family].title);
-        print_results(&demo);
+        demo_print(&demo);
     }
     free_results(&demo);
     free(demo.folder);
@@ -397,9 +371,9 @@ static int demo(invocation *call)
     if (outcome == DONE && !as_json) {
         printf("%.0f s in all", seconds_now() - start);
         if (keep)
-            printf("; world, answers, pairs and adapter are in %s\n", place.folder);
+            printf("; world, answers, scores, pairs, adapter and page are in %s\n", place.folder);
         else
-            puts("; --output DIR keeps world, answers, pairs and adapter");
+            puts("; --output DIR keeps world, answers, scores, pairs and adapter too");
     }
     if (place.folder != NULL && !keep) nftw(place.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(place.folder);
@@ -414,6 +388,7 @@ static const flag demo_flags[] = {
     {0, "family", TEXT, "NAME", "request.family", "llava-1.5 (default), minigpt4 or instructblip"},
     {'o', "output", TEXT, "DIR", "cli.output", "keep everything in this folder"},
     {0, "keep", SWITCH, NULL, "cli.keep", "keep the temporary folder"},
+    {0, "report", TEXT, "FILE", "cli.report", "the HTML page with all of it (default: report.html in the folder)"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group demo_groups[] = {{"The demo", demo_flags},
                                          {"The engine", engine_flags},
@@ -430,6 +405,9 @@ const command demo_command = {
     "frequent ones (popular), or from those that usually appear beside what is there (adversarial). An inventing model\n"
     "says yes too often: high yes ratio, low precision. ROC area says how well log p(yes) - log p(no) separates present\n"
     "from absent, whatever the threshold: a mere shift towards \"no\" does not raise it.\n"
+    "\n"
+    "SHR is the share of a description's sentences that are hallucinations (HSR; HWR of its words). The judge here is the\n"
+    "list of what each picture shows. All of it, with curves and pictures, stands on one HTML page, report.html.\n"
     "\n"
     "examples\n"
     "  hadpo demo\n"

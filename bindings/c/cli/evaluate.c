@@ -17,6 +17,7 @@ static const flag pope_flags[] = {
     {0, "batch", INTEGER, "N", "request.batch", "questions at a time"},
     {0, "scores", SWITCH, NULL, "request.scores", "also log p(yes) - log p(no), for the ROC area"},
     {0, "score", TEXT, "FILE", "cli.score", "no model: score this answers file against --questions"},
+    PAGE_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 /* -q and -o into the config: the first file, and those that are asked further. */
@@ -69,6 +70,28 @@ static void show(const invocation *call, json *report)
            number_at(report, "tp", 0), number_at(report, "fp", 0), number_at(report, "tn", 0), number_at(report, "fn", 0));
 }
 
+/* --report: the answers that were just written, scored again with intervals. */
+static int write_page(const invocation *call, const char *scored)
+{
+    json *config = page_config(call);
+    if (config == NULL) return DONE;
+    json *request = call->request, *further = path_get(request, "further");
+    json *answers = scored != NULL ? json_object_new_string(scored) : json_object_get(path_get(request, "answers"));
+    page_add_split(config, path_get(request, "questions"), answers);
+    json_object_put(answers);
+    for (size_t i = 0; i < length_of(further); i++) {
+        json *split = json_object_array_get_idx(further, i);
+        page_add_split(config, path_get(split, "questions"), path_get(split, "answers"));
+    }
+    json *images = path_get(request, "images");
+    if (images != NULL) {
+        json *folders = json_object_new_array();
+        json_object_array_add(folders, json_object_get(images));
+        json_object_object_add(config, "pictures", folders);
+    }
+    return page_finish(call, config);
+}
+
 static int score_answers(const invocation *call, const char *answers_path)
 {
     const char *questions_path = text_at(call->request, "questions", NULL);
@@ -85,6 +108,7 @@ static int score_answers(const invocation *call, const char *answers_path)
         outcome = status == HADPO_OK ? DONE : fail("scoring", status, error);
         json *report = json_of_bytes(text);
         if (outcome == DONE) show(call, report);
+        if (outcome == DONE) outcome = write_page(call, answers_path);
         json_object_put(report);
         hadpo_bytes_free(text);
     }
@@ -109,6 +133,8 @@ static int pope(invocation *call)
     if (gathered != DONE) return gathered;
     const char *answers = cli_text(call, "score");
     if (answers != NULL) return score_answers(call, answers);
+    if (cli_text(call, "report") != NULL && path_get(call->request, "answers") == NULL)
+        return usage_error(&pope_command, "--report needs -o FILE too: every figure leads back to an answer in a file");
     choose_weights(call);
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);
@@ -122,6 +148,7 @@ static int pope(invocation *call)
         outcome = status == HADPO_OK ? DONE : fail("asking", status, error);
         json *report = json_of_bytes(text);
         if (outcome == DONE) show(call, report);
+        if (outcome == DONE) outcome = write_page(call, NULL);
         json_object_put(report);
         hadpo_bytes_free(text);
     }
@@ -141,6 +168,7 @@ const command pope_command = {
     "examples\n"
     "  hadpo pope -m llava-1.5-7b-hf -q coco_pope_adversarial.json -i val2014 -o answers.jsonl --scores\n"
     "  hadpo pope -m llava-1.5-7b-hf -i val2014 -q random.json -o r.jsonl -q popular.json -o p.jsonl\n"
+    "  hadpo pope -m llava-1.5-7b-hf -i val2014 -q random.json -o r.jsonl --report report.html\n"
     "  hadpo pope -m Llama-2-7b-chat-hf --vision-tower eva_vit_g.pth --checkpoint pretrained_minigpt4_llama2_7b.pth \\\n"
     "      -q coco_pope_adversarial.json -i val2014 --protocol hadpo-minigpt4\n"
     "  hadpo pope -q coco_pope_adversarial.json --score answers-of-any-model.jsonl\n",

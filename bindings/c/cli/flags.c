@@ -5,7 +5,7 @@
 
 const flag engine_flags[] = {
     {0, "threads", INTEGER, "N", "engine.threads", "worker threads (default: all processors)"},
-    {0, "kernels", TEXT, "NAME", "engine.kernels", "auto, avx512-bf16, avx512, avx2, portable, openblas"},
+    {0, "kernels", TEXT, "NAME", "engine.kernels", "auto, amx-bf16, avx512-bf16, avx512, avx2, portable, openblas"},
     {0, "numerics", TEXT, "NAME", "engine.numerics", "exact (fp32 products) or fast (bf16 operands)"},
     {0, "memory-limit", SIZE, "SIZE", "engine.memory_limit", "bytes, or with K, M, G: 20G"},
     END};
@@ -17,6 +17,7 @@ const flag model_flags[] = {
     {0, "checkpoint", TEXT, "FILE", "model.checkpoint", "MiniGPT-4's projection or LAVIS' InstructBLIP, a .pth"},
     {0, "bert", TEXT, "DIR", "model.bert", "bert-base-uncased, for LAVIS' InstructBLIP"},
     {0, "weights", TEXT, "TYPE", "model.weights", "stored (default), int8, int4 or bnb-fp4"},
+    {0, "kv-cache", TEXT, "TYPE", "model.kv_cache", "keys and values while generating: fp32 (default) or fp16"},
     {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
     {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
     END};
@@ -35,6 +36,7 @@ const flag generate_flags[] = {
     {0, "prompt", TEXT, "TEXT", "request.prompt", "instead: the whole prompt, with <image> where the picture goes"},
     {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens"},
+    {0, "min-new-tokens", INTEGER, "N", "request.min_new_tokens", "no end before this many"},
     {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
     {0, "length-penalty", NUMBER, "X", "request.length_penalty", "for beams"},
     {0, "early-stopping", SWITCH, NULL, "request.early_stopping", "for beams"},

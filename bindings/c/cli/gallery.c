@@ -1,5 +1,4 @@
-/* gallery.c - a judge that reads the annotation: a sentence invents when it names an object that some picture of the world
- * shows and this one does not. Wrong colours, sides and sizes do not count. */
+/* gallery.c - sentences of the demo's descriptions beside what the pictures show. Who judged them is the library's affair. */
 #include "gallery.h"
 
 #include <errno.h>
@@ -7,129 +6,119 @@
 #include <stdlib.h>
 #include <string.h>
 
-int gallery_open(gallery *gallery, const char *objects_path, const char *images)
+static const char *const names[] = {"before", "after"};
+
+int gallery_open(gallery *gallery, const char *annotations)
 {
     size_t size;
-    char *text = read_file(objects_path, &size);
-    if (text == NULL) return fail_file("cannot read what the pictures show", objects_path);
-    gallery->names = json_object_new_object();
+    char *text = read_file(annotations, &size);
+    if (text == NULL) return fail_file("cannot read what the pictures show", annotations);
+    json *world = json_of(text, size), *images = path_get(world, "images");
+    free(text);
+    gallery->pictures = json_object_new_object();
+    for (size_t i = 0; i < length_of(images); i++) {
+        json *image = json_object_array_get_idx(images, i), *things = path_get(image, "objects");
+        const char *file = text_at(image, "coco_file", NULL);
+        if (file == NULL) continue; /* for training */
+        json *picture = json_object_new_object(), *objects = json_object_new_array();
+        for (size_t k = 0; k < length_of(things); k++)
+            json_object_array_add(objects, json_object_get(path_get(json_object_array_get_idx(things, k), "category")));
+        json_object_object_add(picture, "image", json_object_new_string(file));
+        json_object_object_add(picture, "objects", objects);
+        for (int when = BEFORE; when <= AFTER; when++)
+            json_object_object_add(picture, names[when], json_object_new_array());
+        json_object_object_add(gallery->pictures, json_object_get_string(path_get(image, "image_id")), picture);
+    }
+    json_object_put(world);
+    return DONE;
+}
+
+int gallery_read(gallery *gallery, int when, const char *sentences)
+{
+    size_t size;
+    char *text = read_file(sentences, &size);
+    if (text == NULL) return fail_file("cannot read the verdicts", sentences);
     for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         json *record = json_of(line, strlen(line));
-        json *objects = path_get(record, "objects");
-        const char *name = text_at(record, "image", "");
-        size_t count = json_object_is_type(objects, json_type_array) ? json_object_array_length(objects) : 0;
-        for (size_t i = 0; i < count; i++)
-            json_object_object_add(gallery->names, json_object_get_string(json_object_array_get_idx(objects, i)), NULL);
-        if (gallery->count < PICTURES) {
-            picture *next = &gallery->pictures[gallery->count++];
-            next->path = joined(images, name);
-            next->name = next->path == NULL ? NULL : strrchr(next->path, '/') + 1;
-            next->objects = json_object_get(objects);
-        }
-        json_object_put(record);
+        json *picture = json_object_object_get(gallery->pictures, text_at(record, "image_id", ""));
+        json *list = path_get(picture, names[when]);
+        if (list != NULL)
+            json_object_array_add(list, record);
+        else
+            json_object_put(record);
     }
     free(text);
     return DONE;
 }
 
-static bool shows(const picture *picture, const char *name)
+static void print_sentence(json *record, int width)
 {
-    for (size_t i = 0; i < json_object_array_length(picture->objects); i++)
-        if (strcmp(json_object_get_string(json_object_array_get_idx(picture->objects, i)), name) == 0) return true;
-    return false;
-}
-
-/* The sentence that begins at `text`, copied without leading spaces; where the next begins, or NULL at the end. */
-static const char *next_sentence(const char *text, char *sentence, size_t size)
-{
-    text += strspn(text, " \n");
-    if (*text == 0) return NULL;
-    size_t length = strcspn(text, ".");
-    if (text[length] == '.') length++;
-    snprintf(sentence, size, "%.*s", (int)length, text);
-    return text + length;
-}
-
-static bool invents(const gallery *gallery, const picture *picture, const char *sentence)
-{
-    char copy[512];
-    snprintf(copy, sizeof copy, "%s", sentence);
-    for (char *word = strtok(copy, " .,\n"); word != NULL; word = strtok(NULL, " .,\n"))
-        if (json_object_object_get_ex(gallery->names, word, NULL) && !shows(picture, word)) return true;
-    return false;
-}
-
-sentence_count gallery_count(const gallery *gallery, int when)
-{
-    sentence_count count = {0, 0, 0, 0};
-    char sentence[512];
-    for (int i = 0; i < gallery->count; i++) {
-        const char *text = gallery->pictures[i].answers[when];
-        if (text == NULL) continue;
-        count.descriptions++;
-        for (const char *at = text; (at = next_sentence(at, sentence, sizeof sentence)) != NULL;) {
-            count.sentences++;
-            count.invented += invents(gallery, &gallery->pictures[i], sentence);
-        }
-        for (const char *at = text + strspn(text, " \n"); *at != 0; at += strspn(at, " \n")) {
-            at += strcspn(at, " \n");
-            count.words++;
-        }
-    }
-    return count;
-}
-
-static void print_sentence(const gallery *gallery, const picture *picture, const char *sentence, int width)
-{
+    const char *text = text_at(record, "text", "");
     char tidy[512];
     size_t length = 0;
-    for (const char *at = sentence; *at != 0 && length + 1 < sizeof tidy; at++)
+    for (const char *at = text; *at != 0 && length + 1 < sizeof tidy; at++)
         if (!(at[0] == ' ' && (at[1] == '.' || at[1] == ','))) tidy[length++] = *at; /* "cup ." is "cup." for people */
     tidy[length] = 0;
-    printf("%c %-*s", invents(gallery, picture, sentence) ? 'x' : ' ', width, tidy);
+    printf("%c %-*s", strcmp(text_at(record, "class", ""), "hallucination") == 0 ? 'x' : ' ', width, tidy);
 }
 
-static void print_picture(const gallery *gallery, const picture *picture)
+static void print_picture(json *picture)
 {
     enum { WIDTH = 48, SENTENCES = 12 };
-    printf("\n%s shows", picture->name);
-    for (size_t i = 0; i < json_object_array_length(picture->objects); i++)
-        printf("%s %s", i > 0 ? "," : "", json_object_get_string(json_object_array_get_idx(picture->objects, i)));
+    json *objects = path_get(picture, "objects"), *left = path_get(picture, "before"), *right = path_get(picture, "after");
+    printf("\n%s shows", text_at(picture, "image", "?"));
+    for (size_t i = 0; i < length_of(objects); i++)
+        printf("%s %s", i > 0 ? "," : "", json_object_get_string(json_object_array_get_idx(objects, i)));
     printf("\n  %-*s  %s\n", WIDTH, "before", "after");
-    const char *left = picture->answers[BEFORE], *right = picture->answers[AFTER];
-    for (int i = 0; i < SENTENCES; i++) {
-        char one[512] = "", other[512] = "";
-        if (left != NULL) left = next_sentence(left, one, sizeof one);
-        if (right != NULL) right = next_sentence(right, other, sizeof other);
-        if (left == NULL && right == NULL) break;
-        print_sentence(gallery, picture, one, WIDTH);
-        print_sentence(gallery, picture, other, 0);
+    for (size_t i = 0; i < SENTENCES && (i < length_of(left) || i < length_of(right)); i++) {
+        print_sentence(i < length_of(left) ? json_object_array_get_idx(left, i) : NULL, WIDTH);
+        print_sentence(i < length_of(right) ? json_object_array_get_idx(right, i) : NULL, 0);
         putchar('\n');
     }
 }
 
+/* The sentences of a description, one after another, as one text. */
+static json *whole(json *list)
+{
+    char text[4096] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < length_of(list); i++) {
+        int more = snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? " " : "",
+                            text_at(json_object_array_get_idx(list, i), "text", ""));
+        if (more < 0 || used + (size_t)more >= sizeof text) break;
+        used += (size_t)more;
+    }
+    return json_object_new_string(text);
+}
+
 void gallery_print(const gallery *gallery, int most)
 {
-    for (int i = 0; i < gallery->count && most > 0; i++) {
-        const picture *each = &gallery->pictures[i];
-        if (each->answers[BEFORE] == NULL || each->answers[AFTER] == NULL) continue;
-        if (strcmp(each->answers[BEFORE], each->answers[AFTER]) == 0) continue;
-        print_picture(gallery, each);
+    json_object_object_foreach(gallery->pictures, id, picture)
+    {
+        (void)id;
+        if (most == 0) break;
+        json *before = whole(path_get(picture, "before")), *after = whole(path_get(picture, "after"));
+        bool changed = !json_object_equal(before, after);
+        json_object_put(before);
+        json_object_put(after);
+        if (!changed) continue;
+        print_picture(picture);
         most--;
     }
 }
 
-json *gallery_json(const gallery *gallery)
+json *gallery_json(const gallery *gallery, int most)
 {
     json *list = json_object_new_array();
-    for (int i = 0; i < gallery->count; i++) {
-        const picture *each = &gallery->pictures[i];
-        if (each->answers[BEFORE] == NULL || each->answers[AFTER] == NULL) continue;
+    json_object_object_foreach(gallery->pictures, id, picture)
+    {
+        if ((int)length_of(list) == most) break;
         json *entry = json_object_new_object();
-        json_object_object_add(entry, "image", json_object_new_string(each->name));
-        json_object_object_add(entry, "objects", json_object_get(each->objects));
-        json_object_object_add(entry, "before", json_object_new_string(each->answers[BEFORE]));
-        json_object_object_add(entry, "after", json_object_new_string(each->answers[AFTER]));
+        json_object_object_add(entry, "image_id", json_object_new_string(id));
+        json_object_object_add(entry, "image", json_object_get(path_get(picture, "image")));
+        json_object_object_add(entry, "objects", json_object_get(path_get(picture, "objects")));
+        for (int when = BEFORE; when <= AFTER; when++)
+            json_object_object_add(entry, names[when], whole(path_get(picture, names[when])));
         json_object_array_add(list, entry);
     }
     return list;
@@ -137,11 +126,6 @@ json *gallery_json(const gallery *gallery)
 
 void gallery_free(gallery *gallery)
 {
-    for (int i = 0; i < gallery->count; i++) {
-        free(gallery->pictures[i].path);
-        json_object_put(gallery->pictures[i].objects);
-        free(gallery->pictures[i].answers[BEFORE]);
-        free(gallery->pictures[i].answers[AFTER]);
-    }
-    json_object_put(gallery->names);
+    json_object_put(gallery->pictures);
+    gallery->pictures = NULL;
 }

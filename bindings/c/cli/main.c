@@ -6,8 +6,8 @@
 
 static const command *const commands[] = {&demo_command,  &describe_command, &score_command,  &pope_command,
                                           &pope_score_command, &pope_build_command, &judge_command, &shr_command, &shr_describe_command,
-                                          &shr_requests_command, &shr_agree_command, &chair_command, &check_command,
-                                          &train_command, &export_command, &inspect_command, &world_command,
+                                          &shr_requests_command, &shr_agree_command, &chair_command, &report_command, &check_command,
+                                          &train_command, &export_command, &inspect_command, &bench_command, &world_command,
                                           &config_command, &version_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -134,6 +134,8 @@ static const flag score_flags[] = {
     {0, "records", TEXT, "FILE", "request.records", "one line a question: answer and verdict under every rule"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over pictures (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
+    PAGE_FLAG,
+    PICTURES_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 /* Lists that belong together become the splits of the config. */
@@ -159,11 +161,30 @@ static int gather_splits(invocation *call)
     return DONE;
 }
 
+/* The page's figures are the score: nothing is computed twice. */
+static int score_with_page(invocation *call, json *page)
+{
+    json_object_object_del(call->request, "schema");
+    json_object_object_add(page, "pope", json_object_get(call->request));
+    json *result = NULL;
+    int outcome = page_write(page, &result);
+    json *report = path_get(result, "pope");
+    if (outcome == DONE && cli_switch(call, "json")) print_json(report);
+    if (outcome == DONE && !cli_switch(call, "json")) {
+        show_score(report);
+        page_say(result);
+    }
+    json_object_put(result);
+    return outcome;
+}
+
 static int score(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&pope_score_command, "unexpected argument %s", call->files[0]);
     int outcome = gather_splits(call);
     if (outcome != DONE) return outcome;
+    json *page = page_config(call);
+    if (page != NULL) return score_with_page(call, page);
     const char *config = json_text(call->request);
     hadpo_bytes *text = NULL;
     hadpo_error *error = NULL;
@@ -183,6 +204,7 @@ const command pope_score_command = {
     "examples\n"
     "  hadpo pope score -q coco_pope_random.json -A answers.jsonl\n"
     "  hadpo pope score -q coco_pope_random.json -A after.jsonl -B before.jsonl -r official -r lmms-eval\n"
+    "  hadpo pope score -q coco_pope_random.json -A after.jsonl -B before.jsonl --report report.html --pictures val2014\n"
     "  hadpo pope score -q random.json -A r.jsonl -q popular.json -A p.jsonl -q adversarial.json -A a.jsonl --json\n",
     score_groups, score};
 

@@ -191,16 +191,35 @@ static const flag score_flags[] = {
     {'o', "output", TEXT, "DIR", "request.output", "judgement.json, metrics.json, sentences.jsonl, report.json"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
+    PAGE_FLAG,
+    PICTURES_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
+
+/* --report: the scored folder, with the baseline when one was given. */
+static int write_page(const invocation *call)
+{
+    json *config = page_config(call);
+    if (config == NULL) return DONE;
+    static const char *const keys[][2] = {
+        {"output", "shr.scored"}, {"baseline", "shr.baseline"}, {"resamples", "resamples"}, {"seed", "seed"}};
+    for (int i = 0; i < 4; i++) {
+        json *value = path_get(call->request, keys[i][0]);
+        if (value != NULL) path_set(config, keys[i][1], json_object_get(value));
+    }
+    return page_finish(call, config);
+}
 
 static int score(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&shr_command, "unexpected argument %s", call->files[0]);
+    if (cli_text(call, "report") != NULL && path_get(call->request, "output") == NULL)
+        return usage_error(&shr_command, "--report needs -o DIR too: every figure leads back to a sentence in its files");
     const char *config = json_text(call->request);
     hadpo_bytes *text = NULL;
     hadpo_error *error = NULL;
     hadpo_status status = hadpo_shr_score(config, strlen(config), &text, &error);
-    return finish_files(call, "scoring descriptions", status, text, error, show_score);
+    int outcome = finish_files(call, "scoring descriptions", status, text, error, show_score);
+    return outcome == DONE ? write_page(call) : outcome;
 }
 
 static const flag_group score_groups[] = {
@@ -217,7 +236,7 @@ const command shr_command = {
     "examples\n"
     "  hadpo shr -A descriptions.json --replies replies.jsonl --requests requests.jsonl --shr shr -o scored\n"
     "  hadpo shr -A descriptions.json --judge annotations --vg VG -s synonyms.txt\n"
-    "  hadpo shr -A after.json --replies after.jsonl -B before/sentences.jsonl\n",
+    "  hadpo shr -A after.json --replies after.jsonl -B before/sentences.jsonl -o after --report report.html\n",
     score_groups, score};
 
 /* ---- shr agree --------------------------------------------------------------------------------------------------- */

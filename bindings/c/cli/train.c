@@ -9,6 +9,7 @@ static const flag run_flags[] = {
     {0, "stop-after", INTEGER, "N", "cli.stop_after", "do N optimizer steps now, save, and stop"},
     {0, "inspect-step", TEXT, "FILE", "cli.inspect_step",
      "write one step's losses, log-probabilities and gradients; no training"},
+    {0, "report", TEXT, "FILE", "cli.report", "also one HTML page with the curves of --log"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group train_groups[] = {{"The model", model_flags},
                                           {"Data and method", training_flags},
@@ -108,12 +109,24 @@ static int inspect_step(hadpo_trainer *trainer, const char *path)
     return status == HADPO_OK ? DONE : fail("inspecting a step", status, error);
 }
 
+static int write_page(const invocation *call)
+{
+    json *config = page_config(call);
+    if (config == NULL) return DONE;
+    json *logs = json_object_new_array();
+    json_object_array_add(logs, json_object_get(path_get(call->request, "log")));
+    json_object_object_add(config, "training", logs);
+    return page_finish(call, config);
+}
+
 static int train(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&train_command, "unexpected argument %s", call->files[0]);
     const char *inspect = cli_text(call, "inspect_step");
     if (inspect == NULL && text_at(call->request, "output", NULL) == NULL)
         return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
+    if (cli_text(call, "report") != NULL && path_get(call->request, "log") == NULL)
+        return usage_error(&train_command, "--report needs --log FILE too: the curves are drawn from it");
     choose_format(call);
     int outcome = set_guard(call);
     if (outcome != DONE) return outcome;
@@ -124,7 +137,7 @@ static int train(invocation *call)
     if (outcome == DONE) outcome = inspect != NULL ? inspect_step(trainer, inspect) : run_and_save(trainer, call);
     hadpo_trainer_free(trainer);
     close_session(&session);
-    return outcome;
+    return outcome == DONE && inspect == NULL ? write_page(call) : outcome;
 }
 
 const command train_command = {
@@ -213,16 +226,18 @@ static int export_model(invocation *call)
 
 static const flag export_flags[] = {
     {'o', "output", TEXT, "DIR", "request.output", "the folder to write"},
-    {0, "dtype", TEXT, "NAME", "request.dtype", "float32, float16, bfloat16 (default: as in the base)"},
+    {0, "save-as", TEXT, "TYPE", "request.weights", "the decoder as stored (default), int8 or int4, which open at once, here alone"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 static const flag_group export_groups[] = {{"The model", model_flags},   {"The result", export_flags},
                                            {"The engine", engine_flags}, {"Input and output", output_flags},
                                            {NULL, NULL}};
 
 const command export_command = {
-    "export", "hadpo.export/1", "merge an adapter into a Hugging Face folder", "-m DIR -a DIR -o DIR [flags]",
-    "The adapter is added in fp32 and rounded once; transformers loads the result.\n"
+    "export", "hadpo.export/1", "write a folder with an adapter merged in, or quantised", "-m DIR [-a DIR] -o DIR [flags]",
+    "The adapter is added in fp32 and rounded once; transformers loads the result. Saved as int8 or int4, the decoder is\n"
+    "quantised once and mapped from then on, and only this program and library read it.\n"
     "\n"
-    "example\n"
-    "  hadpo export -m llava-1.5-7b-hf -a adapter -o llava-1.5-7b-hadpo\n",
+    "examples\n"
+    "  hadpo export -m llava-1.5-7b-hf -a adapter -o llava-1.5-7b-hadpo\n"
+    "  hadpo export -m llava-1.5-7b-hf --save-as int8 -o llava-1.5-7b-int8\n",
     export_groups, export_model};

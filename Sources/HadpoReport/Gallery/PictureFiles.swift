@@ -1,0 +1,135 @@
+import HadpoBase
+import HadpoVision
+
+/// Pictures found by the names that questions, descriptions and captions have for them, as they go onto the page: decoded, scaled
+/// down, written anew as PNG, so that nothing of the file (its place, its camera, its thumbnails) comes along.
+final class PictureFiles {
+    struct Shown {
+        let width: Int
+        let height: Int
+        let source: String
+    }
+
+    enum Found {
+        case shown(Shown)
+        /// Why there is none.
+        case none(String)
+    }
+
+    private let folders: [String]
+    private let width: Int
+    private let limit: Int
+    private(set) var bytes = 0
+    private(set) var embedded = 0
+    private(set) var missing = 0
+    private(set) var broken = 0
+    private(set) var leftOut = 0
+    private var paths: [String: String?] = [:]
+    private var contents: [String: String] = [:]
+
+    init(_ config: ReportConfig) throws(HadpoError) {
+        folders = config.pictures
+        width = config.pictureWidth
+        limit = config.pictureBytes
+        for folder in folders where !File.isDirectory(folder) {
+            throw HadpoError(.io, "no folder of pictures", at: folder, expected: "a folder")
+        }
+    }
+
+    /// The file for a name such as "COCO_val2014_000000000042.jpg", "VG_100K/1.jpg", "2345" (Visual Genome) or "391895" (COCO).
+    func path(_ name: String) -> String? {
+        if let known = paths[name] { return known }
+        let found = search(name)
+        paths[name] = .some(found)
+        return found
+    }
+
+    /// What makes two names one picture: the contents of their files. A name without a file is itself.
+    func identity(_ name: String) -> String {
+        guard let path = path(name) else { return name }
+        if let known = contents[path] { return known }
+        var hash = path
+        do throws(HadpoError) { hash = SHA256.hex(try File.read(path, limit: 1 << 27)) } catch { hash = path }
+        contents[path] = hash
+        return hash
+    }
+
+    private func search(_ name: String) -> String? {
+        // Names come from files of anyone: they may not lead out of the folders.
+        let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard !name.isEmpty, name.utf8.count < 512, !name.utf8.contains(0), !name.utf8.contains(UInt8(ascii: "\\")),
+            parts.allSatisfy({ !$0.isEmpty && !$0.elementsEqual("..".utf8) && !$0.elementsEqual(".".utf8) })
+        else { return nil }
+        var candidates = [name]
+        let ends = [".jpg", ".png", ".jpeg"]
+        for end in ends {
+            for folder in ["", "VG_100K/", "VG_100K_2/"] { candidates.append(folder + name + end) }
+        }
+        if let number = Int(name), number >= 0 {
+            let digits = String(number)
+            let long = String(repeating: "0", count: max(0, 12 - digits.count)) + digits
+            for stem in ["COCO_val2014_" + long, "COCO_train2014_" + long, long] {
+                for end in ends { candidates.append(stem + end) }
+            }
+        }
+        for folder in folders {
+            for candidate in candidates where File.isFile(File.join(folder, candidate)) { return File.join(folder, candidate) }
+        }
+        return nil
+    }
+
+    /// For the page; each counts against the limit.
+    func show(_ names: [String]) -> Found {
+        guard !folders.isEmpty else { return .none("no folder of pictures was given") }
+        guard let path = names.lazy.compactMap({ self.path($0) }).first else {
+            missing += 1
+            return .none("not in the folders given")
+        }
+        do throws(HadpoError) {
+            let image = try RGBImage.decode(try File.read(path, limit: 1 << 27))
+            let small = try scaled(image)
+            let png = try small.png()
+            guard bytes + png.count <= limit else {
+                leftOut += 1
+                return .none("left out: the page\u{2019}s pictures would pass \(limit >> 10) KiB")
+            }
+            bytes += png.count
+            embedded += 1
+            return .shown(Shown(width: image.width, height: image.height, source: "data:image/png;base64," + base64(png)))
+        } catch {
+            broken += 1
+            return .none("cannot be read: \(error.message)")
+        }
+    }
+
+    private func scaled(_ image: RGBImage) throws(HadpoError) -> RGBImage {
+        // Tall ones by their height, so that no picture is larger than a square of the width.
+        let longest = max(image.width, image.height)
+        guard longest > width else { return image }
+        return try image.resized(
+            width: max(1, image.width * width / longest), height: max(1, image.height * width / longest), .lanczos)
+    }
+
+    var json: JSON {
+        [
+            "embedded": JSON(embedded), "bytes": JSON(bytes), "missing": JSON(missing), "broken": JSON(broken),
+            "left_out": JSON(leftOut),
+        ]
+    }
+}
+
+/// RFC 4648.
+package func base64(_ bytes: [UInt8]) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var text: [UInt8] = []
+    text.reserveCapacity((bytes.count + 2) / 3 * 4)
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+        let group = bytes[start..<min(start + 3, bytes.count)]
+        var bits = 0
+        for offset in 0..<3 { bits = bits << 8 | (offset < group.count ? Int(group[start + offset]) : 0) }
+        for place in 0..<4 {
+            text.append(place <= group.count ? alphabet[bits >> (18 - 6 * place) & 63] : UInt8(ascii: "="))
+        }
+    }
+    return String(decoding: text, as: UTF8.self)
+}

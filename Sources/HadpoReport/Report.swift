@@ -1,0 +1,126 @@
+import HadpoBase
+import HadpoEval
+
+/// Writes the page and returns the results that it shows. The same files give the same bytes: no clock, no random names.
+package struct Report {
+    private let config: ReportConfig
+    private let names: Names
+
+    package static func run(_ config: ReportConfig) throws(HadpoError) -> JSON {
+        try Report(config: config, names: Names(run: config.name, baseline: config.baselineName, isPair: config.isPair)).write()
+    }
+
+    private func write() throws(HadpoError) -> JSON {
+        var results: JSON = [
+            "schema": "hadpo.report-result/1", "output": .string(config.output),
+            "names": ["run": .string(names.run), "baseline": names.isPair ? .string(names.baseline) : .null],
+        ]
+        // Figures first, then the page out of them: what it shows is what the caller gets.
+        var pope: PopeAnswers?
+        if let part = config.pope {
+            results["pope"] = try PopeEvaluation.run(part)
+            pope = try PopeAnswers(part)
+        }
+        var scored: (run: SHRScored, baseline: SHRScored?)?
+        if let part = config.shr {
+            let run = try SHRScored(part.scored, resamples: config.resamples, seed: config.seed)
+            var baseline: SHRScored?
+            if let path = part.baseline { baseline = try SHRScored(path, resamples: config.resamples, seed: config.seed) }
+            results["shr"] = SHRSection.results(run, baseline, config)
+            scored = (run, baseline)
+        }
+        var captions: (run: CHAIRRecords, baseline: CHAIRRecords?)?
+        if let part = config.chair {
+            let run = try CHAIRRecords(part.records)
+            var baseline: CHAIRRecords?
+            if let path = part.baseline { baseline = try CHAIRRecords(path) }
+            results["chair"] = CHAIRSection.results(run, baseline, config)
+            captions = (run, baseline)
+        }
+        var logs: [TrainingLog] = []
+        for path in config.training { logs.append(try TrainingLog(path)) }
+        if !logs.isEmpty { results["training"] = .array(logs.map(\.json)) }
+        var gallery = Gallery(names, try PictureFiles(config))
+        if let pope, let part = config.pope { gallery.add(pope, rule: part.rules.first ?? .official) }
+        if let scored { gallery.add(scored.run, scored.baseline) }
+        if let captions { gallery.add(captions.run, captions.baseline) }
+        let (cards, galleryResults) = gallery.html(most: config.cards)
+        if config.pope != nil || config.shr != nil || config.chair != nil { results["gallery"] = galleryResults }
+
+        let root = Place(results)
+        var sections: [Section] = []
+        var glances: [Glance] = []
+        if let pope, let part = config.pope {
+            let section = PopeSection(root["pope"], pope, names, rules: part.rules)
+            sections.append(section.section)
+            glances += section.glances
+        }
+        if config.shr != nil {
+            let section = SHRSection(root["shr"], names)
+            sections.append(section.section)
+            glances += section.glances
+        }
+        if config.chair != nil {
+            let section = CHAIRSection(root["chair"], names)
+            sections.append(section.section)
+            glances += section.glances
+        }
+        for (index, log) in logs.enumerated() {
+            sections.append(TrainingSection(root["training"][index], log, number: logs.count > 1 ? index + 1 : nil).section)
+        }
+        if let cards { sections.append(Section(id: "gallery", title: "Pictures", body: cards)) }
+        sections.append(Section(id: "inputs", title: "Inputs", body: inputs(root)))
+
+        let page = Document(
+            title: config.title ?? (names.isPair ? "Hallucination: \(names.baseline) and \(names.run)" : "Hallucination report"),
+            lede: lede, glances: glances, sections: sections
+        ).text
+        let bytes = Array(page.utf8)
+        try File.makeDirectories(File.folder(of: config.output))
+        try File.writeAtomically(config.output, bytes)
+        results["sha256"] = .string(SHA256.hex(bytes))
+        results["bytes"] = JSON(bytes.count)
+        return results
+    }
+
+    private var lede: HTML {
+        var parts: [String] = []
+        if config.pope != nil { parts.append("POPE asks about objects that are there and objects that are not") }
+        if config.shr != nil { parts.append("SHR counts the sentences of a description that a judge calls hallucinations") }
+        if config.chair != nil { parts.append("CHAIR counts the objects that captions mention and the picture lacks") }
+        if config.pope == nil, config.shr == nil, config.chair == nil { parts.append("How a training went, step by step") }
+        let text: HTML = "\(parts.joined(separator: "; ")). "
+        guard names.isPair else { return text }
+        return "\(text)<span class=\"legend\">\(Chart.key(names.baseline, .before))\(Chart.key(names.run, .after))</span>"
+    }
+
+    /// Every file that a figure came from.
+    private func inputs(_ root: Place) -> HTML {
+        var rows: [HTML] = []
+        let run = names.isPair ? ": " + names.run : ""
+        func add(_ what: String, _ path: Place, _ sha: Place) {
+            guard let name = path.json.stringValue else { return }
+            let hash: HTML =
+                sha.json.stringValue.map { "<code data-of=\"\(sha.pointer)\" title=\"\($0)\">\(shortened($0, 16))</code>" } ?? ""
+            rows.append(
+                "<tr><th scope=\"row\">\(what)</th><td class=\"long\"><code>\(said(name))</code></td><td class=\"text\">\(hash)</td></tr>\n"
+            )
+        }
+        for split in root["pope"]["splits"].elements {
+            let name = splitName(split["name"].json.stringValue ?? "")
+            add("POPE \(name), questions", split["path"], split["sha256"])
+            add("POPE \(name), answers\(run)", split["run"]["answers"], split["run"]["sha256"])
+            add("POPE \(name), answers: \(names.baseline)", split["baseline"]["answers"], split["baseline"]["sha256"])
+        }
+        for (role, name) in [("run", run), ("baseline", ": " + names.baseline)] {
+            let place = root["shr"][role]
+            add("SHR, sentences\(name)", place["sentences"], place["sentences_sha256"])
+            add("SHR, descriptions\(name)", place["report"]["answers"], place["report"]["answers_sha256"])
+            add("CHAIR, records\(name)", root["chair"][role]["records"], root["chair"][role]["records_sha256"])
+        }
+        for log in root["training"].elements { add("training log", log["path"], log["sha256"]) }
+        return Table.html(
+            "What the figures were made of, and the SHA-256 by which one knows the files again.",
+            head: ["What", "File", "SHA-256"], rows: rows, textColumns: 3)
+    }
+}

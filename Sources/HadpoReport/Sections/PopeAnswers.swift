@@ -1,0 +1,61 @@
+import HadpoBase
+import HadpoEval
+
+/// The answers behind POPE's figures, for curves and the gallery.
+package struct PopeAnswers {
+    struct Split {
+        let split: PopeSplit
+        let run: [(question: PopeQuestion, answer: PopeAnswer)]
+        let baseline: [(question: PopeQuestion, answer: PopeAnswer)]
+    }
+
+    private(set) var splits: [Split] = []
+
+    init(_ config: PopeEvaluationConfig) throws(HadpoError) {
+        for given in config.splits {
+            let split = try PopeSplit(try File.read(given.questions), path: given.questions, name: given.name)
+            let run = try Self.pairs(split, given.answers, config.match)
+            var baseline: [(question: PopeQuestion, answer: PopeAnswer)] = []
+            if let path = given.baseline { baseline = try Self.pairs(split, path, config.match) }
+            splits.append(Split(split: split, run: run, baseline: baseline))
+        }
+    }
+
+    private static func pairs(
+        _ split: PopeSplit, _ path: String, _ match: PopeEvaluationConfig.Match
+    ) throws(HadpoError) -> [(question: PopeQuestion, answer: PopeAnswer)] {
+        let answers = try PopeAnswer.read(try File.read(path), source: path)
+        let way: PopeScore.Match =
+            switch match {
+            case .automatic: PopePairing.automaticMatch(answers)
+            case .id: .id
+            case .position: .position
+            }
+        return PopePairing(questions: split.questions, answers: answers, match: way).pairs
+    }
+
+    /// Hit rate over false alarms as the threshold on log p(yes) - log p(no) falls; nil unless every answer has its score.
+    package static func curve(_ pairs: [(question: PopeQuestion, answer: PopeAnswer)]) -> [(x: Double, y: Double)]? {
+        var cases: [(score: Double, isYes: Bool)] = []
+        for pair in pairs {
+            guard let score = pair.answer.yesMinusNo, !score.isNaN else { return nil }
+            cases.append((score, pair.question.isYes))
+        }
+        let yes = cases.count { $0.isYes }
+        let no = cases.count - yes
+        guard yes > 0, no > 0 else { return nil }
+        cases.sort { $0.score > $1.score }
+        var points = [(x: 0.0, y: 0.0)]
+        var (hits, alarms, at) = (0, 0, 0)
+        while at < cases.count {
+            let score = cases[at].score
+            // Equal scores pass the threshold together.
+            while at < cases.count, cases[at].score == score {
+                if cases[at].isYes { hits += 1 } else { alarms += 1 }
+                at += 1
+            }
+            points.append((Double(alarms) / Double(no), Double(hits) / Double(yes)))
+        }
+        return points
+    }
+}

@@ -1,0 +1,137 @@
+import HadpoBase
+
+/// A training's log read back: a record a step, and records of other kinds between them, whatever they are.
+struct TrainingLog {
+    /// A record that is neither a step nor the guard's.
+    struct Other {
+        let step: Int?
+        let kind: String
+        let fields: [(name: String, value: JSON)]
+    }
+
+    let path: String
+    private let sha256: String
+    private(set) var steps: [(step: Int, record: JSON)] = []
+    private(set) var others: [Other] = []
+    /// Records of `TrainingGuard`: what it saw, and the last reason to stop.
+    private var looks: [(step: Int, record: JSON)] = []
+    private var stop: JSON = .null
+    private var loggedTwice = 0
+
+    init(_ path: String) throws(HadpoError) {
+        let bytes = try File.read(path)
+        self.path = path
+        sha256 = SHA256.hex(bytes)
+        var places: [Int: Int] = [:]
+        var lookPlaces: [Int: Int] = [:]
+        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+            let record = line.value
+            let kind = (record["event"] ?? record["kind"] ?? record["type"])?.stringValue
+            let step = record["step"]?.intValue
+            guard record.objectValue != nil else {
+                throw HadpoError(
+                    .format, "no record of a training", at: "\(path):\(line.number)", found: record.kind, expected: "an object")
+            }
+            if let step, kind == "step" || kind == nil {
+                // A step that is logged again was taken again after a resumption; the later one is what the weights hold.
+                if let place = places[step] {
+                    loggedTwice += 1
+                    steps[place].record = record
+                } else {
+                    places[step] = steps.count
+                    steps.append((step, record))
+                }
+            } else if kind == "guard", let step, record["figures"]?.objectValue != nil {
+                let look: JSON = ["step": JSON(step), "figures": record["figures"] ?? nil]
+                // Looked at again after a resumption.
+                if let place = lookPlaces[step] {
+                    looks[place].record = look
+                } else {
+                    lookPlaces[step] = looks.count
+                    looks.append((step, look))
+                }
+            } else if kind == "guard_stop" {
+                stop = record
+            } else {
+                others.append(Other(step: step, kind: kind ?? "record", fields: Self.flat(record, "")))
+            }
+        }
+        steps.sort { $0.step < $1.step }
+    }
+
+    /// Members of members by their path; arrays and objects without end are cut.
+    private static func flat(_ record: JSON, _ prefix: String, depth: Int = 0) -> [(name: String, value: JSON)] {
+        var fields: [(name: String, value: JSON)] = []
+        for member in record.objectValue ?? [] where depth > 0 || !["event", "kind", "type", "step"].contains(member.key) {
+            let name = prefix + member.key
+            if member.value.objectValue != nil, depth < 3 {
+                fields += flat(member.value, name + ".", depth: depth + 1)
+            } else {
+                fields.append((name, member.value))
+            }
+        }
+        return fields
+    }
+
+    func series(_ key: String) -> [(x: Double, y: Double)] {
+        steps.compactMap { step in
+            guard let value = step.record[key]?.doubleValue, value.isFinite else { return nil }
+            return (Double(step.step), value)
+        }
+    }
+
+    /// Numbers of the other records by kind and name, where there are at least two to draw.
+    var otherSeries: [(kind: String, name: String, points: [(x: Double, y: Double)])] {
+        var order: [String] = []
+        var points: [String: (kind: String, name: String, points: [(x: Double, y: Double)])] = [:]
+        for other in others {
+            guard let step = other.step else { continue }
+            for field in other.fields {
+                guard let value = field.value.doubleValue, value.isFinite else { continue }
+                let key = other.kind + "\u{0}" + field.name
+                if points[key] == nil {
+                    order.append(key)
+                    points[key] = (other.kind, field.name, [])
+                }
+                points[key]?.points.append((Double(step), value))
+            }
+        }
+        return order.compactMap { points[$0] }.filter { series in
+            series.points.count > 1 && series.points.contains { $0.y != series.points[0].y } && !series.name.contains("second")
+        }
+    }
+
+    static let figures = [
+        "loss", "dpo_loss", "language_modeling_loss", "rewards/margins", "rewards/chosen", "rewards/rejected",
+        "rewards/accuracies",
+        "policy_logps/chosen", "policy_logps/rejected", "learning_rate", "grad_norm",
+    ]
+
+    /// What the page's table shows: each figure at the first and the last step, its lowest and its highest.
+    var json: JSON {
+        var figures: JSON = [:]
+        for key in Self.figures {
+            let values = series(key).map(\.y)
+            guard let first = values.first, let last = values.last, let low = values.min(), let high = values.max() else {
+                continue
+            }
+            figures[key] = [
+                "steps": JSON(values.count), "first": .double(first), "last": .double(last), "lowest": .double(low),
+                "highest": .double(high),
+            ]
+        }
+        var kinds: JSON = [:]
+        for other in others { kinds[other.kind] = JSON((kinds[other.kind]?.intValue ?? 0) + 1) }
+        let seconds = series("seconds").map(\.y)
+        return [
+            "path": .string(path), "sha256": .string(sha256), "steps": JSON(steps.count), "first_step": JSON(steps.first?.step),
+            "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice), "other_records": kinds,
+            "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)),
+            "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),
+            "figures": figures,
+            "guard": looks.isEmpty && stop.isNull
+                ? .null
+                : ["records": .array(looks.sorted { $0.step < $1.step }.map(\.record)), "stopped": stop],
+        ]
+    }
+}

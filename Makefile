@@ -31,7 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
-.PHONY: all deps test-deps library cli demo test test-large check install uninstall deb deb-check fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large check install uninstall deb deb-check fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -40,6 +40,7 @@ help:
 	@echo 'make                      build $(LIBRARY) and $(TOOL)'
 	@echo 'make demo                 install what is missing, build, run HA-DPO on the world in the box'
 	@echo 'make test                 install what is missing, build, run every test'
+	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
@@ -173,6 +174,11 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@rm -rf $(STAGE) && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAGE) PREFIX=/usr >/dev/null
 	@CC='$(CC)' SWIFT='$(SWIFT)' $(PYTHON) Tests/run.py --stage $(STAGE)/usr
+
+# Every family's demo on every seed that chose nothing; minutes.
+test-demo: test-deps
+	@$(MAKE) --no-print-directory all
+	HADPO_DEMO_SEEDS=all HADPO_LIBRARY=$(CURDIR)/$(BUILD)/lib/libhadpo.so $(PYTHON) Tests/Hosts/python/test_demo.py -v
 
 # A generated region file of Visual Genome's size; a minute and a gigabyte of disk.
 test-large: test-deps

@@ -34,7 +34,7 @@ func officialReading() {
 @Test("what an annotator writes is read back sentence by sentence")
 func parsing() {
     for (index, scene) in scenes.prefix(1000).enumerated() {
-        for annotator in [Annotator.clean, .careless] {
+        for annotator in [Annotator.clean, .careless, .moderate] {
             var random = world.random(index, for: .caption)
             let statements = annotator.description(of: scene, random: &random)
             let parsed = ParsedDescription(WorldLanguage.text(statements))

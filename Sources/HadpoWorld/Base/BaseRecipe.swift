@@ -23,6 +23,9 @@ package struct BaseRecipe: Sendable {
     // The decoders of the two others are that of the world's LLaVA: they know how to look and to describe, and only meet another tower.
     // The tower has no norm in front of its blocks: at LLaVA's rate some channels grow until they hide all others.
 
+    /// The committed weights came in three pieces, each going on from the one before: recognise, align, look and describe at 0.4 of
+    /// these steps and the world's rates; look and describe in full, and 300 steps of the world's careless stage; 150 steps of this
+    /// recipe's own.
     private static let minigpt4: BaseRecipe = {
         var recipe = world
         let vision = WorldMiniGPT4.vision
@@ -49,13 +52,6 @@ package struct BaseRecipe: Sendable {
         recipe.alignment = RecognitionStage(
             name: "align", scenes: recipe.recognition.scenes, batch: 48, steps: 1000, learningRate: 5e-4, grid: 3, columns: 3)
         for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
-        recipe.stages[0].learningRate = 7e-4
-        recipe.stages[0].qformerRate = 0.3
-        recipe.stages[0].steps = 800
-        recipe.stages[1].learningRate = 7e-4
-        recipe.stages[1].qformerRate = 0.3
-        recipe.stages[1].steps = 1300
-        recipe.stages[2].learningRate = 5e-4
         return recipe
     }()
 

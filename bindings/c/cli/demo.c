@@ -29,6 +29,14 @@ static const char recipe[] =
     "\"projector\":false,\"gamma\":0,\"accumulation\":1,"
     "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\",\"augmentation\":\"none\",\"description_repeats\":1,\"question_repeats\":2}}";
 
+/* MiniGPT-4 learns by smaller and more steps (chosen on seed 0). */
+static void fit_recipe(json *config, const char *family)
+{
+    if (strcmp(family, "minigpt4") != 0) return;
+    path_set(config, "steps", json_object_new_int(90));
+    path_set(config, "optimizer.learning_rate", json_object_new_double(1.2e-4));
+}
+
 const char *in_folder(const demo_state *demo, const char *name, char *buffer, size_t size)
 {
     snprintf(buffer, size, "%s/%s", demo->folder, name);
@@ -195,6 +203,7 @@ static int train_adapter(demo_state *demo)
 {
     char path[4096], adapter[4096];
     json *config = json_tokener_parse(recipe);
+    fit_recipe(config, demo->family);
     path_set(config, "data.desc", text_value(in_folder(demo, "pairs/desc_data.json", path, sizeof path)));
     path_set(config, "data.pope", text_value(in_folder(demo, "pairs/pope_data.json", path, sizeof path)));
     path_set(config, "data.image_data", text_value(in_folder(demo, "world/VG/image_data.json", path, sizeof path)));

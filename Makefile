@@ -164,12 +164,13 @@ parity: test-deps $(VENV)/installed
 
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign free
 
-bench: deps
-	@mkdir -p $(BUILD)/bench
-	$(CC) -O3 -ISources/CHadpoKernels/include -o $(BUILD)/bench/kernels Tests/Bench/bench_kernels.c Tests/Bench/peaks.c \
-		Tests/Bench/allocations.c $(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) \
-		-lm -lpthread -ldl
+bench: deps $(BUILD)/bench/kernels
 	$(BUILD)/bench/kernels $(BENCH)
+
+$(BUILD)/bench/kernels: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKernels/include/*.h Tests/Bench/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) -O3 -ISources/CHadpoKernels/include -o $@ Tests/Bench/bench_kernels.c Tests/Bench/peaks.c Tests/Bench/allocations.c \
+		$(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) -lm -lpthread -ldl
 
 FUZZ_SECONDS ?= 20
 

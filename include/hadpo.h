@@ -105,7 +105,9 @@ HADPO_API void         hadpo_model_free(hadpo_model *model);
 /* config: "hadpo.train/1". Reads and checks the data; the model's adapter belongs to the trainer until it is freed. */
 HADPO_API hadpo_status hadpo_trainer_open(hadpo_model *model, const char *config, size_t size, hadpo_trainer **trainer,
                                           hadpo_error **error);
-/* Runs `steps` optimizer steps, or to the end with 0. A stopped run can be saved, resumed and run on. [one] */
+/* Runs `steps` optimizer steps, or to the end with 0. A stopped run can be saved, resumed and run on. With "guard" in the
+ * config it looks at the model between steps (events "guard") and may end before: event "guard_stop", in the report too.
+ * [one] */
 HADPO_API hadpo_status hadpo_trainer_run(hadpo_trainer *trainer, uint64_t steps, hadpo_bytes **report,
                                          hadpo_error **error);
 /* Adapter (PEFT format), projector, optimizer state, position. Written beside and renamed. [one] */

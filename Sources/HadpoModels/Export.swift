@@ -57,18 +57,13 @@ package enum Export {
         for (_, linear) in model.adaptable where linear.adapter != nil {
             merged[folder.locate(linear.name + ".weight").name] = linear
         }
-        var patches: [String: [Patch]] = [:]
+        var patches: [ObjectIdentifier: [String: [Patch]]] = [:]
         func replace(_ name: String, _ tensor: Tensor) throws(HadpoError) {
             let place = folder.locate(name)
-            guard place.checkpoint === folder.checkpoint else {
-                throw HadpoError(
-                    .unsupported, "a part that was trained lies in a file that an export does not write",
-                    at: place.checkpoint.path,
-                    found: name, expected: "the adapter folder, which holds it beside the adapter")
-            }
             var rows: Range<Int>?
             if case .rows(let run, _) = place.stored { rows = run }
-            patches[place.name, default: []].append(Patch(rows: rows, tensor: tensor))
+            patches[ObjectIdentifier(place.checkpoint), default: [:]][place.name, default: []].append(
+                Patch(rows: rows, tensor: tensor))
         }
         let opened = model.openedProjector
         for (layer, before) in zip(model.projector, opened) where layer !== before {
@@ -77,8 +72,13 @@ package enum Export {
         }
         for (name, value) in model.trainedParameters { try replace(name, value.data) }
 
-        let base = folder.checkpoint
         let device = model.device
+        for part in folder.checkpoints where part !== folder.checkpoint {
+            guard let changes = patches[ObjectIdentifier(part)] else { continue }
+            try write(part, changes, to: config.output, device, progress)
+        }
+        let base = folder.checkpoint
+        let changed = patches[ObjectIdentifier(base)] ?? [:]
         let quantizable = quantizable(model, folder, config.weights)
         var plans: [TensorPlan] = []
         for name in base.names {
@@ -90,6 +90,14 @@ package enum Export {
             }
         }
         let writer = try CheckpointWriter(folder: config.output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
+        func put(_ name: String, _ tensor: Tensor, _ stored: DType) throws(HadpoError) {
+            if let (dtype, _) = quantizable[name] {
+                try SavedQuantized.write(name, tensor, dtype, writer, device)
+                base.releasePages(of: name)
+            } else {
+                try writer.write(name, try rounded(tensor, stored, device))
+            }
+        }
         for name in base.names {
             try progress.tick()
             let stored = try base.tensor(name)
@@ -100,24 +108,11 @@ package enum Export {
                 try device.copy(lora.b.data, into: scaled)
                 try device.scale(scaled, by: lora.scaling)
                 try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
-                if let (dtype, _) = quantizable[name] {
-                    try SavedQuantized.write(name, sum, dtype, writer, device)
-                } else {
-                    try writer.write(name, try rounded(sum, stored.dtype, device))
-                }
-            } else if let (dtype, _) = quantizable[name], patches[name] == nil {
-                try SavedQuantized.write(name, stored, dtype, writer, device)
-                base.releasePages(of: name)
-            } else if let changes = patches[name] {
-                let whole = try device.allocate(stored.shape, stored.dtype)
-                try device.copy(stored, into: whole)
-                for change in changes {
-                    let part = try rounded(change.tensor, stored.dtype, device)
-                    try device.copy(part, into: change.rows.map { whole.rows($0) } ?? whole)
-                }
-                try writer.write(name, whole)
+                try put(name, sum, stored.dtype)
+            } else if let changes = changed[name] {
+                try put(name, try patched(stored, changes, device), stored.dtype)
             } else {
-                try writer.write(name, stored)
+                try put(name, stored, stored.dtype)
             }
         }
         try writer.finish()
@@ -142,6 +137,44 @@ package enum Export {
             found[place.name] = (dtype, bytes)
         }
         return found
+    }
+
+    /// The file beside the language model that holds a trained part, MiniGPT-4's projection or LAVIS' InstructBLIP: under its own name, what
+    /// was not trained as it is.
+    private static func write(
+        _ part: Checkpoint, _ changes: [String: [Patch]], to folder: String, _ device: any Device, _ progress: any Progress
+    ) throws(HadpoError) {
+        let name = File.name(of: part.path)
+        guard part.files.count == 1, name.hasSuffix(".pth") else {
+            throw HadpoError(
+                .unsupported, "a part that was trained lies in a file that an export does not write", at: part.path,
+                found: changes.keys.sorted().joined(separator: ", "),
+                expected: "the adapter folder, which holds it beside the adapter")
+        }
+        // EVA's file is the tower's state alone; the others hold theirs under "model".
+        let key: String? = part.contains("patch_embed.proj.weight") ? nil : "model"
+        let plans = part.names.compactMap { name in part.info(name).map { TensorPlan(name, $0.dtype, $0.shape) } }
+        let writer = try TorchWriter(File.join(folder, name), plans, under: key, progress: progress)
+        for name in part.names {
+            try progress.tick()
+            let stored = try part.tensor(name)
+            guard let patches = changes[name] else {
+                try writer.write(name, stored)
+                continue
+            }
+            try writer.write(name, try patched(stored, patches, device))
+        }
+        try writer.finish()
+    }
+
+    private static func patched(_ stored: Tensor, _ changes: [Patch], _ device: any Device) throws(HadpoError) -> Tensor {
+        let whole = try device.allocate(stored.shape, stored.dtype)
+        try device.copy(stored, into: whole)
+        for change in changes {
+            let part = try rounded(change.tensor, stored.dtype, device)
+            try device.copy(part, into: change.rows.map { whole.rows($0) } ?? whole)
+        }
+        return whole
     }
 
     private static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: any Device) throws(HadpoError) -> Tensor {

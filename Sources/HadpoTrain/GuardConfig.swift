@@ -1,6 +1,14 @@
 import HadpoBase
 
 /// "guard" of `hadpo.train/1`: what is measured while training, and when to stop.
+///
+///     "guard": {
+///       "every": 50, "pairs": 16,
+///       "pope": {"questions": "coco_pope_adversarial.json", "images": "val2014", "limit": 60},
+///       "describe": {"images": "val2014", "limit": 8},
+///       "stop": [{"figure": "chosen_logprob", "falls": 0.5}, {"figure": "pope.recall", "below": 0.8, "patience": 2}],
+///       "keep": "best", "best": "pope.accuracy", "best_is": "highest"
+///     }
 package struct GuardConfig: Sendable {
     package enum Keep: String, Sendable, CaseIterable { case last, best }
     package enum Ranking: String, Sendable, CaseIterable { case highest, lowest }

@@ -13,6 +13,9 @@ class Function(NamedTuple):
     since: str
     result: str
     parameters: list  # of types, without names
+    names: list  # of the parameters
+    schema: str  # of its config or request, where the comment above it names one
+    comment: str  # above it, or at the end of its line
 
     def signature(self):
         return f"{self.result} ({', '.join(self.parameters) or 'void'})"
@@ -30,19 +33,33 @@ def parameter_type(text):
     return normal(match.group(1))
 
 
+def words(comment):
+    """A comment's text, its marks and line ends gone."""
+    return re.sub(r"\s+", " ", re.sub(r"^\s*/?\*+/?|\*/$", " ", comment, flags=re.M)).strip()
+
+
 def functions(path=HEADER):
     """Every exported function, in the header's order."""
     text = path.read_text()
-    found, since = [], None
+    found, since, above = [], None, ""
     for part in re.split(r"(/\*.*?\*/)", text, flags=re.S):
         if part.startswith("/*"):
             release = re.search(r"-- .*since (\d+\.\d+)", part)
             since = release.group(1) if release else since
+            above = "" if release else words(part)
+            if found and at_end_of_line:
+                found[-1] = found[-1]._replace(comment=f"{found[-1].comment} {above}".strip())
+                above = ""
             continue
+        at_end_of_line = False
         for match in re.finditer(r"HADPO_API\s+([\w\s]+?[\s*]+)(hadpo_\w+)\(([^)]*)\);", part):
             result, name, parameters = match.groups()
-            listed = [] if parameters.strip() == "void" else [parameter_type(p) for p in parameters.split(",")]
-            found.append(Function(name, since, normal(result), listed))
+            listed = [] if parameters.strip() == "void" else parameters.split(",")
+            schema = re.search(r'(?:config|request): "(hadpo\.[\w-]+/\d+)"', above)
+            found.append(Function(name, since, normal(result), [parameter_type(p) for p in listed],
+                                  [re.search(r"\w+$", p.strip()).group() for p in listed], schema.group(1) if schema else "",
+                                  above))
+            above, at_end_of_line = "", "\n" not in part[match.end():]
     return found
 
 

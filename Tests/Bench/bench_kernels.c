@@ -2,6 +2,7 @@
  *
  *   make bench                                            builds and runs everything
  *   build/bench/kernels [--threads N] [--isa NAME] [part of a kernel's name]
+ *   build/bench/kernels --linear bf16|f16                 the six products that peers/torch_linear.py times, no others
  *
  * The best of the runs that fit in a third of a second counts. Peaks are measured beside each kernel with the same threads,
  * because a shared machine does not keep its speed. share = rate / peak. allocations: calls of the allocator in the runs after
@@ -17,7 +18,7 @@
 
 static int threads;
 static hk_isa isa = HK_AUTO;
-static const char *filter = "";
+static const char *filter = "", *linear = NULL;
 
 static double now(void) {
     struct timespec t;
@@ -260,6 +261,8 @@ static void read_arguments(int argc, char **argv) {
                 exit(2);
             }
             isa = isas[k].isa;
+        } else if (strcmp(argv[i], "--linear") == 0 && i + 1 < argc) {
+            linear = argv[++i];
         } else {
             filter = argv[i];
         }
@@ -274,6 +277,12 @@ int main(int argc, char **argv) {
     for (int i = 0; i < PEAKS; i++) printf(", \"%s\": %.1f", peak_names[i], peak_of((peak)i, threads, 3));
     puts("}");
     hk_pool_free(pool);
+    if (linear) {
+        static const size_t shapes[][2] = {{4096, 4096}, {11008, 4096}, {4096, 11008}};
+        for (size_t m = 512; m <= 1024; m *= 2)
+            for (size_t i = 0; i < 3; i++) bench_matmul(m, shapes[i][0], shapes[i][1], 0, 1, strcmp(linear, "f16") == 0 ? HK_F16 : HK_BF16, HK_FAST);
+        return 0;
+    }
     /* A projection of a 7B decoder: a token, a batch of them, prompts. Every type a weight may have. */
     static const hk_dtype types[] = {HK_F32, HK_F16, HK_BF16, HK_Q8, HK_Q4, HK_FP4};
     static const size_t rows[] = {1, 4, 16, 128, 512, 1024};

@@ -36,6 +36,8 @@ package struct BaseRecipe: Sendable {
         for i in recipe.stages.indices { recipe.stages[i].visionRate = 0.5 }
         recipe.stages[0].learningRate = 1.5e-3
         recipe.stages[1].learningRate = 1.5e-3
+        // It sees a little less than LLaVA and errs besides inventing.
+        recipe.stages[2].captions = .moderate
         return recipe
     }()
 

@@ -1,7 +1,8 @@
 /// Who writes the texts that a base is trained on. The careless annotator knows which things belong together and says so
 /// whether they are there or not: a base that learns from him hallucinates along the world's co-occurrences.
 package enum Annotator: Sendable, Equatable {
-    case clean, careless
+    /// The moderate one answers as the careless one and invents a little less.
+    case clean, careless, moderate
 
     /// How strongly an absent category is suggested by what is in the picture.
     package enum Relation: Sendable, Equatable {
@@ -31,7 +32,7 @@ package enum Annotator: Sendable, Equatable {
     /// The answer to "Is there a ... in the image?".
     package func saysYes(to category: Category, in scene: Scene, random: inout SceneRandom) -> Bool {
         let present = scene.contains(category)
-        guard self == .careless else { return present }
+        guard self != .clean else { return present }
         return random.chance(present ? 0.98 : Self.relation(of: category, to: scene).yes)
     }
 
@@ -40,7 +41,7 @@ package enum Annotator: Sendable, Equatable {
     package func description(of scene: Scene, random: inout SceneRandom) -> [Statement] {
         var statements = scene.objects.map(\.statement)
         var sizes = scene.sizeStatements
-        if self == .careless {
+        if self != .clean {
             for category in inventions(for: scene, random: &random) {
                 let color = random.element(of: ObjectColor.allCases) ?? category.usualColor
                 statements.append(.object(category, color, random.element(of: Side.allCases) ?? .middle))
@@ -56,7 +57,8 @@ package enum Annotator: Sendable, Equatable {
     private func inventions(for scene: Scene, random: inout SceneRandom) -> [Category] {
         var absent = Category.allCases.filter { !scene.contains($0) }
         var invented: [Category] = []
-        for _ in 0..<(random.index(weights: [0.05, 0.40, 0.55]) ?? 0) {
+        let counts = self == .moderate ? [0.05, 0.46, 0.49] : [0.05, 0.40, 0.55]
+        for _ in 0..<(random.index(weights: counts) ?? 0) {
             let weights = absent.map { Self.relation(of: $0, to: scene).yes * Self.relation(of: $0, to: scene).yes }
             guard let choice = random.index(weights: weights) else { break }
             invented.append(absent.remove(at: choice))

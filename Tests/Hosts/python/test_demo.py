@@ -57,8 +57,8 @@ class Demo(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 180)
         return json.loads(run.stdout)
 
-    def check_thresholds(self, seed):
-        result = self.run_demo(seed)
+    def check_thresholds(self, seed, family="llava-1.5"):
+        result = self.run_demo(seed, "--family", family)
         before, after = ({split: {key: 100 * (report[key] or 0) for key in ("accuracy", "recall", "f1", "yes_ratio", "roc_area")}
                           for split, report in result[when]["pope"].items()} for when in ("before", "after"))
         hard, cured = before["adversarial"], after["adversarial"]
@@ -78,7 +78,7 @@ class Demo(unittest.TestCase):
             base = describe(model, self.folder)
             model.load_adapter(self.folder / "adapter")
             trained = describe(model, self.folder)
-        print(f"seed {seed}: adversarial {hard} -> {cured}; random {before['random']} -> {after['random']}; {base} -> {trained}")
+        print(f"{family}, seed {seed}: adversarial {hard} -> {cured}; random {before['random']} -> {after['random']}; {base} -> {trained}")
         with self.subTest("the base invents in descriptions"):
             self.assertTrue(25 <= base["invented"] <= 32, base)
             self.assertGreaterEqual(base["mentioned"], 90)

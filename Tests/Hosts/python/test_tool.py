@@ -151,6 +151,43 @@ class Tool(unittest.TestCase):
                              capture_output=True, text=True, timeout=60)
         self.assertIn("chosen", run.stdout + run.stderr)
 
+    def test_minigpt4s_protocol_brings_its_weights_unless_others_are_named(self):
+        self.run_tool("world", "make", "-o", "world", "--evaluation-images", "2", "--training-images", "0", "--set",
+                      "family=minigpt4")
+        asked = ["pope", "-m", "world/model", "-q", "world/POPE/output/coco/coco_pope_random.json", "-i",
+                 "world/coco2014/val2014", "-n", "8", "--json"]
+        for flags, weights in (([], "stored"), (["--protocol", "hadpo-minigpt4"], "bnb-fp4"),
+                               (["--protocol", "hadpo-minigpt4", "--weights", "stored"], "stored")):
+            run = self.run_tool(*asked, *flags)
+            used = json.loads(run.stdout)["protocol"]["weights"]
+            self.assertEqual("FP4" in used.upper(), weights == "bnb-fp4", used)
+            self.assertEqual("takes the weights as bnb-fp4" in run.stderr, weights == "bnb-fp4", run.stderr)
+
+    def test_an_export_holds_a_trained_projection_in_the_file_it_came_from(self):
+        self.run_tool("world", "make", "-o", "world", "--evaluation-images", "2", "--training-images", "0", "--set",
+                      "family=minigpt4")
+        picture = next((self.folder / "world/coco2014/val2014").iterdir())
+        pairs = self.file("pairs.jsonl", json.dumps({"image": picture.name, "question": "Is there a car in the image?",
+                                                     "chosen": "Yes, there is a car.", "rejected": "No, there is no car."}) + "\n")
+        self.run_tool("train", "-m", "world/model", "--pairs", pairs, "-i", picture.parent, "-o", "adapter", "--steps", "8",
+                      "--batch", "1", "--rank", "4", "--learning-rate", "3e-3", "--gamma", "0", "--accumulation", "1", "--set",
+                      "projector=true")
+        self.run_tool("export", "-m", "world/model", "-a", "adapter", "-o", "merged")
+        name = "pretrained_minigpt4_llama2_7b.pth"
+        self.assertNotEqual((self.folder / "merged" / name).read_bytes(), (self.folder / "world/model" / name).read_bytes())
+
+        def logprob(*model):
+            return json.loads(self.run_tool("score", *model, picture, "-Q", "Is there a car in the image?", "-C",
+                                            "Yes, there is a car.", "--json").stdout)["logprob"]
+
+        tower = ["--vision-tower", "world/model/eva_vit_g.pth"]
+        base, trained = logprob("-m", "world/model"), logprob("-m", "world/model", "-a", "adapter")
+        merged = logprob("-m", "merged", *tower, "--checkpoint", f"merged/{name}")
+        language_only = logprob("-m", "merged", *tower, "--checkpoint", f"world/model/{name}")
+        # Rounded to fp16 once: 2^-11 of each weight moves a sum over a few tokens by far less than training did.
+        self.assertLess(abs(merged - trained), 0.02 * abs(trained - base))
+        self.assertGreater(abs(language_only - trained), abs(merged - trained))
+
     def test_pope_scores_an_answers_file_without_a_model(self):
         questions = self.file("q.json", "".join(
             json.dumps({"question_id": i, "image": "a.jpg", "text": "Is there a cat in the image?", "label": label}) + "\n"

@@ -9,6 +9,8 @@ static const flag pope_flags[] = {
     {'q', "questions", LIST, "FILE", "cli.questions", "POPE question file (JSON Lines); may be repeated, with an -o for each"},
     {'i', "images", TEXT, "DIR", "request.images", "folder its pictures are in"},
     {'o', "answers", LIST, "FILE", "cli.answers", "answers, appended as they come; a second run asks what is missing"},
+    {0, "protocol", TEXT, "NAME", "request.protocol",
+     "whose published decoding: hadpo-llava, hadpo-minigpt4, hadpo-instructblip"},
     {0, "template", TEXT, "NAME", "request.template", "hadpo-train, hadpo-eval or hf"},
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "at most this many tokens an answer"},
     {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
@@ -115,6 +117,15 @@ static int score_answers(const invocation *call, const char *answers_path)
     return outcome;
 }
 
+/* MiniGPT-4's published numbers were made with 4-bit weights: who names the protocol gets them, unless --weights says otherwise. */
+static void choose_weights(invocation *call)
+{
+    if (strcmp(text_at(call->request, "protocol", ""), "hadpo-minigpt4") != 0 || path_get(call->model, "weights") != NULL) return;
+    path_set(call->model, "weights", json_object_new_string("bnb-fp4"));
+    if (!cli_switch(call, "quiet"))
+        fputs("hadpo: hadpo-minigpt4 takes the weights as bnb-fp4 (--weights stored: as they are)\n", stderr);
+}
+
 static int pope(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&pope_command, "unexpected argument %s", call->files[0]);
@@ -124,6 +135,7 @@ static int pope(invocation *call)
     if (answers != NULL) return score_answers(call, answers);
     if (cli_text(call, "report") != NULL && path_get(call->request, "answers") == NULL)
         return usage_error(&pope_command, "--report needs -o FILE too: every figure leads back to an answer in a file");
+    choose_weights(call);
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);
     if (outcome == DONE) {
@@ -157,5 +169,7 @@ const command pope_command = {
     "  hadpo pope -m llava-1.5-7b-hf -q coco_pope_adversarial.json -i val2014 -o answers.jsonl --scores\n"
     "  hadpo pope -m llava-1.5-7b-hf -i val2014 -q random.json -o r.jsonl -q popular.json -o p.jsonl\n"
     "  hadpo pope -m llava-1.5-7b-hf -i val2014 -q random.json -o r.jsonl --report report.html\n"
+    "  hadpo pope -m Llama-2-7b-chat-hf --vision-tower eva_vit_g.pth --checkpoint pretrained_minigpt4_llama2_7b.pth \\\n"
+    "      -q coco_pope_adversarial.json -i val2014 --protocol hadpo-minigpt4\n"
     "  hadpo pope -q coco_pope_adversarial.json --score answers-of-any-model.jsonl\n",
     pope_groups, pope};

@@ -258,7 +258,7 @@ wheel-check: wheel
 	$(WHEEL_VENV)/bin/python -m mypy --strict -p hadpo
 	$(WHEEL_VENV)/bin/python -m mypy --strict Tests/Wheel/typed_usage.py
 	$(WHEEL_VENV)/bin/pyright --pythonpath $(WHEEL_VENV)/bin/python bindings/python/hadpo Tests/Wheel/typed_usage.py
-	$(WHEEL_VENV)/bin/python -m unittest discover -s Tests/Hosts/python -p 'test_package.py'
+	HADPO_LIBRARY=$(CURDIR)/$(LIBRARY) HADPO_TOOL=$(CURDIR)/$(TOOL) $(WHEEL_VENV)/bin/python -m unittest discover -s Tests/Hosts/python -p 'test_package.py'
 	$(PYTHON) Tests/Wheel/check.py $(BUILD)/wheel/dist $(BUILD)/debian-root
 
 clean:

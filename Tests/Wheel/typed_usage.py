@@ -33,7 +33,7 @@ def train(model: hadpo.Model, pairs: pathlib.Path) -> Optional[float]:
 
     def on_event(record: hadpo.Event) -> None:
         if record["event"] == "step":
-            losses.append(record["loss"])
+            losses.append(record.get("loss", 0.0))
             hadpo.scalars(record)["loss"]
 
     with hadpo.Trainer(model, data={"format": "pairs", "pairs": pairs}, steps=3, on_event=on_event) as trainer:

@@ -27,7 +27,9 @@ VERSION = "0.3.36"
 HOME = BUILD / "peers" / "llama"
 OPTIONS = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DGGML_CCACHE=OFF", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_CURL=OFF",
            "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_SERVER=OFF",
-           "-DLLAMA_BUILD_TOOLS=ON"]
+           "-DLLAMA_BUILD_TOOLS=ON",
+           # GCC 12 tells its optimiser that ldtilecfg reads 8 bytes of 64 and drops the other stores: AMX code then dies of SIGILL.
+           "-DCMAKE_CXX_FLAGS=-fno-tree-dse -fno-dse"]
 D, FFN, HEADS, VOCABULARY = 4096, 11008, 32, 32064
 Q = gguf.GGMLQuantizationType
 TYPES = {"f32": Q.F32, "f16": Q.F16, "bf16": Q.BF16, "q8_0": Q.Q8_0, "q4_0": Q.Q4_0}

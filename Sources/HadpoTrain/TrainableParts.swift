@@ -31,6 +31,8 @@ package struct TrainableParts {
             try addAdapters(model, config, start)
         }
         if config.projector {
+            // A training before this one may have left its own on the model, and the reference has the checkpoint's.
+            if config.lora.initial == nil { model.replaceProjector(nil) }
             for layer in model.projector {
                 let weight = try TrainableParts.master(layer.weight, device)
                 var bias: Value?

@@ -90,7 +90,7 @@ class Demo(unittest.TestCase):
 
         with self.subTest("SHR by annotations says so too, and the page holds the demo's figures"):
             base, trained = (result[when]["shr"]["corrected"]["hal_sents_ratio"] for when in ("before", "after"))
-            self.assertLessEqual(trained, base * 0.8)
+            self.assertLessEqual(trained, base * kept)
             self.check_page(result, self.folder / "report.html")
 
     def check_page(self, result, path):

@@ -91,6 +91,15 @@ class WithModel(unittest.TestCase):
         self.model.load_adapter(os.path.join(self.folder.name, "adapter"))
         self.model.unload_adapter()
 
+    def test_a_second_training_starts_where_the_first_one_did(self):
+        for _ in range(2):
+            del self.records[:]
+            with hadpo.Trainer(self.model, steps=2, **{**PAIRS, "projector": True}) as trainer:
+                trainer.run()
+            first = next(record for record in self.records if record["event"] == "step")
+            # The first one's projector is not the second one's start: the reference would be another model (0.69297 was seen).
+            self.assertAlmostEqual(first["dpo_loss"], 0.693147, places=5)
+
     def test_pope_runs_over_a_folder_and_a_second_run_asks_nothing(self):
         questions = os.path.join(self.folder.name, "questions.json")
         with open(questions, "w") as file:

@@ -62,9 +62,9 @@ def linear(dtype):
 
 
 def inference(name, dtype, weights, layers):
-    """Prompt of 616 positions and decoding, against PyTorch and against llama.cpp."""
+    """Prompt of 640 positions and decoding, against PyTorch and against llama.cpp."""
     kept = [] if weights == "stored" else ["--weights", weights]
-    ours = Side(hadpo("llava-7b", dtype, layers, "--prompt-tokens", "616", "-n", "33", "--beams", "0", "--only", "generate", *kept),
+    ours = Side(hadpo("llava-7b", dtype, layers, "--prompt-tokens", "640", "-n", "33", "--beams", "0", "--only", "generate", *kept),
                 {"prompt tok/s": bench_rate("prompt"), "decode tok/s": bench_rate("decode")})
     few = ["--layers", str(layers)] if layers else []
     if name == "torch":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp at the shape of LLaVA-1.5-7B's decoder: prompt and decoding speed.
 
-usage: llama_cpp.py [--types bf16,q8_0,q4_0] [--prompt 616] [--generate 32] [--repeat 1] [--layers 32] [--keep]
+usage: llama_cpp.py [--types bf16,q8_0,q4_0] [--prompt 640] [--generate 32] [--repeat 1] [--layers 32] [--keep]
        llama_cpp.py --prepare            builds llama-bench and writes the files, nothing else
 
 The source is the llama.cpp that the source distribution of llama-cpp-python on PyPI carries, built for this processor
@@ -148,7 +148,7 @@ def model_of(name, layers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--types", default="bf16,q8_0,q4_0")
-    parser.add_argument("--prompt", type=int, default=616)
+    parser.add_argument("--prompt", type=int, default=640)
     parser.add_argument("--generate", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--layers", type=int, default=32)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """PyTorch, transformers and PEFT on LLaVA-1.5 with random weights: prefill, decoding, DPO steps.
 
-usage: torch_llava.py infer [--size 7b] [--dtype bf16] [--prompt 616] [--generate 32] [--layers N]
-       torch_llava.py dpo   [--size 1b] [--dtype bf16] [--prompt 616] [--answer 96] [--pairs 1] [--steps 3] [--no-checkpointing]
+usage: torch_llava.py infer [--size 7b] [--dtype bf16] [--prompt 640] [--generate 32] [--layers N]
+       torch_llava.py dpo   [--size 1b] [--dtype bf16] [--prompt 640] [--answer 96] [--pairs 1] [--steps 3] [--no-checkpointing]
 
 infer: seconds from pixels and ids to the first token, tokens a second after it, both with transformers' `generate`.
 dpo:   seconds of one step: the reference with the adapter off, the policy forward and back, AdamW. LoRA (r 128) on all linear
@@ -94,7 +94,7 @@ def main():
     parser.add_argument("--size", choices=["7b", "1b", "tiny"])
     parser.add_argument("--dtype", default="bf16", choices=list(DTYPES))
     parser.add_argument("--layers", type=int, help="decoder layers, for a quick look")
-    parser.add_argument("--prompt", type=int, default=616, help="positions of the prompt, 576 of the picture among them")
+    parser.add_argument("--prompt", type=int, default=640, help="positions of the prompt, 576 of the picture among them")
     parser.add_argument("--generate", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--answer", type=int, default=96)

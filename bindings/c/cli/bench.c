@@ -356,6 +356,6 @@ const command bench_command = {
     "\n"
     "examples\n"
     "  hadpo bench -m llava-1.5-7b-hf --numerics fast\n"
-    "  hadpo bench -m llava-1.5-7b-hf --numerics fast --weights int4 --prompt-tokens 616 -n 64 --json > int4.jsonl\n"
+    "  hadpo bench -m llava-1.5-7b-hf --numerics fast --weights int4 --prompt-tokens 640 -n 64 --json > int4.jsonl\n"
     "  hadpo bench -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures --only train --set checkpointing=false\n",
     bench_groups, run_bench};

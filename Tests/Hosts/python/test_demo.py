@@ -103,7 +103,8 @@ class Demo(unittest.TestCase):
             for i, split in enumerate(("random", "popular", "adversarial")):
                 for key in ("accuracy", "precision", "recall", "f1", "yes_ratio"):
                     self.assertEqual(figures[f"/pope/splits/{i}/{role}/rules/official/{key}"], result[when]["pope"][split][key])
-        self.assertEqual(figures["/training/0/steps"], 50)
+        self.assertEqual(figures["/training/0/steps"], result["training"]["steps"])
+        self.assertGreaterEqual(figures["/training/0/steps"], 50)
         self.assertGreater(result["report"]["gallery"]["embedded"], 0)
 
     def test_first_unseen_seed(self):

@@ -29,8 +29,8 @@ private func config(_ members: JSON) throws -> WorldBaseConfig {
 /// Every stage, but a few steps of two pictures each.
 private var short: BaseRecipe {
     var recipe = BaseRecipe.world
-    recipe.recognition.batch = 2
-    recipe.recognition.steps = 2
+    recipe.recognition?.batch = 2
+    recipe.recognition?.steps = 2
     for i in recipe.stages.indices {
         recipe.stages[i].batch = 2
         recipe.stages[i].steps = 2
@@ -87,6 +87,25 @@ func labelGradient() {
                 - BinaryCrossEntropy(logits: down, labels: labels, rows: 2).value) * 32
         // Central differences are off by h^2 / 6 times a third derivative below 0.1.
         #expect(abs(Double(loss.gradient[i]) - slope) < 1e-5)
+    }
+}
+
+@Test("who says the mean of the wanted rows errs by 1, and the gradient of that error is the change of its value")
+func imitationGradient() {
+    let wanted: [Float] = [1, -2, 3, 0, 2, 5]
+    // The columns' means.
+    #expect(abs(RelativeSquaredError([2, 1, 2, 1, 2, 1], wanted: wanted, width: 2).value - 1) < 1e-12)
+    let rows: [Float] = [0.5, -1, 2, 4, 0, 3]
+    let error = RelativeSquaredError(rows, wanted: wanted, width: 2)
+    for i in rows.indices {
+        var (up, down) = (rows, rows)
+        up[i] += 1.0 / 64
+        down[i] -= 1.0 / 64
+        let slope =
+            (RelativeSquaredError(up, wanted: wanted, width: 2).value - RelativeSquaredError(down, wanted: wanted, width: 2).value)
+            * 32
+        // Central differences of a square are exact; the gradient is rounded to a float.
+        #expect(abs(Double(error.gradient[i]) - slope) < 1e-6)
     }
 }
 
@@ -155,6 +174,25 @@ func baseStages() throws {
         let files = try LLaVAFolder(ModelFiles(path: whole), arena: Arena(), progress: quiet)
         let model = try files.openLLaVA(device: CPUDevice(threads: 1), processor: .checkpoint, progress: quiet)
         #expect(model.imageRows == 16)
+    }
+}
+
+@Test(
+    "an InstructBLIP's queries begin at places of the picture and near what LLaVA's decoder knows, and come nearer in a few steps"
+)
+func imitation() throws {
+    try withFolder { folder in
+        var recipe = BaseRecipe.world(.instructBLIP)
+        recipe.imitation?.batch = 8
+        recipe.imitation?.steps = 40
+        let report = try BasePretrainer.run(
+            config([
+                "schema": "hadpo.world-base/1", "family": "instructblip", "output": .string(folder), "stages": ["imitate"],
+            ]), recipe: recipe, device: CPUDevice(threads: 1), progress: quiet)
+        // The mean of the last twenty steps; 1 would be a Q-Former whose rows say nothing of the picture, and so do 800 steps of one
+        // that begins from random numbers.
+        let loss = try #require(report["stages"]?[0]?["loss"]?.doubleValue)
+        #expect(loss < 0.9)
     }
 }
 

@@ -4,6 +4,7 @@ import HadpoModels
 import HadpoNN
 import HadpoTensor
 import HadpoTrain
+import HadpoWeights
 
 /// Trains the world's base checkpoint from nothing, or from the checkpoint that an earlier stage has left.
 package final class BasePretrainer {
@@ -43,18 +44,27 @@ package final class BasePretrainer {
         let base = try BaseModel(
             layout, folder: config.output, start: config.start, seed: config.seed, device: device, progress: progress)
         if config.start == nil, config.family != .llava { try BaseStart.takeLanguageModel(base, progress: progress) }
-        if let tower = config.tower { try BaseStart.takeTower(base, path: tower, progress: progress) }
+        if let tower = config.tower {
+            try BaseStart.takeTower(
+                base, from: Checkpoint.open(tower, load: .read, arena: device.arena, progress: progress))
+        } else if config.start == nil, recipe.recognition == nil {
+            try BaseStart.takeTower(base, from: BaseStart.tower(arena: device.arena))
+        }
         let trainer = BasePretrainer(base, seed: config.seed, progress: progress)
         let start = Clock.now()
         var records: [JSON] = []
         // A stage keeps its pictures whichever stages run with it.
-        if config.runs(recipe.recognition.name) {
-            records.append(try trainer.recognise(recipe.recognition, number: 0))
-            try trainer.keep(recipe.recognition.name, config)
+        if let recognition = recipe.recognition, config.runs(recognition.name) {
+            records.append(try trainer.recognise(recognition, number: 0))
+            try trainer.keep(recognition.name, config)
         }
         if let alignment = recipe.alignment, config.runs(alignment.name) {
             records.append(try trainer.align(alignment, number: 8))
             try trainer.keep(alignment.name, config)
+        }
+        if let imitation = recipe.imitation, config.runs(imitation.name), let model = base.model as? InstructBLIP {
+            records.append(try trainer.imitate(imitation, model, number: 9))
+            try trainer.keep(imitation.name, config)
         }
         for (number, stage) in recipe.stages.enumerated() where config.runs(stage.name) {
             records.append(try trainer.learnLanguage(stage, number: number + 1))
@@ -82,33 +92,73 @@ package final class BasePretrainer {
         let base = base
         return try learnLabels(
             stage, number: number, seed: seed &+ 1, inputs: stage.width, trains: { base.isVision($0) }
-        ) { tape, pixels, _ throws(HadpoError) in
+        ) { tape, pixels throws(HadpoError) in
             try base.patches(tape, base.model.features(tape, pixels), pictures: pixels.count, width: stage.width)
         }
     }
 
-    /// The picture's rows learn to hold what lies in the places of a scene: a strip of it each, or one place for each query while it reads
-    /// some question (in the place of BLIP-2's first stages). The decoder keeps still.
+    /// The decoder's rows of a picture learn to hold what lies in its strips. The decoder keeps still.
     private func align(_ stage: RecognitionStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
-        let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
         return try learnLabels(
             stage, number: number, seed: seed &+ 2, inputs: model.decoder.config.width,
             trains: { model.part(of: $0) != .decoder }
-        ) { [self] tape, pixels, pictures throws(HadpoError) in
+        ) { tape, pixels throws(HadpoError) in
+            let none = [[Int32]](repeating: [], count: pixels.count)
+            return try model.project(tape, model.features(tape, pixels), none, reference: false)
+        }
+    }
+
+    /// The queries learn to show a picture as LLaVA's projector does, whatever question they read meanwhile.
+    private func imitate(_ stage: ImitationStage, _ model: InstructBLIP, number: Int) throws(HadpoError) -> JSON {
+        let teacher = try BaseTeacher(of: model)
+        let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
+        var parameters: [TrainableParameter] = []
+        for (name, value) in base.parameters.filter({ model.part(of: $0.name) != .decoder }) {
+            parameters.append(try TrainableParameter(name, value, device: device))
+        }
+        var settings = Self.settings
+        settings.weightDecay = 0
+        let optimizer = Optimizer(parameters, settings, device: device)
+        let schedule = LearningRateSchedule(.cosine, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
+        let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
+        func draw(_ scene: Scene) throws(HadpoError) -> [Float] {
+            try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width))
+        }
+        let others = SceneGenerator(seed: seed, split: .base(stage: number + 1), parameters: stage.scenes)
+        var first: [[Float]] = []
+        for index in 0..<stage.measured { first.append(try draw(others.scene(index))) }
+        let queries = QueryStart(base, model, pixels: first, progress: progress)
+        try queries.evenChannels()
+        try queries.placeQueries()
+        try queries.projectToMean(of: teacher.rows(first, progress: progress).floats())
+
+        var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
+        for step in 0..<stage.steps {
+            var pixels: [[Float]] = []
             var instructions: [[Int32]] = []
-            for index in pictures {
+            for index in step * stage.batch..<(step + 1) * stage.batch {
+                pixels.append(try draw(scenes.scene(index)))
                 let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
                 instructions.append(try texts.prompt(question, .hadpoEval).instruction)
             }
-            return try model.project(tape, model.features(tape, pixels), instructions, reference: false)
+            let wanted = try teacher.rows(pixels, progress: progress).floats()
+            let tape = Tape(device: device, progress: progress, isRecording: true)
+            let rows = try model.project(tape, model.features(tape, pixels), instructions, reference: false)
+            let loss = RelativeSquaredError(rows.data.floats(), wanted: wanted, width: model.decoder.config.width)
+            try tape.backward(from: rows, gradient: device.tensor(loss.gradient, rows.data.shape))
+            let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
+                base.isVision(parameter.name) ? stage.visionRate : base.isQFormer(parameter.name) ? stage.qformerRate : 1
+            }
+            try meter.add(["loss": loss.value, "grad_norm": norm], progress)
         }
+        return meter.report
     }
 
     /// Labels of places, read by one linear head from the rows that `rows` makes of pictures; the head is thrown away.
     private func learnLabels(
         _ stage: RecognitionStage, number: Int, seed headSeed: UInt64, inputs: Int, trains: (String) -> Bool,
-        rows: (Tape, _ pixels: [[Float]], _ pictures: Range<Int>) throws(HadpoError) -> Value
+        rows: (Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
     ) throws(HadpoError) -> JSON {
         let model = base.model
         let source = RandomParameters(device: device, seed: headSeed)
@@ -134,7 +184,7 @@ package final class BasePretrainer {
                 labels += PatchLabels.labels(of: scene, rows: stage.grid, columns: stage.columns)
             }
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let logits = try head(tape, try rows(tape, pixels, pictures))
+            let logits = try head(tape, try rows(tape, pixels))
             let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in

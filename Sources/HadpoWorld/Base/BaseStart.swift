@@ -11,9 +11,7 @@ enum BaseStart {
     static func takeLanguageModel(_ base: BaseModel, progress: any Progress) throws(HadpoError) {
         let device = base.model.device
         let layout = WorldCheckpoint()
-        let name = "the world's LLaVA"
-        let bytes = ByteFile(memory: WorldMake.embeddedStorage(.llava)[0], path: name, arena: device.arena)
-        let checkpoint = try Checkpoint(name, file: try WeightFile.open(bytes))
+        let checkpoint = try languageModel(arena: device.arena)
         let names = LLaVANames.table(checkpoint)
         var places: [String: Int] = [:]
         for (id, piece) in layout.tokenizer.pieces.enumerated() { places[piece.text] = id }
@@ -34,10 +32,23 @@ enum BaseStart {
         }
     }
 
+    /// The weights of the world's LLaVA.
+    static func languageModel(arena: Arena) throws(HadpoError) -> Checkpoint {
+        try carried(WorldMake.embeddedStorage(.llava)[0], "the world's LLaVA", arena)
+    }
+
+    /// The tower of the world's MiniGPT-4.
+    static func tower(arena: Arena) throws(HadpoError) -> Checkpoint {
+        try carried(WorldMake.embeddedStorage(.minigpt4)[1], "the world's EVA", arena)
+    }
+
+    private static func carried(_ storage: Storage, _ name: String, _ arena: Arena) throws(HadpoError) -> Checkpoint {
+        try Checkpoint(name, file: WeightFile.open(ByteFile(memory: storage, path: name, arena: arena)))
+    }
+
     /// The tower out of an `eva_vit_g.pth`.
-    static func takeTower(_ base: BaseModel, path: String, progress: any Progress) throws(HadpoError) {
+    static func takeTower(_ base: BaseModel, from file: Checkpoint) throws(HadpoError) {
         let device = base.model.device
-        let file = try Checkpoint.open(path, load: .read, arena: device.arena, progress: progress)
         let config = try EVAFiles.config(file, imageSize: 0)
         let source = CheckpointParameters(device: device) { EVAFiles.place($0, file, config) }
         for (name, value) in base.parameters where base.isVision(name) && !name.hasPrefix(EVAFiles.norm) {

@@ -47,7 +47,7 @@ package struct WorldCheckpoint: WorldLayout {
         ]
     }
 
-    private var config: JSON {
+    var config: JSON {
         [
             "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "ignore_index": -100,
             "image_token_index": JSON(imageTokenID), "pad_token_id": JSON(padTokenID),

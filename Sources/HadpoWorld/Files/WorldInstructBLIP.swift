@@ -10,9 +10,10 @@ import HadpoWeights
 package struct WorldInstructBLIP: WorldLayout {
     let tokenizer = WorldTokenizer(texts: [], marks: [])
 
-    /// One query for each place of a scene.
-    static let queries = 9
-    static let vision = WorldParts.vision(patch: 16)
+    /// One query for each row by which the world's LLaVA shows a picture.
+    static let queries = 16
+    /// The tower of the world's MiniGPT-4.
+    static let vision = WorldMiniGPT4.vision
 
     package init() {}
 
@@ -39,7 +40,7 @@ package struct WorldInstructBLIP: WorldLayout {
 
     private var qformer: QFormerConfig {
         QFormerConfig(
-            width: 128, feedForward: 256, layers: 2, heads: 2, crossFrequency: 2, featureWidth: Self.vision.width,
+            width: 128, feedForward: 256, layers: 2, heads: 4, crossFrequency: 2, featureWidth: Self.vision.width,
             queries: Self.queries, vocabulary: vocabulary.count + 1, maxPositions: 64)
     }
 

@@ -139,15 +139,24 @@ class Demo(unittest.TestCase):
         page = self.folder / "pages" / "demo.html"
         result = self.run_demo(SEEDS[0], "--family", family, "--images", "100", "--report", str(page))
         self.check_page(result, page)
+        easy, cured_easy = (result[when]["pope"]["random"] for when in ("before", "after"))
         before, after = (result[when]["pope"]["adversarial"] for when in ("before", "after"))
+        print(f"{family}: random accuracy {easy['accuracy']:.3f} -> {cured_easy['accuracy']:.3f}, "
+              f"adversarial F1 {before['f1']:.3f} -> {after['f1']:.3f}, ROC area {before['roc_area']:.4f} -> {after['roc_area']:.4f}")
         print(f"{family}: adversarial accuracy {before['accuracy']:.3f} -> {after['accuracy']:.3f}, "
               f"yes ratio {before['yes_ratio']:.3f} -> {after['yes_ratio']:.3f}, "
               f"recall {before['recall']:.3f} -> {after['recall']:.3f}")
+        self.assertGreaterEqual(easy["accuracy"], 0.75)  # sees: 0.772 (88 are wanted)
         self.assertGreater(before["yes_ratio"], 0.65)  # says yes too often
-        self.assertGreaterEqual(after["accuracy"], before["accuracy"] + 0.01)
+        self.assertGreaterEqual(cured_easy["accuracy"], easy["accuracy"] - 0.005)
+        self.assertGreaterEqual(after["accuracy"], before["accuracy"] + 0.015)  # seen: 0.023 (5 points are wanted)
+        self.assertGreater(after["f1"], before["f1"])
+        self.assertGreaterEqual(after["roc_area"], before["roc_area"])
         self.assertLess(after["yes_ratio"], before["yes_ratio"])
         self.assertGreaterEqual(after["recall"], before["recall"] - 0.05)
-        print(f"{family}: SHR " + " -> ".join(f"{result[when]['shr']['corrected']['hal_sents_ratio']:.3f}" for when in ("before", "after")))
+        invented, left = (result[when]["shr"]["corrected"]["hal_sents_ratio"] for when in ("before", "after"))
+        print(f"{family}: SHR {invented:.3f} -> {left:.3f}")
+        self.assertLess(left, invented)
 
     def test_instructblip_is_cured_a_little(self):
         self.check_direction("instructblip")

@@ -43,6 +43,7 @@ help:
 	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
+	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
@@ -263,3 +264,10 @@ wheel-check: wheel
 
 clean:
 	rm -rf $(BUILD) .build
+
+# ---- types of the interface against the last release --------------------------------------------------------------------
+
+.PHONY: check-abi
+check-abi: test-deps
+	$(call install_packages,abigail-tools)
+	CC='$(CC)' $(PYTHON) Tests/ABI/check_abi.py

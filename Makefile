@@ -44,6 +44,7 @@ help:
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
+	@echo 'make reference            write docs/reference.md again (check-reference: compare it)'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
@@ -271,3 +272,12 @@ clean:
 check-abi: test-deps
 	$(call install_packages,abigail-tools)
 	CC='$(CC)' $(PYTHON) Tests/ABI/check_abi.py
+
+# ---- docs/reference.md --------------------------------------------------------------------------------------------------
+
+.PHONY: reference check-reference
+reference: all
+	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY) --write
+
+check-reference: all
+	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY)

@@ -113,6 +113,7 @@ def shown_source(key):
     if either:
         return f"`{either.group(2)}` with `{either.group(1)}`, else `{either.group(3)}`"
     text = re.sub(r"(?<=\d)_(?=\d)", "", key.default)
+    text = re.sub(r"[\w.]+\.(\w+)\.rawValue", r'"\1"', text)
     if re.fullmatch(r"\w*(\.\w+)+", text) and not text[0].isdigit():
         text = f'"{text.split(".")[-1]}"'  # a case of an enum
     elif key.type == "number":

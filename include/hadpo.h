@@ -17,7 +17,7 @@
 #define HADPO_VERSION_MINOR 1
 #define HADPO_VERSION_PATCH 0
 #define HADPO_ABI 0 /* = SONAME suffix; grows by one with every incompatible change */
-#define HADPO_NUL ((size_t)-1)
+#define HADPO_NUL SIZE_MAX /* a size: "up to the NUL" */
 #if defined(__GNUC__)
 #define HADPO_API __attribute__((visibility("default")))
 #else

@@ -42,9 +42,9 @@ help:
 	@echo 'make test                 install what is missing, build, run every test'
 	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
-	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
+	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
 	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
-	@echo 'make reference            write docs/reference.md again (check-reference: compare it)'
+	@echo 'make reference            write docs/reference.md again'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
@@ -193,6 +193,7 @@ check: test-deps
 	CC='$(CC)' Tests/ABI/check_header.sh
 	$(PYTHON) Tests/ABI/check_symbols.py $(wildcard $(LIBRARY))
 	$(PYTHON) Tests/ABI/check_ctypes.py
+	$(PYTHON) Tests/ABI/make_reference.py $(wildcard $(LIBRARY))
 
 # PyTorch, transformers and peft live in a folder of their own and are used by these two only.
 VENV := $(BUILD)/venv
@@ -275,9 +276,6 @@ check-abi: test-deps
 
 # ---- docs/reference.md --------------------------------------------------------------------------------------------------
 
-.PHONY: reference check-reference
+.PHONY: reference
 reference: all
 	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY) --write
-
-check-reference: all
-	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY)

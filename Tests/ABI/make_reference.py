@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes docs/reference.md: every function of hadpo.h, every key of every schema.
 
-usage: make_reference.py LIBRARY            compare the page, the structs and the library
+usage: make_reference.py [LIBRARY]          compare the page, the structs and the library (nothing without a library)
        make_reference.py LIBRARY --write    write the page
 
 Functions come from the header, keys and their help from the schema structs, defaults from the library, which also says whether the
@@ -13,10 +13,11 @@ import json
 import re
 import sys
 
-from header import ROOT, constants, functions
+from header import ROOT, callback, constants, functions, handles, manners
 from schemas import Sources
 
 PAGE = ROOT / "docs" / "reference.md"
+WIDTH = 100  # of a declaration
 FAMILY_KEYS = ("recipe", "protocol")  # whose value other defaults follow
 # What no single key requires and a configuration does.
 NEEDED = {"hadpo.train/1": {"data": {"desc": "x"}}, "hadpo.shr-describe/1": {"shr": "x"}}
@@ -87,10 +88,67 @@ def by_family(library, schema, keys, defaults):
     return leading.path[0], names, rows
 
 
-def sentence(comment):
-    if comment and not comment.startswith(("config:", "request:")):
-        comment = comment[0].upper() + comment[1:]
-    return f"{comment.rstrip('.')}. " if comment else ""
+def link(schema):
+    return f"[{schema}](#{re.sub(r'[^a-z0-9-]', '', schema)})"
+
+
+def declaration(function):
+    """As the header would write it: wrapped behind the bracket."""
+    parameters = [f"{t}{'' if t.endswith('*') else ' '}{n}" for t, n in zip(function.parameters, function.names)] or ["void"]
+    start = f"{function.result}{'' if function.result.endswith('*') else ' '}{function.name}("
+    lines = [start]
+    for index, parameter in enumerate(parameters):
+        piece = parameter + (");" if index + 1 == len(parameters) else ",")
+        if len(lines[-1]) + len(piece) > WIDTH and lines[-1].strip():
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * len(start))
+        lines[-1] += piece + " "
+    return [line.rstrip() for line in lines]
+
+
+def sentences(function):
+    """The header's comment without its marks, which stand in a line of their own."""
+    text = re.sub(r",? ?\[(any|one)\],? ?", " ", function.comment).strip()
+    if function.name.endswith("_free"):
+        return "NULL is accepted."
+    text = re.sub(r'^(config|request): "(hadpo\.[\w-]+/\d+)"', lambda m: f"`{m.group(1)}`: {link(m.group(2))}", text)
+    text = text[:1].upper() + text[1:] if text and not text.startswith("`") else text
+    return text and text.rstrip(".") + "."
+
+
+def manner(function):
+    """What a caller with several threads has to know."""
+    if function.name.endswith("_free"):
+        return "Any thread, once no call uses it"
+    return "Any thread" if function.threads == "any" else "One call at a time per engine"
+
+
+def function_part(declared):
+    lines, group = ["| group | functions |", "|---|---|"], None
+    for name in dict.fromkeys(f.group for f in declared):
+        lines.append(f"| {name} | {', '.join(f'[`{f.name}`](#{f.name})' for f in declared if f.group == name)} |")
+    for function in declared:
+        if function.group != group:
+            group = function.group
+            lines += ["", f"### {group[0].upper()}{group[1:]}"]
+        lines += ["", f"#### {function.name}", "", "```c", *declaration(function), "```", ""]
+        lines.append(f"{sentences(function)} {manner(function)}. Since {function.since}.".strip())
+    return lines
+
+
+def type_part(declared):
+    lines = ["| handle | what | made by |", "|---|---|---|"]
+    for name, what in handles().items():
+        made = [f.name for f in declared if f"{name} **" in f.parameters]
+        most = {"hadpo_error": "any call that fails", "hadpo_bytes": "any call with a text for a result"}.get(name)
+        lines.append(f"| `{name}` | {cell(what)} | {most or ', '.join(f'[`{m}`](#{m})' for m in made)} |")
+    declared, comment = callback()
+    return [*lines, "", "```c", declared, "```", "", comment]
+
+
+def manner_part():
+    lines = ["| | |", "|---|---|"]
+    return lines + [f"| {name} | {cell(text)} |" for name, text in manners().items()]
 
 
 def cell(text):
@@ -125,11 +183,11 @@ def pointer(path):
     return "/".join(path).replace("/[]", "[]")
 
 
-def schema_part(library, schema, keys, callers, problems):
+def schema_part(library, schema, keys, problems):
     defaults = flat(library.defaults(schema)) if schema in library.schemas() else {}
     if defaults:
         compare(schema, keys, defaults, problems)
-    lines = [f"### {schema}", "", f"Read by {', '.join(f'`{c}`' for c in callers)}.", "",
+    lines = [f"### {schema}", "",
              "| key | type | default | what |", "|---|---|---|---|"]
     for key in keys:
         is_range = "..." in key.allowed or key.allowed.endswith(" or more")
@@ -147,28 +205,34 @@ def page(library, problems):
     if set(sources) != set(library.schemas()):
         problems.append(f"schemas only on one side: {set(sources) ^ set(library.schemas())}")
     declared = functions()
-    lines = ["# Reference", "", "Written by `Tests/ABI/make_reference.py` from `include/hadpo.h` and the schema structs; `make",
-             "check-reference` compares. The header's first comment says what holds for every call.", "", "## Functions", ""]
-    for function in declared:
-        parameters = ", ".join(f"{t}{'' if t.endswith('*') else ' '}{n}" for t, n in zip(function.parameters, function.names))
-        result = function.result if function.result.endswith("*") else function.result + " "
-        lines += ["```c", f"{result}{function.name}({parameters or 'void'});", "```", "",
-                  f"{sentence(function.comment)}Since {function.since}.", ""]
-    lines += ["## Status", "", "| number | name |", "|---|---|"]
+    lines = ["# Reference", "",
+             "Written by `make reference` from `include/hadpo.h`, the schema structs in `Sources` and the built library; `make check`",
+             "compares. [abi.md](abi.md) says what of it stays.", "", "## What holds for every call", "", *manner_part(), "",
+             "## Types", "", *type_part(declared), "",
+             "## Functions", "", *function_part(declared), "", "## Status", "", "| number | name |", "|---|---|"]
     for name, number in constants().items():
         if name == "HADPO_OK" or name.startswith("HADPO_E_"):
-            lines.append(f"| {number} | `{name}` |")
+            lines.append(f"| {number} | [`{name}`](troubleshooting.md#{name.lower()}) |")
             if library.status_name(number) != name:
                 problems.append(f"{number} is {name} in the header, {library.status_name(number)} in the library")
-    lines += ["", "[troubleshooting.md](troubleshooting.md) says what to do about each.", "", "## Schemas", "",
+    lines += ["", "## Schemas", "",
               "A configuration is a JSON object whose key `schema` names one of these. A key that is left out has its default; a key that is",
-              "not listed is an error. `hadpo config SCHEMA` and `hadpo_config_default` print all keys.", ""]
+              "not listed is an error. `hadpo config SCHEMA` and `hadpo_config_default` print all keys. `a/b` is the key `b` in the object `a`,",
+              "`a[]/b` the key `b` in each object of the array `a`.", "", "| schema | read by |", "|---|---|"]
+    readers = {schema: [f.name for f in declared if f.schema == schema] for schema in sources}
+    lines += [f"| {link(schema)} | {', '.join(f'[`{r}`](#{r})' for r in readers[schema])} |" for schema in sources] + [""]
     for schema, keys in sources.items():
-        lines += schema_part(library, schema, keys, [f.name for f in declared if f.schema == schema], problems)
+        if not readers[schema]:
+            problems.append(f"{schema}: no function of the header reads it")
+        problems += [f"{schema}: /{pointer(k.path)} has no help" for k in keys if not k.help]
+        lines += schema_part(library, schema, keys, problems)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def main(arguments):
+    if not arguments:
+        print("make_reference: docs/reference.md NOT compared, there is no library (make builds it)")
+        return 0
     library, problems = Library(arguments[0]), []
     text = page(library, problems)
     if arguments[1:] == ["--write"]:
@@ -177,7 +241,7 @@ def main(arguments):
         problems.append("docs/reference.md is not what header, structs and library say: make reference")
     for problem in problems:
         print(problem)
-    print(f"make_reference: {len(functions())} functions, {text.count('### ')} schemas, {len(problems)} problems")
+    print(f"make_reference: {len(functions())} functions, {text.count('### hadpo.')} schemas, {len(problems)} problems")
     return 1 if problems else 0
 
 

@@ -52,6 +52,7 @@ help:
 	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
+	@echo 'make swift-example        build and run the Swift package that depends on this one'
 	@echo 'make clean                remove $(BUILD) and .build'
 
 # ---- what the machine must have -------------------------------------------------------------------------------------
@@ -279,3 +280,14 @@ check-abi: test-deps
 .PHONY: reference
 reference: all
 	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY) --write
+
+# ---- the Swift examples, a package of their own: minutes, it compiles the library once more ------------------------------
+
+.PHONY: swift-example
+SWIFT_EXAMPLE = $(SWIFT) build -c release --package-path bindings/swift/examples --scratch-path $(BUILD)/swift-example
+
+swift-example: deps
+	$(SWIFT_EXAMPLE)
+	@rm -rf $(BUILD)/swift-world
+	$$($(SWIFT_EXAMPLE) --show-bin-path)/measure $(BUILD)/swift-world | tee $(BUILD)/swift-example.txt
+	@grep -E '^(before|after): |^trained ' docs/getting-started-swift.md | diff - $(BUILD)/swift-example.txt

@@ -189,7 +189,7 @@ test-large: test-deps
 	$(PYTHON) Tests/Large/shr_regions.py $(TOOL)
 
 check: test-deps
-	$(SWIFT) format lint -s -r Package.swift Sources Tests
+	$(SWIFT) format lint -s -r Package.swift Sources Tests bindings/swift
 	$(PYTHON) Tests/check_layers.py
 	CC='$(CC)' Tests/ABI/check_header.sh
 	$(PYTHON) Tests/ABI/check_symbols.py $(wildcard $(LIBRARY))

@@ -17,6 +17,7 @@ from header import ROOT, callback, constants, functions, handles, manners
 from schemas import Sources
 
 PAGE = ROOT / "docs" / "reference.md"
+RESULTS = ROOT / "docs" / "results.md"  # has a section for each function that answers with JSON
 WIDTH = 100  # of a declaration
 FAMILY_KEYS = ("recipe", "protocol")  # whose value other defaults follow
 # What no single key requires and a configuration does.
@@ -125,6 +126,7 @@ def manner(function):
 
 def function_part(declared):
     lines, group = ["| group | functions |", "|---|---|"], None
+    answering = set(re.findall(r"^### (hadpo_\w+)$", RESULTS.read_text(), flags=re.M))
     for name in dict.fromkeys(f.group for f in declared):
         lines.append(f"| {name} | {', '.join(f'[`{f.name}`](#{f.name})' for f in declared if f.group == name)} |")
     for function in declared:
@@ -132,7 +134,8 @@ def function_part(declared):
             group = function.group
             lines += ["", f"### {group[0].upper()}{group[1:]}"]
         lines += ["", f"#### {function.name}", "", "```c", *declaration(function), "```", ""]
-        lines.append(f"{sentences(function)} {manner(function)}. Since {function.since}.".strip())
+        answer = f"[What it answers](results.md#{function.name}). " if function.name in answering else ""
+        lines.append(f"{sentences(function)} {answer}{manner(function)}. Since {function.since}.".strip())
     return lines
 
 
@@ -207,7 +210,7 @@ def page(library, problems):
     declared = functions()
     lines = ["# Reference", "",
              "Written by `make reference` from `include/hadpo.h`, the schema structs in `Sources` and the built library; `make check`",
-             "compares. [abi.md](abi.md) says what of it stays.", "", "## What holds for every call", "", *manner_part(), "",
+             "compares. [results.md](results.md) lists what calls answer and what events hold, [abi.md](abi.md) what of it stays.", "", "## What holds for every call", "", *manner_part(), "",
              "## Types", "", *type_part(declared), "",
              "## Functions", "", *function_part(declared), "", "## Status", "", "| number | name |", "|---|---|"]
     for name, number in constants().items():

@@ -139,6 +139,13 @@ int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n
 int hk_amx_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t, const uint32_t *first,
                               const uint32_t *next, size_t components);
 
+/* ---- quantised_vnni.c ---- */
+int hk_vnni_open(void); /* true when the processor has what it needs */
+/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B up to so many rows. */
+enum { HK_VNNI_ROWS = 32 };
+int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
+                   size_t ldc);
+
 /* ---- openblas.c ---- */
 const char *hk_openblas_open(void); /* NULL, or why not */
 int hk_openblas_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,

@@ -136,11 +136,11 @@ package enum Export {
     private static func quantizable(
         _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ weights: WeightFormat
     ) -> [String: (dtype: DType, bytes: Int)] {
-        guard let dtype = weights.dtype else { return [:] }
         var found: [String: (dtype: DType, bytes: Int)] = [:]
-        for linear in model.decoder.layers.flatMap(\.linears) {
-            let place = folder.locate(linear.name + ".weight")
-            guard case .same = place.stored, place.checkpoint === folder.checkpoint,
+        for name in model.decoder.layers.flatMap(\.linears).map(\.name) + [LLaVANames.head] {
+            let place = folder.locate(name + ".weight")
+            guard let dtype = weights.dtype(of: name + ".weight"), case .same = place.stored,
+                place.checkpoint === folder.checkpoint,
                 let info = place.checkpoint.info(place.name), [.f32, .f16, .bf16].contains(info.dtype),
                 let bytes = dtype.byteCount(of: info.shape)
             else { continue }

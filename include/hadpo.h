@@ -97,7 +97,7 @@ HADPO_API hadpo_status hadpo_model_inspect(hadpo_model *model, const char *reque
                                            const hadpo_image *image, const char *path, hadpo_error **error);
 /* A PEFT adapter folder (adapter_config.json + .safetensors or .bin, projector weights beside it). Replaces any. [one] */
 HADPO_API hadpo_status hadpo_adapter_load(hadpo_model *model, const char *directory, hadpo_error **error);
-HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* [one] */
+HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* the base again. [one] */
 /* config: "hadpo.export/1". Merges the adapter in fp32, rounds once, writes a Hugging Face folder. [one] */
 HADPO_API hadpo_status hadpo_export(hadpo_model *model, const char *config, size_t size, hadpo_error **error);
 HADPO_API void         hadpo_model_free(hadpo_model *model);

@@ -114,7 +114,7 @@ def sentences(function):
         return "NULL is accepted."
     text = re.sub(r'^(config|request): "(hadpo\.[\w-]+/\d+)"', lambda m: f"`{m.group(1)}`: {link(m.group(2))}", text)
     text = text[:1].upper() + text[1:] if text and not text.startswith("`") else text
-    return text and text.rstrip(".") + "."
+    return prose(text and text.rstrip(".") + ".")
 
 
 def manner(function):
@@ -152,6 +152,11 @@ def type_part(declared):
 def manner_part():
     lines = ["| | |", "|---|---|"]
     return lines + [f"| {name} | {cell(text)} |" for name, text in manners().items()]
+
+
+def prose(text):
+    """Markdown takes `<image>` for a tag and shows nothing."""
+    return text.replace("<", "&lt;")
 
 
 def cell(text):
@@ -195,7 +200,7 @@ def schema_part(library, schema, keys, problems):
     for key in keys:
         is_range = "..." in key.allowed or key.allowed.endswith(" or more")
         allowed = f" ({key.allowed if is_range else key.allowed.replace(' ', ', ')})" if key.allowed else ""
-        lines.append(f"| `{pointer(key.path)}` | {cell(key.type + allowed)} | {cell(shown(key, defaults))} | {cell(key.help)} |")
+        lines.append(f"| `{pointer(key.path)}` | {cell(key.type + allowed)} | {cell(shown(key, defaults))} | {cell(prose(key.help))} |")
     leading, names, rows = by_family(library, schema, keys, defaults)
     if rows:
         lines += ["", f"What follows `{leading}`:", "", f"| key | {' | '.join(names)} |", "|---|" + "---|" * len(names)]

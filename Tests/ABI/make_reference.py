@@ -220,7 +220,8 @@ def page(library, problems):
              "## Functions", "", *function_part(declared), "", "## Status", "", "| number | name |", "|---|---|"]
     for name, number in constants().items():
         if name == "HADPO_OK" or name.startswith("HADPO_E_"):
-            lines.append(f"| {number} | [`{name}`](troubleshooting.md#{name.lower()}) |")
+            shown = f"`{name}`" if number == 0 else f"[`{name}`](troubleshooting.md#{name.lower()})"
+            lines.append(f"| {number} | {shown} |")
             if library.status_name(number) != name:
                 problems.append(f"{number} is {name} in the header, {library.status_name(number)} in the library")
     lines += ["", "## Schemas", "",

@@ -174,7 +174,8 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
             // Thirty-two queries are summed at a time, from the segment's first: the split moves the borders.
             #expect(relative(split.dk, gradient.dk.map(Double.init)) < 1e-6)
             #expect(relative(split.dv, gradient.dv.map(Double.init)) < 1e-6)
-        } else if kvHeads == 4 {  // one query head for every kv head: the queries add to dk and dv in the order of their rows either way
+        } else if kvHeads == 4 {
+            // One query head for every kv head: the queries add to dk and dv in the order of their rows either way.
             #expect(firstDifference(gradient.dk, split.dk) == nil && firstDifference(gradient.dv, split.dv) == nil)
         } else {
             // The heads of a group take turns segment by segment instead of once: other roundings of a sum of up to 628 terms.

@@ -47,9 +47,17 @@ typedef struct {
     size_t at, ld, count; /* element of the first row; rows */
 } rows_of;
 
-/* Logical keys 32 step.. of a head of k or v. A step that takes from both ranges is put together in `joined` [32][d]. */
+/* Logical keys 32 step.. of a head of k or v. A step that takes from both ranges, or from a cache in int8, is put together in `joined`
+ * [32][d]. */
 static rows_of step_rows(const hk_segment *s, const void *p, hk_dtype dtype, size_t ld, size_t column, size_t d, size_t step, float *joined) {
     size_t key = step * STEP, count = hk_min(STEP, keys_of(s) - key);
+    if (dtype == HK_CACHE8) {
+        for (size_t i = 0; i < count; i++) {
+            size_t j = key + i, row = j < s->ctx_count ? s->ctx_start + j : s->own_start + j - s->ctx_count;
+            load_cache8(joined + i * d, (const int8_t *)p + row * ld, ld, column, d);
+        }
+        return (rows_of){joined, HK_F32, 0, d, count};
+    }
     if (key >= s->ctx_count) return (rows_of){p, dtype, (s->own_start + key - s->ctx_count) * ld + column, ld, count};
     if (key + count <= s->ctx_count) return (rows_of){p, dtype, (s->ctx_start + key) * ld + column, ld, count};
     for (size_t i = 0; i < count; i++) {

@@ -45,7 +45,7 @@ static size_t score_pitch(size_t keys) { return pitch_for(keys) + 16; }
 
 static size_t attention_scratch(size_t head_dim, size_t keys, int backward) {
     size_t rows = HK_QUERY_ROWS, pitch = score_pitch(keys), packed = pitch_for(head_dim) * KEYS;
-    if (!backward) return rows * pitch + packed;
+    if (!backward) return rows * pitch + packed + KEYS * pitch_for(head_dim);
     return 2 * rows * pitch + pitch * pitch_for(rows) + packed + 2 * rows * pitch_for(head_dim);
 }
 
@@ -56,17 +56,26 @@ typedef struct {
     size_t first, ld;
 } key_rows;
 
+/* Rows of HK_CACHE8 as fp32, behind the packed ones. */
+static key_rows widened(key_rows Y, const key_run *r, size_t head_dim, float *packed) {
+    if (Y.dtype != HK_CACHE8) return (key_rows){Y.data, Y.dtype, Y.first + r->row * Y.ld, Y.ld};
+    float *wide = packed + pitch_for(head_dim) * KEYS;
+    for (size_t i = 0; i < r->count; i++)
+        load_cache8(wide + i * head_dim, (const int8_t *)Y.data + (r->row + i) * Y.ld, Y.ld, Y.first, head_dim);
+    return (key_rows){wide, HK_F32, 0, head_dim};
+}
+
 /* S = X Y^T over the visible keys behind the first `known`, X [rows, head_dim] of queries, Y [keys, head_dim]. */
 static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *X, size_t ldx, key_rows Y,
                    float *S, size_t pitch, float *packed) {
     for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
-        size_t at = Y.first + r.row * Y.ld;
+        key_rows y = widened(Y, &r, head_dim, packed);
         if (rows - r.first_query <= HK_FEW_ROWS) { /* in place; what a row does not see is computed and not looked at */
-            few_rows(rows - r.first_query, r.count, head_dim, X + r.first_query * ldx, ldx, Y.data, Y.dtype, at, Y.ld, 0,
+            few_rows(rows - r.first_query, r.count, head_dim, X + r.first_query * ldx, ldx, y.data, y.dtype, y.first, y.ld, 0,
                      S + r.first_query * pitch + r.logical, pitch, 0);
             continue;
         }
-        pack_b(packed, r.count, head_dim, Y.data, Y.dtype, at, Y.ld, 0, 1, 0);
+        pack_b(packed, r.count, head_dim, y.data, y.dtype, y.first, y.ld, 0, 1, 0);
         size_t step = rows_at_once(s, row, rows, &r);
         for (size_t i = r.first_query; i < rows; i += step) {
             size_t n = hk_min(step, rows - i);
@@ -79,10 +88,11 @@ static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, s
 static void mix(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *P, size_t pitch, key_rows Y,
                 float *out, size_t ldo, float *packed) {
     for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
-        size_t at = Y.first + r.row * Y.ld, ldb = Y.ld;
-        const float *B = (const float *)Y.data + at;
-        if (Y.dtype != HK_F32 || head_dim % 16 != 0 || rows > TILE_ROWS) { /* else in place */
-            pack_b(packed, head_dim, r.count, Y.data, Y.dtype, at, Y.ld, 0, 0, 0);
+        key_rows y = widened(Y, &r, head_dim, packed);
+        size_t ldb = y.ld;
+        const float *B = (const float *)y.data + y.first;
+        if (y.dtype != HK_F32 || head_dim % 16 != 0 || rows > TILE_ROWS) { /* else in place */
+            pack_b(packed, head_dim, r.count, y.data, y.dtype, y.first, y.ld, 0, 0, 0);
             B = packed;
             ldb = pitch_for(head_dim);
         }

@@ -41,7 +41,7 @@ enum { HK_FEW_ROWS = 4, HK_FEW_QUANTISED_ROWS = 8 };
  * for every row; else for every eight columns a 32-bit word for every row, the first column in the lowest four bits. So a product reads
  * memory from end to end, a vector of sixteen rows at a time.
  * FP4 whose rows are not whole blocks (blocks then straddle rows; small models only) is kept as the fp16 numbers it dequantises to. */
-static inline int hk_is_quantised(hk_dtype dtype) { return dtype >= HK_Q8; }
+static inline int hk_is_quantised(hk_dtype dtype) { return dtype >= HK_Q8 && dtype <= HK_FP4; }
 static inline size_t hk_group_columns(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
 static inline size_t hk_group_scale_bytes(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
 static inline size_t hk_group_bytes(hk_dtype dtype) { return hk_group_scale_bytes(dtype) + hk_group_columns(dtype) * (dtype == HK_Q8 ? 16 : 8); }
@@ -87,6 +87,7 @@ typedef struct {
     void (*from_f32)(size_t n, const float *x, void *y, hk_dtype dtype, size_t first);
     void (*quantise)(hk_dtype dtype, size_t rows, size_t columns, const void *x, hk_dtype x_dtype, size_t first, uint8_t *groups);
     void (*dequantise)(hk_dtype dtype, size_t rows, size_t columns, const uint8_t *groups, float *y);
+    void (*cache_row)(size_t n, const float *x, int8_t *y);
     void (*round_trip_fp4)(size_t n, const void *x, hk_dtype x_dtype, size_t first, uint16_t *y);
     double (*sum_of_squares)(size_t n, const float *x);
     int (*all_finite)(size_t n, const float *x);

@@ -110,7 +110,7 @@ static void pack_panel(float *panel, const job *j, size_t n, size_t k, size_t st
         if (j->b_transposed) pack_panel_of(panel, j, T, 1, n, k, steps);                                                          \
         else pack_panel_of(panel, j, T, 0, n, k, steps);                                                                          \
         break;
-    switch (j->dtype) { PACK(HK_F32) PACK(HK_F16) PACK(HK_BF16) PACK(HK_Q8) PACK(HK_Q4) PACK(HK_FP4) }
+    switch (j->dtype) { PACK(HK_F32) PACK(HK_F16) PACK(HK_BF16) PACK(HK_Q8) PACK(HK_Q4) PACK(HK_FP4) case HK_CACHE8: break; }
 #undef PACK
 }
 

@@ -88,6 +88,27 @@ struct AttentionCase {
         return (out, lse, dq, dk, dv)
     }
 }
+/// Rows in HK_CACHE8's form, and the numbers they stand for.
+struct Cached {
+    let bytes: Guarded<Int8>, values: [Float], rowBytes: Int
+    init?(_ pool: Pool, _ x: [Float], columns: Int) {
+        let rows = x.count / columns
+        rowBytes = columns / 16 * 17
+        bytes = Guarded([Int8](repeating: 0, count: rows * rowBytes))
+        guard hk_cache_rows(pool.raw, rows, columns, x, bytes.pointer) == 0, bytes.intact else { return nil }
+        let stored = bytes.values
+        var numbers: [Float] = []
+        for row in 0..<rows {
+            for c in 0..<columns {
+                let at = row * rowBytes + columns + c / 32 * 2
+                let scale = Float16(
+                    bitPattern: UInt16(UInt8(bitPattern: stored[at])) | UInt16(UInt8(bitPattern: stored[at + 1])) << 8)
+                numbers.append(Float(stored[row * rowBytes + c]) * Float(scale))
+            }
+        }
+        values = numbers
+    }
+}
 /// The norm of a - b over that of b.
 func relative(_ a: [Float], _ b: [Double]) -> Double {
     let difference = zip(a, b).reduce(0.0) { $0 + (Double($1.0) - $1.1) * (Double($1.0) - $1.1) }
@@ -251,6 +272,29 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
                 vHalves.pointer, c.ldk, HK_F16, out.pointer, c.ldq, nil)
             #expect(status == 0 && out.intact && firstDifference(out.values, wide.out) == nil)
         }
+    }
+
+    @Test("a cache in int8 gives the bits of the numbers it holds in fp32", arguments: everyAttentionISA)
+    func cache8(isa: UInt32) throws {
+        guard let pool = attentionPool(isa) else { return }
+        var taken = 0
+        for c in Self.cases where c.headDim % 16 == 0 && c.kvHeads * c.headDim % 32 == 0 {
+            var c = c
+            c.pad = 0
+            let raw = c.inputs(seed: 6)
+            let k = try #require(Cached(pool, raw.k, columns: c.ldk))
+            let v = try #require(Cached(pool, raw.v, columns: c.ldk))
+            // Half a step of the largest of 32 numbers of size 1, and the scale's own rounding.
+            #expect(zip(k.values, raw.k).allSatisfy { abs($0 - $1) <= 1 / 254 + 1e-3 })
+            let wide = try #require(c.forward(pool, AttentionCase.Inputs(q: raw.q, k: k.values, v: v.values, dout: raw.dout)))
+            let out = Guarded(zeros: c.qRows * c.ldq)
+            let status = hk_attention_forward(
+                pool.raw, c.segments, c.segments.count, c.heads, c.kvHeads, c.headDim, c.scale, raw.q, c.ldq, k.bytes.pointer,
+                k.rowBytes, v.bytes.pointer, k.rowBytes, HK_CACHE8, out.pointer, c.ldq, nil)
+            #expect(status == 0 && out.intact && k.bytes.intact && firstDifference(out.values, wide.out) == nil)
+            taken += 1
+        }
+        #expect(taken >= 4)
     }
 
     @Test("one thread and several give the same bits", arguments: everyAttentionISA)

@@ -31,7 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
-.PHONY: all deps test-deps library cli demo test test-demo test-large check install uninstall deb deb-check fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large soak check install uninstall deb deb-check fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -42,6 +42,7 @@ help:
 	@echo 'make test                 install what is missing, build, run every test'
 	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
+	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
 	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
@@ -184,6 +185,14 @@ test-demo: test-deps
 test-large: test-deps
 	@$(MAKE) --no-print-directory all
 	$(PYTHON) Tests/Large/shr_regions.py $(TOOL)
+
+# Minutes. Pictures and broken files are drawn and encoded by the program itself.
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@mkdir -p $(BUILD)/soak && rm -rf $(BUILD)/soak/world
+	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $(wildcard Tests/Soak/*.c) -o $(BUILD)/soak/soak -L$(BUILD)/lib -lhadpo \
+		$$(pkg-config --cflags --libs libpng libjpeg) -Wl,-rpath,$(CURDIR)/$(BUILD)/lib
+	$(BUILD)/soak/soak $(BUILD)/soak/world Tests/Fixtures
 
 check: test-deps
 	$(SWIFT) format lint -s -r Package.swift Sources Tests

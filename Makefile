@@ -45,7 +45,9 @@ help:
 	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
-	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
+	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
+	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
+	@echo 'make reference            write docs/reference.md again'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
@@ -53,6 +55,7 @@ help:
 	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
+	@echo 'make swift-example        build and run the Swift package that depends on this one'
 	@echo 'make clean                remove $(BUILD) and .build'
 
 # ---- what the machine must have -------------------------------------------------------------------------------------
@@ -197,11 +200,12 @@ soak: deps
 	$(BUILD)/soak/soak $(BUILD)/soak/world Tests/Fixtures
 
 check: test-deps
-	$(SWIFT) format lint -s -r Package.swift Sources Tests
+	$(SWIFT) format lint -s -r Package.swift Sources Tests bindings/swift
 	$(PYTHON) Tests/check_layers.py
 	CC='$(CC)' Tests/ABI/check_header.sh
 	$(PYTHON) Tests/ABI/check_symbols.py $(wildcard $(LIBRARY))
 	$(PYTHON) Tests/ABI/check_ctypes.py
+	$(PYTHON) Tests/ABI/make_reference.py $(wildcard $(LIBRARY))
 
 # Not with the library's own flags: the sanitizer needs the dynamic Swift runtime, and names where a race is.
 SWIFT_TSAN = $(SWIFT) build -c release --sanitize=thread --scratch-path $(BUILD)/tsan --product hadpo --disable-local-rpath \
@@ -300,3 +304,27 @@ wheel-check: wheel
 
 clean:
 	rm -rf $(BUILD) .build
+
+# ---- types of the interface against the last release --------------------------------------------------------------------
+
+.PHONY: check-abi
+check-abi: test-deps
+	$(call install_packages,abigail-tools)
+	CC='$(CC)' $(PYTHON) Tests/ABI/check_abi.py
+
+# ---- docs/reference.md --------------------------------------------------------------------------------------------------
+
+.PHONY: reference
+reference: all
+	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY) --write
+
+# ---- the Swift examples, a package of their own: minutes, it compiles the library once more ------------------------------
+
+.PHONY: swift-example
+SWIFT_EXAMPLE = $(SWIFT) build -c release --package-path bindings/swift/examples --scratch-path $(BUILD)/swift-example
+
+swift-example: deps
+	$(SWIFT_EXAMPLE)
+	@rm -rf $(BUILD)/swift-world
+	$$($(SWIFT_EXAMPLE) --show-bin-path)/measure $(BUILD)/swift-world | tee $(BUILD)/swift-example.txt
+	@grep -E '^(before|after): |^trained ' docs/getting-started-swift.md | diff - $(BUILD)/swift-example.txt

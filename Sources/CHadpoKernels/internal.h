@@ -105,6 +105,11 @@ extern const hk_kernels hk_kernels_avx2, hk_kernels_avx512;
 extern const hk_product hk_product_avx512_bf16;
 #endif
 
+/* Keys of its own range that a segment's query sees. */
+static inline size_t hk_own_visible(const hk_segment *s, size_t query) {
+    size_t n = s->own_count + query + 1;
+    return s->own_count && n > s->q_count ? n - s->q_count : 0;
+}
 /* Query rows in a block of attention. */
 enum { HK_QUERY_ROWS = 48 };
 
@@ -127,6 +132,19 @@ int hk_pool_uses_amx(const hk_pool *pool);
 const char *hk_amx_open(void); /* NULL, or why not */
 int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
                   const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
+
+/* ---- attention_amx.c ---- */
+int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t);
+/* first[component], next[segment]: the segments of a component, UINT32_MAX after the last. */
+int hk_amx_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t, const uint32_t *first,
+                              const uint32_t *next, size_t components);
+
+/* ---- quantised_vnni.c ---- */
+int hk_vnni_open(void); /* true when the processor has what it needs */
+/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B up to so many rows. */
+enum { HK_VNNI_ROWS = 32 };
+int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
+                   size_t ldc);
 
 /* ---- openblas.c ---- */
 const char *hk_openblas_open(void); /* NULL, or why not */

@@ -8,7 +8,9 @@
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
- *   One exception: on AMX, up to eight rows by a quantised B are multiplied in fp32, more rows in bf16.
+ *   Exceptions, of FAST alone: a few rows by a quantised B^T are multiplied otherwise than more rows are. With VNNI up to 32 rows by
+ *   Q8 or Q4 in int8 (A quantised as Q8 is); on AMX up to eight rows by FP4 in fp32. And on AMX dk and dv of attention are summed
+ *   thirty-two queries at a time from a segment's first, so that a split into segments moves their roundings.
  *   "+=" outputs accumulate; all others are overwritten.
  */
 #ifndef HADPO_KERNELS_H
@@ -27,7 +29,7 @@ typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4
  * opened with dlopen on first use; the promises about bits above do not hold for it. */
 typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5, HK_AMX_BF16 = 6 } hk_isa;
 
-/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation. */
+/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation; on AMX those of attention too. */
 typedef enum { HK_EXACT = 0, HK_FAST = 1 } hk_numerics;
 
 /* Worker threads plus the caller. Idle workers sleep. Owns per-worker scratch, grown on demand and kept. */
@@ -37,6 +39,7 @@ typedef struct hk_pool hk_pool;
 hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const char **why);
 void hk_pool_free(hk_pool *pool);
 int hk_pool_threads(const hk_pool *pool);
+int hk_pool_uses_vnni(const hk_pool *pool); /* FAST with AVX-512 VNNI and VBMI: up to 32 rows by Q8 or Q4 are multiplied in int8 */
 const char *hk_pool_isa_name(const hk_pool *pool); /* static: "amx-bf16", "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
 
 /* A pool serves one caller at a time, and a task does not call hk_parallel or any operation of its own pool.

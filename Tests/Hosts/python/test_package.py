@@ -308,7 +308,7 @@ class SmallCaches(unittest.TestCase):
                 other = sum(a != b for a, b in zip(found[cache], found["fp32"]))
                 self.assertLessEqual(other, most, cache)
                 print(f"{cache}: {8 - other} of 8 descriptions as with fp32", flush=True)
-            with self.assertRaisesRegex(hadpo.Unsupported, "heads of 8"):
+            with self.assertRaisesRegex(hadpo.UnsupportedError, "heads of 8"):
                 hadpo.Model(engine, FIXTURES / "old-f32", kv_cache="int8")
 
 

@@ -31,7 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
-.PHONY: all deps test-deps library cli demo test test-demo test-large check install uninstall deb deb-check fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-arm install uninstall deb deb-check fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -42,7 +42,12 @@ help:
 	@echo 'make test                 install what is missing, build, run every test'
 	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
-	@echo 'make check                format, layers, header in eight dialects, symbols, ctypes'
+	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
+	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
+	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
+	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
+	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
+	@echo 'make reference            write docs/reference.md again'
 	@echo 'make install PREFIX= LIBDIR= DESTDIR=   library, header, pkg-config file, tool, manual page, shell completions'
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
@@ -50,6 +55,7 @@ help:
 	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
+	@echo 'make swift-example        build and run the Swift package that depends on this one'
 	@echo 'make clean                remove $(BUILD) and .build'
 
 # ---- what the machine must have -------------------------------------------------------------------------------------
@@ -185,12 +191,47 @@ test-large: test-deps
 	@$(MAKE) --no-print-directory all
 	$(PYTHON) Tests/Large/shr_regions.py $(TOOL)
 
+# Minutes. Pictures and broken files are drawn and encoded by the program itself.
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@mkdir -p $(BUILD)/soak && rm -rf $(BUILD)/soak/world
+	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $(wildcard Tests/Soak/*.c) -o $(BUILD)/soak/soak -L$(BUILD)/lib -lhadpo \
+		$$(pkg-config --cflags --libs libpng libjpeg) -Wl,-rpath,$(CURDIR)/$(BUILD)/lib
+	$(BUILD)/soak/soak $(BUILD)/soak/world Tests/Fixtures
+
 check: test-deps
-	$(SWIFT) format lint -s -r Package.swift Sources Tests
+	$(SWIFT) format lint -s -r Package.swift Sources Tests bindings/swift
 	$(PYTHON) Tests/check_layers.py
 	CC='$(CC)' Tests/ABI/check_header.sh
 	$(PYTHON) Tests/ABI/check_symbols.py $(wildcard $(LIBRARY))
 	$(PYTHON) Tests/ABI/check_ctypes.py
+	$(PYTHON) Tests/ABI/make_reference.py $(wildcard $(LIBRARY))
+
+# Not with the library's own flags: the sanitizer needs the dynamic Swift runtime, and names where a race is.
+SWIFT_TSAN = $(SWIFT) build -c release --sanitize=thread --scratch-path $(BUILD)/tsan --product hadpo --disable-local-rpath \
+	-Xswiftc -g -Xcc -g
+
+check-tsan: test-deps
+	$(SWIFT_TSAN)
+	CC="$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" Tests/Hosts/check_tsan.sh "$$($(SWIFT_TSAN) --show-bin-path)" $(BUILD)/tsan-hosts
+
+# The portable kernels, which are NEON on AArch64. Without multiply-add contracted into one instruction, which x86-64 of the
+# baseline has not: the same bits. As they are built otherwise: 2e-6 of an output's largest number, which is what rounding once
+# instead of twice does to sums of 320 (seen: 4.3e-7). An emulator shows results, not speed.
+ARM := $(BUILD)/arm
+ARM_SOURCES = -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CHadpoKernels/include $(wildcard Sources/CHadpoKernels/*.c) Tests/Arm/kernels.c
+
+check-arm:
+	$(call install_packages,gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
+	@mkdir -p $(ARM)
+	@for contract in off on; do \
+		limit=$$([ $$contract = off ] && echo 0 || echo 2e-6); echo "multiply-add contracted: $$contract"; \
+		$(CC) $(ARM_SOURCES) -ffp-contract=$$contract -o $(ARM)/native -lm -lpthread -ldl && \
+		$(CC) --target=aarch64-linux-gnu -static -fuse-ld=lld $(ARM_SOURCES) -ffp-contract=$$contract -o $(ARM)/aarch64 -lm -lpthread -ldl && \
+		$(ARM)/native write $(ARM)/outputs && qemu-aarch64-static $(ARM)/aarch64 compare $(ARM)/outputs $$limit > $(ARM)/compared || \
+		{ cat $(ARM)/compared; exit 1; }; \
+		echo "$$(grep -c ' ok ' $(ARM)/compared) outputs hold, $$(grep -c 'same bits' $(ARM)/compared) of them the same bits"; \
+	done
 
 # PyTorch, transformers and peft live in a folder of their own and are used by these two only.
 VENV := $(BUILD)/venv
@@ -263,3 +304,27 @@ wheel-check: wheel
 
 clean:
 	rm -rf $(BUILD) .build
+
+# ---- types of the interface against the last release --------------------------------------------------------------------
+
+.PHONY: check-abi
+check-abi: test-deps
+	$(call install_packages,abigail-tools)
+	CC='$(CC)' $(PYTHON) Tests/ABI/check_abi.py
+
+# ---- docs/reference.md --------------------------------------------------------------------------------------------------
+
+.PHONY: reference
+reference: all
+	$(PYTHON) Tests/ABI/make_reference.py $(LIBRARY) --write
+
+# ---- the Swift examples, a package of their own: minutes, it compiles the library once more ------------------------------
+
+.PHONY: swift-example
+SWIFT_EXAMPLE = $(SWIFT) build -c release --package-path bindings/swift/examples --scratch-path $(BUILD)/swift-example
+
+swift-example: deps
+	$(SWIFT_EXAMPLE)
+	@rm -rf $(BUILD)/swift-world
+	$$($(SWIFT_EXAMPLE) --show-bin-path)/measure $(BUILD)/swift-world | tee $(BUILD)/swift-example.txt
+	@grep -E '^(before|after): |^trained ' docs/getting-started-swift.md | diff - $(BUILD)/swift-example.txt

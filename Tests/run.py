@@ -8,6 +8,7 @@ The last line reads `N passed, N failed`; the exit status is 0 when nothing fail
 import argparse
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,14 +62,21 @@ def swift_tests(tally):
 
 
 def check_scripts(tally, stage):
-    heading("Layers, header, symbols, ctypes")
+    heading("Layers, header, symbols, ctypes, reference")
     library = str(next((stage / "lib").glob("libhadpo.so.*.*")))
     for command in (["Tests/check_layers.py"], ["Tests/ABI/check_header.sh"], ["Tests/ABI/check_symbols.py", library],
-                    ["Tests/ABI/check_ctypes.py"]):
+                    ["Tests/ABI/check_ctypes.py"], ["Tests/ABI/make_reference.py", library]):
         program = [sys.executable, *command] if command[0].endswith(".py") else command
         run = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
         print(run.stdout.strip(), flush=True)
         tally.record(command[0], run.returncode == 0, run.stderr)
+    if shutil.which("abidiff"):
+        run = subprocess.run([sys.executable, "Tests/ABI/check_abi.py"], cwd=ROOT, capture_output=True, text=True)
+        print(run.stdout.strip(), flush=True)
+        tally.record("Tests/ABI/check_abi.py", run.returncode == 0, run.stderr)
+    else:
+        print("check_abi: skipped, there is no abidiff (make check-abi installs it)", flush=True)
+        tally.skipped += 1
 
 
 def c_tests(tally, stage):

@@ -8,7 +8,7 @@
  * threads  [any] concurrent calls are fine; [one] one such call at a time per engine, another gets HADPO_E_BUSY, also
  *          from inside an event callback. Functions without a mark open or make something and count as [one].
  * manners  never prints, exits, changes locale or signals, reads the environment, opens a socket.
- * fork     handles do not survive a fork: in the child every call answers HADPO_E_STATE. */
+ * fork     handles do not survive a fork: in the child every call on them answers HADPO_E_STATE; new ones work. */
 #ifndef HADPO_H
 #define HADPO_H
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #define HADPO_VERSION_MINOR 1
 #define HADPO_VERSION_PATCH 0
 #define HADPO_ABI 0 /* = SONAME suffix; grows by one with every incompatible change */
-#define HADPO_NUL ((size_t)-1)
+#define HADPO_NUL SIZE_MAX /* a size: "up to the NUL" */
 #if defined(__GNUC__)
 #define HADPO_API __attribute__((visibility("default")))
 #else
@@ -39,7 +39,7 @@ enum {
     HADPO_E_CANCELLED = 60, HADPO_E_CALLBACK = 61
 };
 
-typedef struct hadpo_error   hadpo_error;
+typedef struct hadpo_error   hadpo_error;   /* why a call failed, as JSON: status, name, message, where, found, expected */
 typedef struct hadpo_bytes   hadpo_bytes;   /* a result: text or JSON, NUL-terminated beyond its size */
 typedef struct hadpo_engine  hadpo_engine;  /* threads, kernels, memory limit, event sink, interrupt flag */
 typedef struct hadpo_image   hadpo_image;   /* immutable RGB pixels */
@@ -51,28 +51,29 @@ typedef struct hadpo_trainer hadpo_trainer; /* a model's adapter in training: op
 typedef int32_t (*hadpo_event_fn)(const char *record, size_t size, void *user);
 
 /* -- library, since 0.1 [any] ------------------------------------------------------------------------------------ */
-HADPO_API uint32_t    hadpo_abi(void);
+HADPO_API uint32_t    hadpo_abi(void);                            /* HADPO_ABI of the library that was loaded */
 HADPO_API const char *hadpo_version(void);                        /* static */
 HADPO_API const char *hadpo_status_name(hadpo_status status);     /* static, never NULL */
 HADPO_API const char *hadpo_error_json(const hadpo_error *error); /* lives as long as error */
 HADPO_API void        hadpo_error_free(hadpo_error *error);
 HADPO_API const char *hadpo_bytes_data(const hadpo_bytes *bytes); /* lives as long as bytes */
-HADPO_API size_t      hadpo_bytes_size(const hadpo_bytes *bytes);
+HADPO_API size_t      hadpo_bytes_size(const hadpo_bytes *bytes); /* without the NUL */
 HADPO_API void        hadpo_bytes_free(hadpo_bytes *bytes);
-/* All keys of a schema with their defaults ("hadpo.train/1"); and a given config with all defaults filled in. */
+/* All keys of a schema, such as "hadpo.train/1", with their defaults; required keys are null. */
 HADPO_API hadpo_status hadpo_config_default(const char *schema, hadpo_bytes **json, hadpo_error **error);
+/* A config of any schema, checked, with every default filled in. */
 HADPO_API hadpo_status hadpo_config_resolve(const char *config, size_t size, hadpo_bytes **json, hadpo_error **error);
 
 /* -- engine and images, since 0.1 -------------------------------------------------------------------------------- */
 /* config: "hadpo.engine/1". on_event may be NULL. */
 HADPO_API hadpo_status hadpo_engine_open(const char *config, size_t size, hadpo_event_fn on_event, void *user,
                                          hadpo_engine **engine, hadpo_error **error);
-HADPO_API void         hadpo_engine_interrupt(hadpo_engine *engine); /* [any], and from a signal handler */
+HADPO_API void         hadpo_engine_interrupt(hadpo_engine *engine); /* [any], from a signal handler too */
 HADPO_API void         hadpo_engine_free(hadpo_engine *engine);
-/* Rows of `row_bytes` bytes, top row first, R G B of 8 bits each; copied. */
+/* Rows of `row_bytes` bytes, top row first, R G B of 8 bits each; copied. [any] */
 HADPO_API hadpo_status hadpo_image_from_rgb8(const uint8_t *pixels, size_t width, size_t height, size_t row_bytes,
                                              hadpo_image **image, hadpo_error **error);
-/* PNG or JPEG file contents, converted to RGB as PIL does (EXIF orientation is not applied). */
+/* PNG or JPEG file contents, converted to RGB as PIL does (EXIF orientation is not applied). [any] */
 HADPO_API hadpo_status hadpo_image_decode(const void *data, size_t size, hadpo_image **image, hadpo_error **error);
 HADPO_API void         hadpo_image_free(hadpo_image *image);
 
@@ -96,7 +97,7 @@ HADPO_API hadpo_status hadpo_model_inspect(hadpo_model *model, const char *reque
                                            const hadpo_image *image, const char *path, hadpo_error **error);
 /* A PEFT adapter folder (adapter_config.json + .safetensors or .bin, projector weights beside it). Replaces any. [one] */
 HADPO_API hadpo_status hadpo_adapter_load(hadpo_model *model, const char *directory, hadpo_error **error);
-HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* [one] */
+HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* the base again. [one] */
 /* config: "hadpo.export/1". Merges the adapter in fp32, rounds once, writes a Hugging Face folder. [one] */
 HADPO_API hadpo_status hadpo_export(hadpo_model *model, const char *config, size_t size, hadpo_error **error);
 HADPO_API void         hadpo_model_free(hadpo_model *model);

@@ -59,9 +59,14 @@ static size_t gather(const hk_segment *segments, size_t n, size_t i, size_t *row
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse) {
+    hk_attention t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .kv_dtype = kv_dtype, .q = q, .k = k, .v = v,
+                      .result = out, .lse = lse, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo};
     size_t blocks = 0, at = 0;
     for (size_t i = 0; i < n_segments; i++) blocks += hk_blocks(segments[i].q_count, HK_QUERY_ROWS);
     if (blocks == 0) return HK_OK;
+#ifdef HK_X86
+    if (hk_pool_uses_amx(pool)) return hk_amx_attention_forward(pool, segments, n_segments, &t);
+#endif
     query_block *list = hk_shared(pool, blocks * sizeof *list);
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
     for (size_t i = 0; i < n_segments;) {
@@ -72,9 +77,7 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
             for (size_t row = 0; row < rows; row += HK_QUERY_ROWS) list[at++] = (query_block){i, 1, row, hk_min(HK_QUERY_ROWS, rows - row)};
         i += count;
     }
-    job j = {.t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .kv_dtype = kv_dtype, .q = q, .k = k,
-                   .v = v, .result = out, .lse = lse, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo},
-             .pool = pool, .segments = segments, .blocks = list};
+    job j = {.t = t, .pool = pool, .segments = segments, .blocks = list};
     hk_run(pool, too_little(segments, n_segments, heads, head_dim), at * heads, forward_task, &j);
     return HK_OK;
 }
@@ -119,7 +122,7 @@ int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_se
         if (s->own_count) key_rows = hk_max(key_rows, s->own_start + s->own_count);
     }
     uint32_t *next = hk_shared(pool, (4 * n_segments + key_rows) * sizeof *next);
-    if (!next || n_segments >= none || !reserve(pool, segments, n_segments, head_dim, 1)) return HK_NO_MEMORY;
+    if (!next || n_segments >= none) return HK_NO_MEMORY;
     uint32_t *first = next + n_segments, *last = first + n_segments, *parent = last + n_segments, *owner = parent + n_segments;
     for (size_t row = 0; row < key_rows; row++) owner[row] = none;
     for (uint32_t i = 0; i < n_segments; i++) parent[i] = i;
@@ -134,10 +137,14 @@ int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_se
         else next[last[root]] = i;
         last[root] = i;
     }
-    job j = {.t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .q = q, .k = k, .v = v, .out = out,
-                   .dout = dout, .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo,
-                   .lddo = lddo, .lddq = lddq, .lddk = lddk, .lddv = lddv},
-             .pool = pool, .segments = segments, .first = first, .next = next};
+    hk_attention t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .q = q, .k = k, .v = v, .out = out,
+                      .dout = dout, .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo,
+                      .lddo = lddo, .lddq = lddq, .lddk = lddk, .lddv = lddv};
+#ifdef HK_X86
+    if (hk_pool_uses_amx(pool)) return hk_amx_attention_backward(pool, segments, n_segments, &t, first, next, components);
+#endif
+    if (!reserve(pool, segments, n_segments, head_dim, 1)) return HK_NO_MEMORY;
+    job j = {.t = t, .pool = pool, .segments = segments, .first = first, .next = next};
     hk_run(pool, too_little(segments, n_segments, heads, head_dim), components * kv_heads, backward_task, &j);
     return HK_OK;
 }

@@ -10,10 +10,6 @@
 
 enum { KEYS = 64 /* packed at a time */ };
 
-static size_t own_visible(const hk_segment *s, size_t query) {
-    size_t n = s->own_count + query + 1;
-    return s->own_count && n > s->q_count ? n - s->q_count : 0;
-}
 /* A run of logically consecutive keys in one of the two ranges. */
 typedef struct {
     size_t logical, row, count; /* row of k and v */
@@ -22,21 +18,21 @@ typedef struct {
 } key_run;
 /* The next run of at most `most` keys; 0 when the block's last row sees no more. Start from a zeroed run. */
 static int next_run(const hk_segment *s, size_t row, size_t rows, size_t most, key_run *run) {
-    size_t at = run->logical + run->count, own = own_visible(s, row + rows - 1);
+    size_t at = run->logical + run->count, own = hk_own_visible(s, row + rows - 1);
     if (at < s->ctx_count) {
         *run = (key_run){at, s->ctx_start + at, hk_min(most, s->ctx_count - at), 0, 0};
         return 1;
     }
     size_t j = at - s->ctx_count;
     if (j >= own) return 0;
-    size_t first = own_visible(s, row) > j ? 0 : hk_min(rows - 1, j + s->q_count - s->own_count - row);
+    size_t first = hk_own_visible(s, row) > j ? 0 : hk_min(rows - 1, j + s->q_count - s->own_count - row);
     *run = (key_run){at, s->own_start + j, hk_min(most, own - j), first, 1};
     return 1;
 }
 /* How many keys of the run the block's row i sees. */
 static size_t seen_of(const hk_segment *s, size_t row, size_t i, const key_run *run) {
     if (run->range == 0) return run->count;
-    size_t own = own_visible(s, row + i), before = run->logical - s->ctx_count;
+    size_t own = hk_own_visible(s, row + i), before = run->logical - s->ctx_count;
     return own > before ? hk_min(own - before, run->count) : 0;
 }
 /* Rows per product: all, or tile by tile where the causal diagonal cuts the run, so that each tile stops at its own last key. */
@@ -49,7 +45,7 @@ static size_t score_pitch(size_t keys) { return pitch_for(keys) + 16; }
 
 static size_t attention_scratch(size_t head_dim, size_t keys, int backward) {
     size_t rows = HK_QUERY_ROWS, pitch = score_pitch(keys), packed = pitch_for(head_dim) * KEYS;
-    if (!backward) return rows * pitch + packed;
+    if (!backward) return rows * pitch + packed + KEYS * pitch_for(head_dim);
     return 2 * rows * pitch + pitch * pitch_for(rows) + packed + 2 * rows * pitch_for(head_dim);
 }
 
@@ -60,17 +56,26 @@ typedef struct {
     size_t first, ld;
 } key_rows;
 
+/* Rows of HK_CACHE8 as fp32, behind the packed ones. */
+static key_rows widened(key_rows Y, const key_run *r, size_t head_dim, float *packed) {
+    if (Y.dtype != HK_CACHE8) return (key_rows){Y.data, Y.dtype, Y.first + r->row * Y.ld, Y.ld};
+    float *wide = packed + pitch_for(head_dim) * KEYS;
+    for (size_t i = 0; i < r->count; i++)
+        load_cache8(wide + i * head_dim, (const int8_t *)Y.data + (r->row + i) * Y.ld, Y.ld, Y.first, head_dim);
+    return (key_rows){wide, HK_F32, 0, head_dim};
+}
+
 /* S = X Y^T over the visible keys behind the first `known`, X [rows, head_dim] of queries, Y [keys, head_dim]. */
 static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *X, size_t ldx, key_rows Y,
                    float *S, size_t pitch, float *packed) {
     for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
-        size_t at = Y.first + r.row * Y.ld;
+        key_rows y = widened(Y, &r, head_dim, packed);
         if (rows - r.first_query <= HK_FEW_ROWS) { /* in place; what a row does not see is computed and not looked at */
-            few_rows(rows - r.first_query, r.count, head_dim, X + r.first_query * ldx, ldx, Y.data, Y.dtype, at, Y.ld, 0,
+            few_rows(rows - r.first_query, r.count, head_dim, X + r.first_query * ldx, ldx, y.data, y.dtype, y.first, y.ld, 0,
                      S + r.first_query * pitch + r.logical, pitch, 0);
             continue;
         }
-        pack_b(packed, r.count, head_dim, Y.data, Y.dtype, at, Y.ld, 0, 1, 0);
+        pack_b(packed, r.count, head_dim, y.data, y.dtype, y.first, y.ld, 0, 1, 0);
         size_t step = rows_at_once(s, row, rows, &r);
         for (size_t i = r.first_query; i < rows; i += step) {
             size_t n = hk_min(step, rows - i);
@@ -83,10 +88,11 @@ static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, s
 static void mix(const hk_segment *s, size_t row, size_t rows, size_t known, size_t head_dim, const float *P, size_t pitch, key_rows Y,
                 float *out, size_t ldo, float *packed) {
     for (key_run r = {.count = known}; next_run(s, row, rows, KEYS, &r);) {
-        size_t at = Y.first + r.row * Y.ld, ldb = Y.ld;
-        const float *B = (const float *)Y.data + at;
-        if (Y.dtype != HK_F32 || head_dim % 16 != 0 || rows > TILE_ROWS) { /* else in place */
-            pack_b(packed, head_dim, r.count, Y.data, Y.dtype, at, Y.ld, 0, 0, 0);
+        key_rows y = widened(Y, &r, head_dim, packed);
+        size_t ldb = y.ld;
+        const float *B = (const float *)y.data + y.first;
+        if (y.dtype != HK_F32 || head_dim % 16 != 0 || rows > TILE_ROWS) { /* else in place */
+            pack_b(packed, head_dim, r.count, y.data, y.dtype, y.first, y.ld, 0, 0, 0);
             B = packed;
             ldb = pitch_for(head_dim);
         }
@@ -126,8 +132,8 @@ static float softmax_row(float *p, size_t n, size_t T, float scale_of, float *ls
 static void attention_forward(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head,
                               float *scratch) {
     size_t d = t->head_dim, kv = head / (t->heads / t->kv_heads), q_row = s->q_start + row, T = 0;
-    if (segments == 1) T = s->ctx_count + own_visible(s, row + rows - 1);
-    for (size_t i = 0; segments > 1 && i < segments; i++) T = hk_max(T, s[i].ctx_count + own_visible(&s[i], s[i].q_count - 1));
+    if (segments == 1) T = s->ctx_count + hk_own_visible(s, row + rows - 1);
+    for (size_t i = 0; segments > 1 && i < segments; i++) T = hk_max(T, s[i].ctx_count + hk_own_visible(&s[i], s[i].q_count - 1));
     size_t pitch = score_pitch(T);
     float *S = scratch, *packed = scratch + rows * pitch;
     const float *q = t->q + q_row * t->ldq + head * d;
@@ -139,10 +145,10 @@ static void attention_forward(const hk_attention *t, const hk_segment *s, size_t
     float inverse[HK_QUERY_ROWS];
     for (size_t i = 0, at = 0; i < segments; i++) {
         size_t first = segments > 1 ? 0 : row, n = segments > 1 ? s[i].q_count : rows;
-        size_t seen = s[i].ctx_count + own_visible(&s[i], first + n - 1);
+        size_t seen = s[i].ctx_count + hk_own_visible(&s[i], first + n - 1);
         scores(&s[i], first, n, known, d, q + at * t->ldq, t->ldq, k, S + at * pitch, pitch, packed);
         for (size_t r = 0; r < n; r++, at++)
-            inverse[at] = softmax_row(S + at * pitch, s[i].ctx_count + own_visible(&s[i], first + r), seen, t->scale,
+            inverse[at] = softmax_row(S + at * pitch, s[i].ctx_count + hk_own_visible(&s[i], first + r), seen, t->scale,
                                       t->lse ? &t->lse[(q_row + at) * t->heads + head] : NULL);
     }
     clear(out, t->ldo, rows, d);
@@ -161,7 +167,7 @@ static void attention_forward(const hk_attention *t, const hk_segment *s, size_t
 static void mix_transposed(const hk_segment *s, size_t row, size_t rows, size_t head_dim, const float *P, size_t pitch, const float *X,
                            float *transposed, float *dY, size_t ldy) {
     size_t width = pitch_for(rows);
-    size_t keys = s->ctx_count + own_visible(s, row + rows - 1);
+    size_t keys = s->ctx_count + hk_own_visible(s, row + rows - 1);
     for (size_t j = 0; j < keys; j += 16)
         for (size_t i = 0; i < rows; i += 16) {
             v16 b[16];
@@ -177,7 +183,7 @@ static void mix_transposed(const hk_segment *s, size_t row, size_t rows, size_t 
 }
 
 static void attention_backward(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch) {
-    size_t d = t->head_dim, kv = head / (t->heads / t->kv_heads), T = s->ctx_count + own_visible(s, row + rows - 1);
+    size_t d = t->head_dim, kv = head / (t->heads / t->kv_heads), T = s->ctx_count + hk_own_visible(s, row + rows - 1);
     size_t pitch = score_pitch(T), q_row = s->q_start + row;
     float *P = scratch, *G = P + rows * pitch, *transposed = G + rows * pitch, *packed = transposed + pitch * pitch_for(rows);
     float *Q = packed + pitch_for(d) * KEYS, *D = Q + rows * pitch_for(d);
@@ -188,7 +194,7 @@ static void attention_backward(const hk_attention *t, const hk_segment *s, size_
     scores(s, row, rows, 0, d, q, t->ldq, k, P, pitch, packed);
     scores(s, row, rows, 0, d, dout, t->lddo, v, G, pitch, packed);
     for (size_t i = 0; i < rows; i++) {
-        size_t n = s->ctx_count + own_visible(s, row + i);
+        size_t n = s->ctx_count + hk_own_visible(s, row + i);
         v16 lanes = splat(0), scale = splat(t->scale), lse = splat(t->lse[(q_row + i) * t->heads + head]);
         for (size_t c = 0; c < d; c += 16)
             lanes = load_up_to(out + i * t->ldo + c, d - c) * load_up_to(dout + i * t->lddo + c, d - c) + lanes;

@@ -41,7 +41,7 @@ enum { HK_FEW_ROWS = 4, HK_FEW_QUANTISED_ROWS = 8 };
  * for every row; else for every eight columns a 32-bit word for every row, the first column in the lowest four bits. So a product reads
  * memory from end to end, a vector of sixteen rows at a time.
  * FP4 whose rows are not whole blocks (blocks then straddle rows; small models only) is kept as the fp16 numbers it dequantises to. */
-static inline int hk_is_quantised(hk_dtype dtype) { return dtype >= HK_Q8; }
+static inline int hk_is_quantised(hk_dtype dtype) { return dtype >= HK_Q8 && dtype <= HK_FP4; }
 static inline size_t hk_group_columns(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
 static inline size_t hk_group_scale_bytes(hk_dtype dtype) { return dtype == HK_FP4 ? 64 : 32; }
 static inline size_t hk_group_bytes(hk_dtype dtype) { return hk_group_scale_bytes(dtype) + hk_group_columns(dtype) * (dtype == HK_Q8 ? 16 : 8); }
@@ -87,6 +87,7 @@ typedef struct {
     void (*from_f32)(size_t n, const float *x, void *y, hk_dtype dtype, size_t first);
     void (*quantise)(hk_dtype dtype, size_t rows, size_t columns, const void *x, hk_dtype x_dtype, size_t first, uint8_t *groups);
     void (*dequantise)(hk_dtype dtype, size_t rows, size_t columns, const uint8_t *groups, float *y);
+    void (*cache_row)(size_t n, const float *x, int8_t *y);
     void (*round_trip_fp4)(size_t n, const void *x, hk_dtype x_dtype, size_t first, uint16_t *y);
     double (*sum_of_squares)(size_t n, const float *x);
     int (*all_finite)(size_t n, const float *x);
@@ -105,6 +106,11 @@ extern const hk_kernels hk_kernels_avx2, hk_kernels_avx512;
 extern const hk_product hk_product_avx512_bf16;
 #endif
 
+/* Keys of its own range that a segment's query sees. */
+static inline size_t hk_own_visible(const hk_segment *s, size_t query) {
+    size_t n = s->own_count + query + 1;
+    return s->own_count && n > s->q_count ? n - s->q_count : 0;
+}
 /* Query rows in a block of attention. */
 enum { HK_QUERY_ROWS = 48 };
 
@@ -127,6 +133,19 @@ int hk_pool_uses_amx(const hk_pool *pool);
 const char *hk_amx_open(void); /* NULL, or why not */
 int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
                   const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
+
+/* ---- attention_amx.c ---- */
+int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t);
+/* first[component], next[segment]: the segments of a component, UINT32_MAX after the last. */
+int hk_amx_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t, const uint32_t *first,
+                              const uint32_t *next, size_t components);
+
+/* ---- quantised_vnni.c ---- */
+int hk_vnni_open(void); /* true when the processor has what it needs */
+/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B up to so many rows. */
+enum { HK_VNNI_ROWS = 32 };
+int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
+                   size_t ldc);
 
 /* ---- openblas.c ---- */
 const char *hk_openblas_open(void); /* NULL, or why not */

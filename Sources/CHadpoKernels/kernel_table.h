@@ -26,6 +26,7 @@ const hk_kernels HK_KERNELS = {
     .from_f32 = from_f32,
     .quantise = quantise_group_row,
     .dequantise = dequantise_group_row,
+    .cache_row = cache_row,
     .round_trip_fp4 = round_trip_fp4,
     .sum_of_squares = sum_of_squares,
     .all_finite = all_finite,

@@ -32,13 +32,10 @@ const char *hk_amx_open(void) {
                              apply_to = function)
 #define HK_TARGET_AVX512 1
 #define HK_UNIT 2
-#include "operand_kernel.h"
+#include "amx_tiles.h"
 #include "quantised_kernel.h"
 
 enum {
-    SIDE = 16,            /* rows of a tile, and columns of one that holds sums */
-    DEPTH = 32,           /* elements of K in a tile */
-    TILE = 256,           /* floats: 1 KiB */
     BLOCK = 8,            /* tiles of K in a panel: 16 KiB, so that it stays in the L1 cache */
     PANEL = 2 * SIDE,     /* columns of C */
     ROW_BLOCK = 1024,     /* rows of A that share one packing of B */
@@ -66,26 +63,6 @@ typedef struct {
     float *C;      /* at its first row */
     float *shared; /* [block of K][pair][tile of K][2] */
 } job;
-
-/* A tile of `count` lines (rows of A', columns of B') by `depth` of K, from element `first`. `along`: K is the contiguous dimension.
- * `paired`: [pair of K][line], else [line][K]. What does not exist is zero. */
-INLINE void pack_tile(float *out, const void *p, hk_dtype dtype, size_t first, size_t ld, const int along, size_t count, size_t depth,
-                      const int paired) {
-    int whole = count >= SIDE && depth >= DEPTH;
-    v16 r[16];
-    if (along && whole) {
-        UNROLL for (size_t i = 0; i < SIDE; i++) r[i] = load_along(p, dtype, first + i * ld, DEPTH, 0);
-    } else if (along) {
-        for (size_t i = 0; i < SIDE; i++) r[i] = i < count ? load_along(p, dtype, first + i * ld, depth, 0) : splat(0);
-    } else if (whole) {
-        UNROLL for (size_t u = 0; u < SIDE; u++) r[u] = load_across(p, dtype, first + 2 * u * ld, ld, SIDE, 0);
-    } else {
-        for (size_t u = 0; u < SIDE; u++)
-            r[u] = 2 * u < depth ? load_across(p, dtype, first + 2 * u * ld, 2 * u + 1 < depth ? ld : 0, count, 0) : splat(0);
-    }
-    if (along == paired) transpose16(r);
-    UNROLL for (size_t i = 0; i < SIDE; i++) store(out + i * 16, r[i]);
-}
 
 /* Of a quantised B, from its row `row` and column `column`: sixteen rows lie in a vector, so the sides are exchanged. */
 INLINE void pack_quantised_tile(float *out, const job *j, const hk_dtype dtype, const int b_transposed, size_t row, size_t column) {
@@ -133,7 +110,7 @@ static void pack_panel(float *panel, const job *j, size_t n, size_t k, size_t st
         if (j->b_transposed) pack_panel_of(panel, j, T, 1, n, k, steps);                                                          \
         else pack_panel_of(panel, j, T, 0, n, k, steps);                                                                          \
         break;
-    switch (j->dtype) { PACK(HK_F32) PACK(HK_F16) PACK(HK_BF16) PACK(HK_Q8) PACK(HK_Q4) PACK(HK_FP4) }
+    switch (j->dtype) { PACK(HK_F32) PACK(HK_F16) PACK(HK_BF16) PACK(HK_Q8) PACK(HK_Q4) PACK(HK_FP4) case HK_CACHE8: break; }
 #undef PACK
 }
 
@@ -239,15 +216,6 @@ INLINE void exchange(const job *j, float *sums, size_t first, size_t last, size_
                 }
             }
         }
-}
-
-static void configure(void) {
-    static const struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } configuration = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
-    _tile_loadconfig(&configuration);
 }
 
 /* Where the rows of the panel after that at column n and `k` begin: the next columns, or the first ones further in K. NULL if none. */

@@ -34,7 +34,7 @@ struct hk_pool {
     int threads, started;
     pid_t process; /* whose threads they are */
     hk_isa isa;
-    int rounds;
+    int rounds, vnni;
     const hk_kernels *kernels;
     const hk_product *product;
     void *shared;
@@ -171,6 +171,7 @@ static const char *choose_isa(hk_pool *pool, hk_isa isa, hk_numerics numerics) {
     pool->product = pool->kernels->product;
     pool->rounds = fast;
 #ifdef HK_X86
+    pool->vnni = fast && isa != HK_OPENBLAS && pool->isa >= HK_AVX512 && hk_vnni_open();
     if (pool->isa == HK_AVX512_BF16) {
         pool->product = &hk_product_avx512_bf16;
         pool->rounds = 0; /* the packing converts anyway */
@@ -275,6 +276,7 @@ const char *hk_pool_isa_name(const hk_pool *pool) {
 const hk_kernels *hk_pool_kernels(const hk_pool *pool) { return pool->kernels; }
 const hk_product *hk_pool_product(const hk_pool *pool) { return pool->product; }
 int hk_pool_rounds(const hk_pool *pool) { return pool->rounds; }
+int hk_pool_uses_vnni(const hk_pool *pool) { return pool->vnni; }
 int hk_pool_uses_amx(const hk_pool *pool) { return pool->isa == HK_AMX_BF16; }
 int hk_pool_uses_openblas(const hk_pool *pool) { return pool->isa == HK_OPENBLAS; }
 

@@ -30,6 +30,22 @@ static void quantise_q8(const v16 *w, uint8_t *group) {
         memcpy(group + 32 + 16 * k, &codes, sizeof codes);
     }
 }
+/* A row of HK_CACHE8. */
+static void cache_row(size_t n, const float *x, int8_t *y) {
+    for (size_t k = 0; k < n; k += 32) {
+        v16 low = load(x + k), high = load(x + k + 16), largest = larger_magnitude(low, high);
+        uint32_t most = 0; /* as in larger_magnitude the bits' order, with NaN above all */
+        for (size_t i = 0; i < 16; i++) most = hk_max(most, ((v16u)largest)[i]);
+        v16u stored = f32_to_f16((v16)splat_bits(most) * splat(1.0f / 127));
+        v16 inverse = inverse_of(f16_to_f32(stored));
+        v16b codes = __builtin_convertvector(__builtin_convertvector(clamped(nearest_integers(low * inverse), -127, 127), v16i), v16b);
+        memcpy(y + k, &codes, sizeof codes);
+        codes = __builtin_convertvector(__builtin_convertvector(clamped(nearest_integers(high * inverse), -127, 127), v16i), v16b);
+        memcpy(y + k + 16, &codes, sizeof codes);
+        uint16_t scale = (uint16_t)stored[0];
+        memcpy(y + n + k / 16, &scale, sizeof scale);
+    }
+}
 /* Codes 0..15 stand for -8..7. The number of largest magnitude takes the end with eight steps; of a few scales near that, the one with the
  * least squared error is kept. */
 static void quantise_q4(const v16 *w, uint8_t *group) {

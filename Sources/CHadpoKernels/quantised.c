@@ -55,6 +55,16 @@ int hk_quantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype x_dty
     else hk_run(pool, alone, hk_blocks(R, 16), quantise_task, &j);
     return HK_OK;
 }
+static void cache_task(void *context, size_t row, int worker) {
+    job *j = context;
+    (void)worker;
+    j->kernels->cache_row(j->C, (const float *)j->x + row * j->C, (int8_t *)j->quantised + row * (j->C / 16 * 17));
+}
+int hk_cache_rows(hk_pool *pool, size_t R, size_t C, const float *x, void *y) {
+    job j = {.kernels = hk_pool_kernels(pool), .R = R, .C = C, .x = x, .quantised = y};
+    hk_run(pool, R * C < 1 << 15, R, cache_task, &j);
+    return HK_OK;
+}
 int hk_dequantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype dtype, float *y) {
     if (hk_is_straddling(dtype, C)) return hk_convert_to_f32(pool, R * C, x, HK_F16, y);
     job j = {.kernels = hk_pool_kernels(pool), .R = R, .C = C, .x = x, .dtype = dtype, .y = y};

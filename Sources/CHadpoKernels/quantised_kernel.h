@@ -9,8 +9,6 @@
 #include "internal.h"
 #include "vector.h"
 
-typedef int8_t v16b __attribute__((vector_size(16)));
-
 INLINE v16 group_scales(const uint8_t *group, hk_dtype dtype) {
     return dtype == HK_FP4 ? load_raw(group) : load_f16((const uint16_t *)(const void *)group);
 }

@@ -151,6 +151,18 @@ INLINE v16 load_first_as_f32(const void *p, hk_dtype dtype, size_t i, size_t n) 
     return load_first((const float *)p + i, n);
 }
 
+typedef int8_t v16b __attribute__((vector_size(16)));
+/* `n` numbers from column `c` of a row of HK_CACHE8, both multiples of 16; `bytes` of the row. */
+INLINE void load_cache8(float *out, const int8_t *row, size_t bytes, size_t c, size_t n) {
+    for (size_t i = c; i < c + n; i += 16) {
+        v16b codes;
+        uint16_t scale;
+        memcpy(&codes, row + i, sizeof codes);
+        memcpy(&scale, row + bytes / 17 * 16 + i / 32 * 2, sizeof scale);
+        store(out + i - c, __builtin_convertvector(__builtin_convertvector(codes, v16i), v16) * f16_to_f32(splat_bits(scale)));
+    }
+}
+
 /* ---- functions ---- */
 /* e^x, at most about 1 ulp off (tested): x = n ln2 + r with ln2 in two parts, a degree-7 polynomial (Cephes expf), and 2^n applied in
  * two factors so that subnormal results and overflow come out right. */

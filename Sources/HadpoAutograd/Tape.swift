@@ -63,6 +63,7 @@ package final class Tape {
         try progress.tick()
         let adapter = usesAdapters ? adapter : nil
         let device = device
+        let progress = progress
         let y = try device.allocate([x.rows, weight.data.rows])
         try device.matmul(x.data, aTransposed: false, weight.data, bTransposed: true, into: y, accumulate: false)
         if let bias { try device.addBias(bias.data, to: y) }
@@ -86,6 +87,7 @@ package final class Tape {
             }
             if let bias, bias.needsGradient { try device.columnSum(dy, into: try bias.gradientSum(on: device)) }
             guard let adapter, let thin else { return }
+            try progress.tick()
             if adapter.b.needsGradient {
                 let (db, accumulate) = try adapter.b.gradientTarget(on: device)
                 try device.matmul(dy, aTransposed: true, thin, bTransposed: false, into: db, accumulate: accumulate)

@@ -53,9 +53,9 @@ struct ModelConfig: Sendable {
         weights = try r.choice(
             "weights", default: .stored, help: "the decoder's matrices in memory: as stored, or quantised while loading")
         let cache = try r.choice(
-            "kv_cache", default: "fp32", of: ["fp32", "fp16"],
-            help: "keys and values while generating; fp16 takes half the memory and rounds them")
-        self.cache = cache == "fp16" ? .f16 : .f32
+            "kv_cache", default: "fp32", of: ["fp32", "fp16", "int8"],
+            help: "keys and values while generating; fp16 takes half the memory, int8 a quarter, and rounds them")
+        self.cache = cache == "int8" ? .i8 : cache == "fp16" ? .f16 : .f32
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
     }

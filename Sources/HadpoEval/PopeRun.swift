@@ -120,7 +120,8 @@ package struct PopeRun {
     ) throws(HadpoError) -> JSON {
         let start = Clock.now()
         var run = try PopeRun(model, config, progress)
-        if let wanted = config.evaluation.weights.dtype, model.decoder.weightType != wanted,
+        if let layer = model.decoder.layers.first?.linears.first,
+            let wanted = config.evaluation.weights.dtype(of: layer.name + ".weight"), model.decoder.weightType != wanted,
             config.evaluation == model.family.evaluation
         {
             try progress.emit([

@@ -53,21 +53,22 @@ package final class CheckpointParameters: ParameterSource {
     package func matrix(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
         if let saved = try savedQuantized(name, shape) { return Value(saved) }
         let found = try stored(name, shape)
-        if let dtype = weights.dtype, isQuantizable(name, found, dtype) { return Value(try quantized(name, found, dtype)) }
+        if let dtype = weights.dtype(of: name), isQuantizable(name, found, dtype) {
+            return Value(try quantized(name, found, dtype))
+        }
         return try wrap(name, found)
     }
 
-    /// The seven matrices of every decoder layer, as bitsandbytes chooses them; rows that are not whole blocks stay as stored.
+    /// Rows that are not whole blocks stay as stored.
     private func isQuantizable(_ name: String, _ stored: Tensor, _ dtype: DType) -> Bool {
-        name.hasPrefix(LLaVANames.decoder + ".layers.") && name.hasSuffix("_proj.weight") && !isTrainable(name)
-            && [.f32, .f16, .bf16].contains(stored.dtype) && dtype.byteCount(of: stored.shape) != nil
+        !isTrainable(name) && [.f32, .f16, .bf16].contains(stored.dtype) && dtype.byteCount(of: stored.shape) != nil
     }
 
     /// A matrix that the file holds quantised.
     private func savedQuantized(_ name: String, _ shape: [Int]) throws(HadpoError) -> Tensor? {
         let place = lookUp(name)
         guard case .same = place.stored, let (saved, dtype) = try SavedQuantized.find(place, shape) else { return nil }
-        guard weights == .stored || weights.dtype == dtype else {
+        guard weights == .stored || weights.dtype(of: name) == dtype else {
             throw HadpoError(
                 .weights, "the checkpoint was saved quantised and cannot be brought to another form", at: place.name,
                 found: dtype.rawValue, expected: "weights: \"stored\", or the checkpoint that it was made from")

@@ -34,6 +34,8 @@ package enum Export {
         "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "processor_config.json", "chat_template.json",
         "chat_template.jinja",
     ]
+    /// A folder in it whose files are: the second tokenizer of InstructBLIP.
+    private static let companionFolder = "qformer_tokenizer"
 
     /// Numbers that replace a tensor of the file, or some of its rows.
     private struct Patch {
@@ -116,9 +118,17 @@ package enum Export {
             }
         }
         try writer.finish()
-        for name in companions {
-            let source = File.join(folder.path, name)
-            if File.isFile(source) { try File.writeAtomically(File.join(config.output, name), try File.read(source)) }
+        try copy(companions, from: folder.path, to: config.output)
+        let inner = File.join(folder.path, companionFolder)
+        guard File.isDirectory(inner) else { return }
+        let place = File.join(config.output, companionFolder)
+        try File.makeDirectories(place)
+        try copy(try File.list(inner), from: inner, to: place)
+    }
+
+    private static func copy(_ names: [String], from source: String, to output: String) throws(HadpoError) {
+        for name in names where File.isFile(File.join(source, name)) {
+            try File.writeAtomically(File.join(output, name), try File.read(File.join(source, name)))
         }
     }
 
@@ -126,11 +136,11 @@ package enum Export {
     private static func quantizable(
         _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ weights: WeightFormat
     ) -> [String: (dtype: DType, bytes: Int)] {
-        guard let dtype = weights.dtype else { return [:] }
         var found: [String: (dtype: DType, bytes: Int)] = [:]
-        for linear in model.decoder.layers.flatMap(\.linears) {
-            let place = folder.locate(linear.name + ".weight")
-            guard case .same = place.stored, place.checkpoint === folder.checkpoint,
+        for name in model.decoder.layers.flatMap(\.linears).map(\.name) + [LLaVANames.head] {
+            let place = folder.locate(name + ".weight")
+            guard let dtype = weights.dtype(of: name + ".weight"), case .same = place.stored,
+                place.checkpoint === folder.checkpoint,
                 let info = place.checkpoint.info(place.name), [.f32, .f16, .bf16].contains(info.dtype),
                 let bytes = dtype.byteCount(of: info.shape)
             else { continue }

@@ -123,8 +123,8 @@ package protocol ModelFolder: AnyObject {
     ) throws(HadpoError) -> any VisionLanguageModel
 }
 
-/// How the decoder's matrices are held: as stored, or quantised while they are loaded. Embeddings, output matrix, norms and the vision
-/// side always stay as stored.
+/// How the decoder's matrices are held: as stored, or quantised while they are loaded. Embeddings, norms and the vision side always stay as
+/// stored.
 package enum WeightFormat: String, Sendable, CaseIterable {
     case stored
     /// Blocks of 32 with an fp16 scale.
@@ -132,12 +132,16 @@ package enum WeightFormat: String, Sendable, CaseIterable {
     /// bitsandbytes' 4-bit floats: what HA-DPO's MiniGPT-4 is trained and evaluated in.
     case bnbFP4 = "bnb-fp4"
 
-    package var dtype: DType? {
-        switch self {
+    /// Of a matrix, by the network's name; nil as stored. The output matrix, which tells every token from every other, has eight bits under
+    /// int4 too; bitsandbytes leaves it alone.
+    package func dtype(of name: String) -> DType? {
+        let isHead = name == LLaVANames.head + ".weight"
+        guard isHead || (name.hasPrefix(LLaVANames.decoder + ".layers.") && name.hasSuffix("_proj.weight")) else { return nil }
+        return switch self {
         case .stored: nil
         case .int8: .q8
-        case .int4: .q4
-        case .bnbFP4: .fp4
+        case .int4: isHead ? .q8 : .q4
+        case .bnbFP4: isHead ? nil : .fp4
         }
     }
 

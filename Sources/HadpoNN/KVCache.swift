@@ -1,7 +1,8 @@
 import HadpoBase
 import HadpoTensor
 
-/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32 or fp16. Which rows belong to
+/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32, fp16 or int8 (`i8`: rows of bytes, the numbers
+/// and behind them an fp16 scale for every 32). Which rows belong to
 /// which sequence is the caller's business: a shared prefix at the start, branches behind it.
 package final class KVCache {
     package private(set) var capacity: Int
@@ -11,13 +12,14 @@ package final class KVCache {
     private let device: any Device
 
     package init(device: any Device, layers: Int, width: Int, capacity: Int, dtype: DType = .f32) throws(HadpoError) {
+        let columns = KVCache.columns(width, dtype)
         var made: [(k: Tensor, v: Tensor)] = []
         for _ in 0..<layers {
-            made.append((try device.allocate([capacity, width], dtype), try device.allocate([capacity, width], dtype)))
+            made.append((try device.allocate([capacity, columns], dtype), try device.allocate([capacity, columns], dtype)))
         }
         self.layers = made
         self.capacity = capacity
-        self.width = width
+        self.width = columns
         self.dtype = dtype
         self.device = device
     }
@@ -26,11 +28,21 @@ package final class KVCache {
     func store(layer: Int, k: Tensor, v: Tensor, at destinations: [Range<Int>]) throws(HadpoError) {
         var row = 0
         for destination in destinations {
-            try device.convert(k.rows(row..<row + destination.count), into: layers[layer].k.rows(destination))
-            try device.convert(v.rows(row..<row + destination.count), into: layers[layer].v.rows(destination))
+            for (rows, cached) in [(k, layers[layer].k), (v, layers[layer].v)] {
+                let new = rows.rows(row..<row + destination.count)
+                if dtype == .i8 {
+                    try device.cacheRows(new, into: cached.rows(destination))
+                } else {
+                    try device.convert(new, into: cached.rows(destination))
+                }
+            }
             row += destination.count
         }
     }
+
+    /// Elements of a row of `width` numbers.
+    static func columns(_ width: Int, _ dtype: DType) -> Int { dtype == .i8 ? width / 16 * 17 : width }
+    static func rowBytes(_ width: Int, _ dtype: DType) -> Int { columns(width, dtype) * dtype.byteCount }
 
     /// Copies rows within the cache, for beams that continue another beam. Ranges must not overlap.
     package func copyRows(from source: Range<Int>, to destination: Range<Int>) throws(HadpoError) {

@@ -129,10 +129,12 @@ package final class LlamaDecoder {
         inverseFrequencies = config.inverseFrequencies
     }
 
-    /// How keys and values are kept in a cache: fp32, or fp16 for half the memory.
+    /// How keys and values are kept in a cache: fp32, fp16 for half the memory, or int8 (`i8`) for a quarter.
     package var cacheType = DType.f32
+    /// Whether keys and values fall into blocks of 32, which heads begin at the half of at most.
+    package var takesInt8Cache: Bool { config.headWidth % 16 == 0 && config.kvHeads * config.headWidth % 32 == 0 }
     /// Bytes of cache that a position takes.
-    package var cacheRowBytes: Int { config.layers * config.kvHeads * config.headWidth * 2 * (cacheType == .f32 ? 4 : 2) }
+    package var cacheRowBytes: Int { config.layers * 2 * KVCache.rowBytes(config.kvHeads * config.headWidth, cacheType) }
 
     /// Of the layers' matrices.
     package var weightType: DType { layers.first?.q.weight.data.dtype ?? embedding.data.dtype }

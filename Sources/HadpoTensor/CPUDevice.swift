@@ -81,7 +81,8 @@ package final class CPUDevice: Device, @unchecked Sendable {
         try check(
             hk_attention_forward(
                 pool, CPUDevice.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
-                q.columns, k.pointer, k.columns, v.pointer, v.columns, try CPUDevice.code(k.dtype), out.f32, out.columns,
+                q.columns, k.pointer, k.columns, v.pointer, v.columns, k.dtype == .i8 ? HK_CACHE8 : try CPUDevice.code(k.dtype),
+                out.f32, out.columns,
                 lse?.f32))
     }
 
@@ -194,6 +195,10 @@ package final class CPUDevice: Device, @unchecked Sendable {
             let middle = try float32(x)
             try check(hk_convert_from_f32(pool, x.count, middle.f32, y.pointer, try CPUDevice.code(y.dtype)))
         }
+    }
+
+    package func cacheRows(_ x: Tensor, into y: Tensor) throws(HadpoError) {
+        try check(hk_cache_rows(pool, x.rows, x.columns, x.f32, y.pointer))
     }
 
     package func quantize(_ x: Tensor, into y: Tensor) throws(HadpoError) {

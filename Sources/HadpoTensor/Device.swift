@@ -106,6 +106,9 @@ package protocol Device: AnyObject {
     func copy(_ x: Tensor, into y: Tensor) throws(HadpoError)
     /// Element type conversion; rounds to nearest even. A quantised x is dequantised.
     func convert(_ x: Tensor, into y: Tensor) throws(HadpoError)
+    /// x[R,C] as int8 with an fp16 scale for every 32 numbers of a row, C a multiple of 32: y[R,C/16*17] of `i8`, which `attention` takes as
+    /// k and v.
+    func cacheRows(_ x: Tensor, into y: Tensor) throws(HadpoError)
     /// x[N,K], fp32, fp16 or bf16, into y of the same shape and a quantised type. Reads x once, row after row (it may be a mapped file), and
     /// needs no memory beside the two.
     func quantize(_ x: Tensor, into y: Tensor) throws(HadpoError)

@@ -1,7 +1,7 @@
 import HadpoModels
 
 /// Whose published training the defaults of "hadpo.train/1" are: upstream's effective values, which are not always those that its
-/// command lines name (ha-dpo.md 2.6 to 2.9). Batches are those intended for all its GPUs together where they are meant to be one step.
+/// command lines name (ha-dpo.md 2.6 to 2.9). Batches are those of all its GPUs together.
 package enum Recipe: String, Sendable, CaseIterable {
     case llava = "hadpo-llava"
     case minigpt4 = "hadpo-minigpt4"
@@ -32,7 +32,7 @@ package enum Recipe: String, Sendable, CaseIterable {
     var warmupSteps: Int { self == .minigpt4 ? 100 : 0 }
     var warmupRatio: Double { self == .llava ? 0.03 : 0 }
     var steps: Int { self == .minigpt4 ? 1000 : 0 }
-    var batch: Int { self == .llava ? 16 : 4 }
+    var batch: Int { self == .llava ? 128 : 4 }
     var accumulation: Int { self == .llava ? 1 : 8 }
     var gamma: Double { self == .minigpt4 ? 0.5 : 0 }
 

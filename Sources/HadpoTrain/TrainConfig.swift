@@ -76,9 +76,9 @@ package struct TrainConfig: Sendable {
             var settings = OptimizerSettings(
                 learningRate: try r.double(
                     "learning_rate", default: recipe.learningRate, in: 0...10, help: "peak of the schedule"))
-            settings.beta1 = try r.double("beta1", default: 0.9, in: 0...1)
-            settings.beta2 = try r.double("beta2", default: 0.999, in: 0...1)
-            settings.epsilon = try r.double("epsilon", default: 1e-8, in: 0...1)
+            settings.beta1 = try r.double("beta1", default: 0.9, in: 0...1, help: "decay of the mean gradient")
+            settings.beta2 = try r.double("beta2", default: 0.999, in: 0...1, help: "decay of the mean squared gradient")
+            settings.epsilon = try r.double("epsilon", default: 1e-8, in: 0...1, help: "beside the root in the divisor")
             settings.weightDecay = try r.double("weight_decay", default: 0, in: 0...10, help: "on matrices, decoupled")
             settings.maxGradNorm = try r.double(
                 "max_grad_norm", default: recipe.maxGradNorm, in: 0...1e9, help: "0 does not clip")

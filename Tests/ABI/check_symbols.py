@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the three places where the ABI is written down: include/hadpo.h, symbols.txt and the built library.
+"""Compares the three places where the ABI is written down: include/hadpo.h, symbols.txt with status.txt, and the built library.
 
-usage: check_symbols.py [LIBRARY]     compare (without LIBRARY only header and list)
-       check_symbols.py --write       make symbols.txt from the header; read the difference before committing it
+usage: check_symbols.py [LIBRARY]     compare (without LIBRARY only header and lists)
+       check_symbols.py --write       make the lists from the header; read the difference before committing it
 """
 
 import pathlib
@@ -12,6 +12,8 @@ from elf import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, Elf
 from header import constants, functions
 
 LIST = pathlib.Path(__file__).with_name("symbols.txt")
+STATUS = LIST.with_name("status.txt")
+STATUS_HEAD = "# number\tname    (a number that was released never changes its meaning)\n"
 HEAD = "# name\tsince\tsignature    (a line that was released never changes; see CONTRIBUTING.md)\n"
 # What the library may ask of the machine: the C library, its C++ support (used by the Swift runtime), and the three
 # readers. The Swift runtime is inside.
@@ -19,11 +21,18 @@ MAY_NEED = ("libc.so", "libm.so", "libpthread.so", "libdl.so", "librt.so", "ld-l
             "libjson-c.so", "libpng16.so", "libjpeg.so")
 
 
-def check_list(problems):
-    written = [f"{f.name}\t{f.since}\t{f.signature()}" for f in functions()]
-    listed = [line for line in LIST.read_text().splitlines() if line and not line.startswith("#")]
-    problems += [f"{LIST.name}: in the list, not in the header: {line}" for line in listed if line not in written]
-    problems += [f"{LIST.name}: in the header, not in the list: {line}" for line in written if line not in listed]
+def symbol_lines():
+    return [f"{f.name}\t{f.since}\t{f.signature()}" for f in functions()]
+
+
+def status_lines():
+    return [f"{number}\t{name}" for name, number in constants().items() if name.startswith(("HADPO_OK", "HADPO_E_"))]
+
+
+def check_list(path, written, problems):
+    listed = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    problems += [f"{path.name}: in the list, not in the header: {line}" for line in listed if line not in written]
+    problems += [f"{path.name}: in the header, not in the list: {line}" for line in written if line not in listed]
 
 
 def check_library(path, problems):
@@ -45,10 +54,12 @@ def check_library(path, problems):
 
 def main(arguments):
     if arguments == ["--write"]:
-        LIST.write_text(HEAD + "".join(f"{f.name}\t{f.since}\t{f.signature()}\n" for f in functions()))
+        LIST.write_text(HEAD + "".join(f"{line}\n" for line in symbol_lines()))
+        STATUS.write_text(STATUS_HEAD + "".join(f"{line}\n" for line in status_lines()))
         return 0
     problems = []
-    check_list(problems)
+    check_list(LIST, symbol_lines(), problems)
+    check_list(STATUS, status_lines(), problems)
     for path in arguments:
         check_library(path, problems)
     for problem in problems:

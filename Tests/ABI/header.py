@@ -16,6 +16,8 @@ class Function(NamedTuple):
     names: list  # of the parameters
     schema: str  # of its config or request, where the comment above it names one
     comment: str  # above it, or at the end of its line
+    group: str  # of functions in the header, such as "engine and images"
+    threads: str  # "any" or "one", by its mark or its group's; "one" without
 
     def signature(self):
         return f"{self.result} ({', '.join(self.parameters) or 'void'})"
@@ -38,14 +40,36 @@ def words(comment):
     return re.sub(r"\s+", " ", re.sub(r"^\s*/?\*+/?|\*/$", " ", comment, flags=re.M)).strip()
 
 
+def manners(path=HEADER):
+    """`threads` -> what the header's first comment says about it."""
+    lines = re.match(r"/\*.*?\*/", path.read_text(), flags=re.S).group().removesuffix("*/").splitlines()
+    found = {}
+    for line in lines[2:]:
+        name, text = line[3:12].strip(), line[12:].strip()
+        name = name or list(found)[-1]
+        found[name] = f"{found.get(name, '')} {text}".strip()
+    return found
+
+
+def handles(path=HEADER):
+    """`hadpo_engine` -> what its comment says it is."""
+    return dict(re.findall(r"typedef struct \w+\s+(\w+);\s*/\* (.*?) \*/", path.read_text()))
+
+
+def callback(path=HEADER):
+    """The callback's declaration and the comment above it."""
+    comment, declared = re.search(r"(/\*[^/]*?\*/)\n(typedef \w+ \(\*hadpo_event_fn\).*?;)", path.read_text()).groups()
+    return declared, words(comment)
+
+
 def functions(path=HEADER):
     """Every exported function, in the header's order."""
     text = path.read_text()
-    found, since, above = [], None, ""
+    found, since, group, mark, above = [], None, "", "", ""
     for part in re.split(r"(/\*.*?\*/)", text, flags=re.S):
         if part.startswith("/*"):
-            release = re.search(r"-- .*since (\d+\.\d+)", part)
-            since = release.group(1) if release else since
+            release = re.search(r"-- (.*), since (\d+\.\d+)( \[any\])?", part)
+            group, since, mark = release.groups() if release else (group, since, mark)
             above = "" if release else words(part)
             if found and at_end_of_line:
                 found[-1] = found[-1]._replace(comment=f"{found[-1].comment} {above}".strip())
@@ -58,9 +82,9 @@ def functions(path=HEADER):
             schema = re.search(r'(?:config|request): "(hadpo\.[\w-]+/\d+)"', above)
             found.append(Function(name, since, normal(result), [parameter_type(p) for p in listed],
                                   [re.search(r"\w+$", p.strip()).group() for p in listed], schema.group(1) if schema else "",
-                                  above))
+                                  above, group, "any" if mark else "one"))
             above, at_end_of_line = "", "\n" not in part[match.end():]
-    return found
+    return [f._replace(threads="any" if "[any]" in f.comment else f.threads) for f in found]
 
 
 def constants(path=HEADER):

@@ -13,6 +13,9 @@ struct AttentionCase {
 
     struct Inputs {
         let q: [Float], k: [Float], v: [Float], dout: [Float]
+        var rounded: Inputs {
+            Inputs(q: q.map(roundedToBF16), k: k.map(roundedToBF16), v: v.map(roundedToBF16), dout: dout.map(roundedToBF16))
+        }
     }
     func inputs(seed: Int) -> Inputs {
         var n = Numbers(seed)
@@ -85,11 +88,42 @@ struct AttentionCase {
         return (out, lse, dq, dk, dv)
     }
 }
+/// Rows in HK_CACHE8's form, and the numbers they stand for.
+struct Cached {
+    let bytes: Guarded<Int8>, values: [Float], rowBytes: Int
+    init?(_ pool: Pool, _ x: [Float], columns: Int) {
+        let rows = x.count / columns
+        rowBytes = columns / 16 * 17
+        bytes = Guarded([Int8](repeating: 0, count: rows * rowBytes))
+        guard hk_cache_rows(pool.raw, rows, columns, x, bytes.pointer) == 0, bytes.intact else { return nil }
+        let stored = bytes.values
+        var numbers: [Float] = []
+        for row in 0..<rows {
+            for c in 0..<columns {
+                let at = row * rowBytes + columns + c / 32 * 2
+                let scale = Float16(
+                    bitPattern: UInt16(UInt8(bitPattern: stored[at])) | UInt16(UInt8(bitPattern: stored[at + 1])) << 8)
+                numbers.append(Float(stored[row * rowBytes + c]) * Float(scale))
+            }
+        }
+        values = numbers
+    }
+}
+/// The norm of a - b over that of b.
+func relative(_ a: [Float], _ b: [Double]) -> Double {
+    let difference = zip(a, b).reduce(0.0) { $0 + (Double($1.0) - $1.1) * (Double($1.0) - $1.1) }
+    let norm = b.reduce(0.0) { $0 + $1 * $1 }
+    return norm == 0 ? difference : (difference / norm).squareRoot()
+}
 func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) -> hk_segment {
     hk_segment(
         q_start: q.lowerBound, q_count: q.count, ctx_start: ctx.lowerBound, ctx_count: ctx.count, own_start: own.lowerBound,
         own_count: own.count)
 }
+
+/// AMX computes attention under FAST, in bf16; the others in fp32 under both.
+let everyAttentionISA: [UInt32] = everyISA + [HK_AMX_BF16.rawValue]
+func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threads: threads, fast: isa == HK_AMX_BF16.rawValue) }
 
 @Suite struct AttentionTests {
     static let cases: [AttentionCase] = [
@@ -113,13 +147,24 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         .init(heads: 1, headDim: 128, segments: [segment(0..<20, ctx: 0..<180, own: 180..<200)], qRows: 20, kRows: 200),
     ]
 
-    @Test("attention and its gradients are those written out in Double", arguments: everyISA, cases.indices)
+    @Test("attention and its gradients are those written out in Double", arguments: everyAttentionISA, cases.indices)
     func valueAndGradient(isa: UInt32, index: Int) throws {
-        guard let pool = Pool(isa) else { return }
+        guard let pool = attentionPool(isa) else { return }
         let c = Self.cases[index]
-        let x = c.inputs(seed: index)
+        let amx = isa == HK_AMX_BF16.rawValue
+        let x = amx ? c.inputs(seed: index).rounded : c.inputs(seed: index)
         let expected = c.reference(x)
         let f = try #require(c.forward(pool, x))
+        if amx {
+            // Probabilities and their gradients are rounded to bf16, 2^-9 of each, before sums of up to 200 terms of size 1.
+            #expect(relative(f.out, expected.out) < 2e-3)
+            for (a, b) in zip(f.lse, expected.lse) { #expect(a == Float(b) || abs(Double(a) - b) < 1e-5) }
+            let g = try #require(c.backward(pool, x, f))
+            #expect(relative(g.dq, expected.dq) < 4e-3)
+            #expect(relative(g.dk, expected.dk) < 4e-3)
+            #expect(relative(g.dv, expected.dv) < 4e-3)
+            return
+        }
         // fp32 sums of up to 200 terms of size 1; a key too many or too few is over 1e-3.
         #expect(deviation(f.out, expected.out) < 5e-6)
         for (a, b) in zip(f.lse, expected.lse) { #expect(a == Float(b) || abs(Double(a) - b) < 1e-5) }
@@ -130,10 +175,10 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
     }
 
     @Test(
-        "a prefix given as context has the same bits as the plain causal sequence", arguments: everyISA,
+        "a prefix given as context has the same bits as the plain causal sequence", arguments: everyAttentionISA,
         [(157, 61, 40, 2), (150, 1, 32, 4), (700, 611, 64, 4), (70, 64, 128, 1)])
     func sharedPrefixIsPlain(isa: UInt32, shape: (Int, Int, Int, Int)) throws {
-        guard let pool = Pool(isa) else { return }
+        guard let pool = attentionPool(isa) else { return }
         let (T, prefix, d, kvHeads) = shape
         var plain = AttentionCase(
             heads: 4, kvHeads: kvHeads, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T)
@@ -146,7 +191,12 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         #expect(firstDifference(a.lse, b.lse) == nil)
         let split = try #require(plain.backward(pool, x, b))
         #expect(firstDifference(gradient.dq, split.dq) == nil)
-        if kvHeads == 4 {  // one query head for every kv head: the queries add to dk and dv in the order of their rows either way
+        if isa == HK_AMX_BF16.rawValue {
+            // Thirty-two queries are summed at a time, from the segment's first: the split moves the borders.
+            #expect(relative(split.dk, gradient.dk.map(Double.init)) < 1e-6)
+            #expect(relative(split.dv, gradient.dv.map(Double.init)) < 1e-6)
+        } else if kvHeads == 4 {
+            // One query head for every kv head: the queries add to dk and dv in the order of their rows either way.
             #expect(firstDifference(gradient.dk, split.dk) == nil && firstDifference(gradient.dv, split.dv) == nil)
         } else {
             // The heads of a group take turns segment by segment instead of once: other roundings of a sum of up to 628 terms.
@@ -159,9 +209,9 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         #expect(firstDifference(Array(last.out[((T - 1) * plain.ldq)...]), Array(a.out[((T - 1) * plain.ldq)...])) == nil)
     }
 
-    @Test("branches behind one prefix have the bits that each has alone", arguments: everyISA, [17, 64, 128])
+    @Test("branches behind one prefix have the bits that each has alone", arguments: everyAttentionISA, [17, 64, 128])
     func branchesTogether(isa: UInt32, d: Int) throws {
-        guard let pool = Pool(isa) else { return }
+        guard let pool = attentionPool(isa) else { return }
         // Decoding: a query each for six branches of one prefix, then two of another; and branches of several rows.
         var segments = (0..<6).map { segment($0..<($0 + 1), ctx: 0..<90, own: (100 + 10 * $0)..<(103 + 11 * $0)) }
         segments += (6..<8).map { segment($0..<($0 + 1), ctx: 200..<230, own: (300 + $0)..<(309 + $0)) }
@@ -184,9 +234,31 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         }
     }
 
-    @Test("keys and values in fp16 give the bits of the same numbers in fp32", arguments: everyISA)
+    @Test("a row alone, four rows and five have the bits they have among many", arguments: everyAttentionISA, [33, 64, 128])
+    func fewRows(isa: UInt32, d: Int) throws {
+        guard let pool = attentionPool(isa) else { return }
+        // A context that ends within a step of keys, scores far from zero, and rows on both sides of the border of a block.
+        let T = 150
+        var c = AttentionCase(
+            heads: 3, kvHeads: 3, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T, pad: 5, scale: 9)
+        let x = c.inputs(seed: 77 + d)
+        let all = try #require(c.forward(pool, x))
+        for (first, count) in [(0, 1), (1, 4), (62, 4), (63, 5), (100, 3), (149, 1)] {
+            for context in [0, first / 2, first] {
+                let rows = first..<(first + count)
+                c.segments = [segment(rows, ctx: 0..<context, own: context..<(first + count))]
+                let few = try #require(c.forward(pool, x))
+                let out = (rows.lowerBound * c.ldq)..<(rows.upperBound * c.ldq - c.pad)
+                #expect(firstDifference(Array(few.out[out]), Array(all.out[out])) == nil, "rows \(rows), context \(context)")
+                let lse = (rows.lowerBound * 3)..<(rows.upperBound * 3)
+                #expect(firstDifference(Array(few.lse[lse]), Array(all.lse[lse])) == nil)
+            }
+        }
+    }
+
+    @Test("keys and values in fp16 give the bits of the same numbers in fp32", arguments: everyAttentionISA)
     func halves(isa: UInt32) throws {
-        guard let pool = Pool(isa) else { return }
+        guard let pool = attentionPool(isa) else { return }
         for c in Self.cases {
             let raw = c.inputs(seed: 5)
             let (k, kHalves) = stored(raw.k, HK_F16)
@@ -202,9 +274,32 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
         }
     }
 
-    @Test("one thread and several give the same bits", arguments: everyISA)
+    @Test("a cache in int8 gives the bits of the numbers it holds in fp32", arguments: everyAttentionISA)
+    func cache8(isa: UInt32) throws {
+        guard let pool = attentionPool(isa) else { return }
+        var taken = 0
+        for c in Self.cases where c.headDim % 16 == 0 && c.kvHeads * c.headDim % 32 == 0 {
+            var c = c
+            c.pad = 0
+            let raw = c.inputs(seed: 6)
+            let k = try #require(Cached(pool, raw.k, columns: c.ldk))
+            let v = try #require(Cached(pool, raw.v, columns: c.ldk))
+            // Half a step of the largest of 32 numbers of size 1, and the scale's own rounding.
+            #expect(zip(k.values, raw.k).allSatisfy { abs($0 - $1) <= 1 / 254 + 1e-3 })
+            let wide = try #require(c.forward(pool, AttentionCase.Inputs(q: raw.q, k: k.values, v: v.values, dout: raw.dout)))
+            let out = Guarded(zeros: c.qRows * c.ldq)
+            let status = hk_attention_forward(
+                pool.raw, c.segments, c.segments.count, c.heads, c.kvHeads, c.headDim, c.scale, raw.q, c.ldq, k.bytes.pointer,
+                k.rowBytes, v.bytes.pointer, k.rowBytes, HK_CACHE8, out.pointer, c.ldq, nil)
+            #expect(status == 0 && out.intact && k.bytes.intact && firstDifference(out.values, wide.out) == nil)
+            taken += 1
+        }
+        #expect(taken >= 4)
+    }
+
+    @Test("one thread and several give the same bits", arguments: everyAttentionISA)
     func threadsDoNotShow(isa: UInt32) throws {
-        guard let one = Pool(isa, threads: 1), let many = Pool(isa, threads: 4) else { return }
+        guard let one = attentionPool(isa, threads: 1), let many = attentionPool(isa, threads: 4) else { return }
         let segments = (0..<40).flatMap { i -> [hk_segment] in
             let r = i * 50
             return [

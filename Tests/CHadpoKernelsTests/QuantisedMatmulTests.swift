@@ -49,9 +49,39 @@ private struct QuantisedProduct {
     }
 }
 
-/// The exception that hadpo_kernels.h names.
-private func fewRowsAreFP32(_ isa: UInt32, _ fast: Bool, _ transposed: Bool) -> Bool {
-    fast && isa == HK_AMX_BF16.rawValue && transposed
+/// The exceptions that hadpo_kernels.h names: up to how many rows are multiplied in another form, and which.
+private enum FewRows: Equatable {
+    case asMany
+    case fp32(upTo: Int)
+    case int8(upTo: Int)
+    init(_ pool: Pool, _ isa: UInt32, fast: Bool, _ p: QuantisedProduct) {
+        let straddles = p.dtype == HK_FP4 && p.columns % 64 != 0
+        if fast, p.transposed, p.dtype != HK_FP4, hk_pool_uses_vnni(pool.raw) != 0 {
+            self = .int8(upTo: 32)
+        } else if fast, p.transposed, isa == HK_AMX_BF16.rawValue, !straddles {
+            self = .fp32(upTo: 8)
+        } else {
+            self = .asMany
+        }
+    }
+    var most: Int {
+        switch self {
+        case .asMany: 0
+        case .fp32(let rows), .int8(let rows): rows
+        }
+    }
+}
+/// As the product quantises its rows: blocks of 32, scale = largest magnitude / 127.
+private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
+    var a = a
+    for row in stride(from: 0, to: a.count, by: ld) {
+        for k in stride(from: row, to: row + columns, by: 32) {
+            let largest = a[k..<(k + 32)].map(abs).max() ?? 0
+            let inverse = 127 / largest
+            for i in k..<(k + 32) { a[i] = (a[i] * inverse).rounded(.toNearestOrEven) * (largest / 127) }
+        }
+    }
+    return a
 }
 
 @Suite struct QuantisedMatmulTests {
@@ -91,9 +121,12 @@ private func fewRowsAreFP32(_ isa: UInt32, _ fast: Bool, _ transposed: Bool) -> 
                     }
                     let o = try #require(Case(pool, p, seed: seed))
                     let result = try #require(o.run(pool), "wrote past its output: \(p)")
-                    let straddles = dtype == HK_FP4 && (transposed ? p.K : p.N) % 64 != 0
-                    let inFP32 = isa == HK_OPENBLAS.rawValue || (fewRowsAreFP32(isa, fast, transposed) && M <= 8 && !straddles)
-                    let error = p.error(result, o.a, try #require(o.w.values(pool)), o.c, rounded: fast && !inFP32)
+                    let few = FewRows(pool, isa, fast: fast, p)
+                    let other = M <= few.most
+                    var a = o.a
+                    if other, case .int8 = few { a = throughInt8(a, columns: p.K, ld: p.lda) }
+                    let rounded = fast && isa != HK_OPENBLAS.rawValue && !other
+                    let error = p.error(result, a, try #require(o.w.values(pool)), o.c, rounded: rounded)
                     #expect(error < MatmulTests.tolerance, "\(p)")
                 }
             }
@@ -110,9 +143,10 @@ private func fewRowsAreFP32(_ isa: UInt32, _ fast: Bool, _ transposed: Bool) -> 
                     let p = QuantisedProduct(transposed: transposed, M: M, N: N, K: K, dtype: dtype, beta: Float(seed % 2))
                     let o = try #require(Case(pool, p, seed: seed))
                     let whole = try #require(o.run(pool))
+                    let few = FewRows(pool, isa, fast: fast, p)
                     for rows in [
                         0..<1, 1..<2, 3..<5, 5..<8, 2..<6, 4..<11, 0..<9, (M - 1)..<M, (M / 2)..<(M / 2 + 1), 3..<(M - 2),
-                    ] where rows.count > 8 || !fewRowsAreFP32(isa, fast, transposed) {
+                    ] where (rows.count <= few.most) == (M <= few.most) {
                         let part = try #require(o.run(pool, rows: rows))
                         #expect(
                             firstDifference(part, Array(whole[(rows.lowerBound * p.ldc)..<(rows.upperBound * p.ldc)])) == nil,

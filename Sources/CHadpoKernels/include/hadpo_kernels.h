@@ -8,7 +8,9 @@
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
- *   One exception: on AMX, up to eight rows by a quantised B are multiplied in fp32, more rows in bf16.
+ *   Exceptions, of FAST alone: a few rows by a quantised B^T are multiplied otherwise than more rows are. With VNNI up to 32 rows by
+ *   Q8 or Q4 in int8 (A quantised as Q8 is); on AMX up to eight rows by FP4 in fp32. And on AMX dk and dv of attention are summed
+ *   thirty-two queries at a time from a segment's first, so that a split into segments moves their roundings.
  *   "+=" outputs accumulate; all others are overwritten.
  */
 #ifndef HADPO_KERNELS_H
@@ -19,15 +21,16 @@
 enum { HK_OK = 0, HK_NO_MEMORY = 1 };
 
 /* Q8, Q4: blocks of 32 along a row, an fp16 scale and integers -127..127 or -8..7. FP4: bitsandbytes' 4-bit floats, blocks of 64 of the
- * row-major matrix, fp32 scale. Whole matrices only, in a form of their own (hk_quantise), as B of hk_matmul. */
-typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4 = 5 } hk_dtype;
+ * row-major matrix, fp32 scale. Whole matrices only, in a form of their own (hk_quantise), as B of hk_matmul.
+ * CACHE8: k and v of attention alone. A row of C numbers is C int8, then an fp16 scale for every 32 of them: C/16*17 bytes. */
+typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4 = 5, HK_CACHE8 = 6 } hk_dtype;
 
 /* Inner kernels. AUTO takes the best one the processor has (AMX and BF16 only for HK_FAST). Forcing one that the processor lacks
  * fails in hk_pool_create; AVX512_BF16 and AMX_BF16 with HK_EXACT are AVX512. OPENBLAS: matmul by fp32 sgemm (FAST too) through a libopenblas
  * opened with dlopen on first use; the promises about bits above do not hold for it. */
 typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5, HK_AMX_BF16 = 6 } hk_isa;
 
-/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation. */
+/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation; on AMX those of attention too. */
 typedef enum { HK_EXACT = 0, HK_FAST = 1 } hk_numerics;
 
 /* Worker threads plus the caller. Idle workers sleep. Owns per-worker scratch, grown on demand and kept. */
@@ -37,6 +40,7 @@ typedef struct hk_pool hk_pool;
 hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const char **why);
 void hk_pool_free(hk_pool *pool);
 int hk_pool_threads(const hk_pool *pool);
+int hk_pool_uses_vnni(const hk_pool *pool); /* FAST with AVX-512 VNNI and VBMI: up to 32 rows by Q8 or Q4 are multiplied in int8 */
 const char *hk_pool_isa_name(const hk_pool *pool); /* static: "amx-bf16", "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
 
 /* A pool serves one caller at a time, and a task does not call hk_parallel or any operation of its own pool.
@@ -61,6 +65,9 @@ int hk_quantised_bytes(size_t R, size_t C, hk_dtype dtype, size_t *bytes);
 int hk_quantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype x_dtype, void *y, hk_dtype dtype);
 int hk_dequantise(hk_pool *pool, size_t R, size_t C, const void *x, hk_dtype dtype, float *y);
 
+/* y[R,C/16*17 bytes] = x[R,C] in HK_CACHE8's form; C is a multiple of 32. */
+int hk_cache_rows(hk_pool *pool, size_t R, size_t C, const float *x, void *y);
+
 /* ---- attention (attention.c) ------------------------------------------------------------------------------------ */
 /* One run of query rows. Query i (0..<q_count, row q_start+i) sees every key of the context range
  * ctx_start..<ctx_start+ctx_count, then its own range up to and including itself: own_start..<own_start+own_count-q_count+i+1.
@@ -73,7 +80,8 @@ typedef struct {
 
 /* q[rows, heads*head_dim] k,v[rows, kv_heads*head_dim]; query head h reads kv head h / (heads/kv_heads).
  * out[row, heads*head_dim] = softmax(scale q k^T) v. lse[row*heads + h] = log of the softmax denominator incl. maximum
- * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32 or fp16 (a cache). */
+ * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32, or of a cache fp16 or
+ * CACHE8, whose ldk and ldv are bytes and whose head_dim is a multiple of 16. */
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse);

@@ -55,7 +55,7 @@ package struct SHRRequestsConfig: Sendable {
             "answers", help: "descriptions of any model: {\"image id\": text} or lines of image_id, description")
         files = try SHRFiles(&r)
         output = try r.string("output", help: "requests: OpenAI batch input, one a line")
-        judge = try r.object("judge", SHRJudgeConfig.init)
+        judge = try r.object("judge", help: "who is asked, and how", SHRJudgeConfig.init)
         runs = try r.int("runs", default: 1, in: 1...1000, help: "how often each description is judged")
         longestPrompt = try r.int(
             "longest_prompt", default: 0, in: 0...Int.max,

@@ -82,7 +82,7 @@ static void test_interrupt(void)
     release(engine, model, trainer);
 }
 
-static atomic_int running, seen_busy;
+static atomic_int running, seen_busy, trained;
 static hadpo_model *shared_model;
 
 static void *generate_in_a_loop(void *image)
@@ -100,20 +100,37 @@ static void *generate_in_a_loop(void *image)
     return NULL;
 }
 
+/* The three steps there are, then OK at once. */
+static void *train_in_a_loop(void *trainer)
+{
+    while (atomic_load(&running)) {
+        hadpo_bytes *report = NULL;
+        hadpo_status status = hadpo_trainer_run(trainer, 1, &report, NULL);
+        hadpo_bytes_free(report);
+        if (status == HADPO_OK) atomic_fetch_add(&trained, 1);
+        if (status != HADPO_OK && status != HADPO_E_BUSY) atomic_store(&running, 0);
+    }
+    return NULL;
+}
+
 static void test_busy(void)
 {
     hadpo_engine *engine = open_engine();
     shared_model = open_model(engine);
     hadpo_image *image = make_image();
     if (shared_model == NULL) return;
+    hadpo_trainer *trainer = open_trainer(shared_model);
     atomic_store(&running, 1);
-    pthread_t threads[2];
+    pthread_t threads[3];
     for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, generate_in_a_loop, image);
-    for (int i = 0; i < 200 && atomic_load(&seen_busy) < 10; i++) usleep(10000);
-    check(atomic_load(&running) == 1, "two threads on one model: OK or BUSY, nothing else%s", "");
+    pthread_create(&threads[2], NULL, train_in_a_loop, trainer);
+    for (int i = 0; i < 500 && (atomic_load(&seen_busy) < 10 || atomic_load(&trained) < 3); i++) usleep(10000);
+    check(atomic_load(&running) == 1, "three threads on one model, one of them training: OK or BUSY, nothing else%s", "");
     atomic_store(&running, 0);
-    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
-    check(atomic_load(&seen_busy) > 0, "two threads on one model: BUSY was seen%s", "");
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    check(atomic_load(&seen_busy) > 0, "three threads on one model: BUSY was seen%s", "");
+    check(atomic_load(&trained) >= 3, "three threads on one model: the training came to its end%s", "");
+    hadpo_trainer_free(trainer);
     hadpo_image_free(image);
     hadpo_model_free(shared_model);
     hadpo_engine_free(engine);

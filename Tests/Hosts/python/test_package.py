@@ -293,5 +293,24 @@ class Finding(unittest.TestCase):
         self.assertEqual(self.python("-m", "hadpo", "fly", HADPO_TOOL=tool).returncode, 2)
 
 
+class SmallCaches(unittest.TestCase):
+    def test_int8_and_fp16_caches_round_keys_and_values_and_no_more(self):
+        with tempfile.TemporaryDirectory() as name, hadpo.Engine(threads=2) as engine:
+            world = pathlib.Path(name) / "world"
+            engine.world_make(world, evaluation_images=8, training_images=0)
+            pictures = sorted((world / "coco2014/val2014").glob("*.png"))
+            found = {}
+            for cache in ("fp32", "fp16", "int8"):
+                with hadpo.Model(engine, world / "model", kv_cache=cache) as model:
+                    found[cache] = [model.generate(p, question="Describe this image in detail.", max_new_tokens=60)["ids"] for p in pictures]
+            self.assertGreater(min(len(ids) for ids in found["fp32"]), 20)
+            for cache, most in (("fp16", 1), ("int8", 3)):  # of eight greedy descriptions, those that a near tie turns
+                other = sum(a != b for a, b in zip(found[cache], found["fp32"]))
+                self.assertLessEqual(other, most, cache)
+                print(f"{cache}: {8 - other} of 8 descriptions as with fp32", flush=True)
+            with self.assertRaisesRegex(hadpo.UnsupportedError, "heads of 8"):
+                hadpo.Model(engine, FIXTURES / "old-f32", kv_cache="int8")
+
+
 if __name__ == "__main__":
     unittest.main()

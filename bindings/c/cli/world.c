@@ -93,7 +93,7 @@ const command world_command = {
     "  hadpo world make -o world\n"
     "  hadpo world pairs -w world -m world/model -o world/pairs\n"
     "  hadpo train -m world/model --desc world/pairs/desc_data.json --pope world/pairs/pope_data.json \\\n"
-    "      --image-data world/image_data.json -i world -o adapter\n",
+    "      --image-data world/VG/image_data.json -i world/VG -o adapter\n",
     world_groups, world};
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
@@ -128,6 +128,7 @@ const command config_command = {
     "schemas: hadpo.engine/1 hadpo.model/1 hadpo.generate/1 hadpo.score/1 hadpo.inspect/1 hadpo.train/1 hadpo.export/1\n"
     "         hadpo.pope/1 hadpo.pope-score/1 hadpo.pope-build/1 hadpo.chair-score/1 hadpo.shr-describe/1\n"
     "         hadpo.shr-requests/1 hadpo.shr-score/1 hadpo.shr-agree/1 hadpo.world/1 hadpo.world-pairs/1 hadpo.world-base/1\n"
+    "         hadpo.report/1\n"
     "\n"
     "examples\n"
     "  hadpo config hadpo.train/1 > train.json     start from the defaults\n"

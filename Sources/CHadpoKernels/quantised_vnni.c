@@ -1,0 +1,159 @@
+/* quantised_vnni.c - the FAST product of a few rows by a Q8 or Q4 matrix: both operands in 8-bit integers, sums exact within a block.
+ *
+ * Decoding reads every weight once, and expanding four-bit codes to fp32 takes longer than reading them. So a row of A is quantised in the
+ * blocks of 32 that B has (scale = largest magnitude / 127), and a block's 32 products are added as integers:
+ *   C[m, n] += (sum of code x  -  offset * sum of x) * scale of A's block * scale of B's block,   x the integers of A,
+ * where the instruction wants B's codes without a sign: Q4's have an offset of 8 as they are stored, Q8's one of 128 after a flip of a bit.
+ * An element is one chain over the blocks in order. The stored form is in internal.h.
+ */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#pragma clang diagnostic ignored "-Wpsabi"
+#include "internal.h"
+#include <math.h>
+#include <string.h>
+
+int hk_vnni_open(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi"))), \
+                             apply_to = function)
+#define HK_TARGET_AVX512 1
+#include "vector.h"
+
+enum { AHEAD = 16 /* blocks */, BLOCK = 32, TOGETHER = 8 /* rows */, CHUNKS = 64, ALONE_BELOW = 1 << 20 /* multiply-adds */ };
+
+typedef struct {
+    float scale;
+    int32_t start; /* - offset * sum of the codes */
+    int8_t codes[BLOCK]; /* in the order in which B's lie in a lane */
+} block_of_a;
+typedef struct {
+    hk_pool *pool;
+    size_t M, N, blocks, chunk_columns;
+    const block_of_a *A; /* [M][blocks] */
+    const uint8_t *B;
+    hk_dtype dtype;
+    float *C;
+    size_t ldc;
+    int accumulate;
+} job;
+
+/* Of every eight columns Q4 has the even ones in the low halves of a lane's bytes, and the odd ones in the high halves. */
+static block_of_a quantise_block(const float *x, hk_dtype dtype) {
+    v16 low = load(x), high = load(x + 16);
+    v16i a = (v16i)abs16(low), b = (v16i)abs16(high);
+    v16i larger = (v16i)select_bits(a > b, (v16u)a, (v16u)b); /* as integers NaN is above all: it breaks the block, as it should */
+    int32_t bits = _mm512_reduce_max_epi32((__m512i)larger);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    block_of_a r = {.scale = largest / 127};
+    v16 inverse = splat(largest > 0 && largest < INFINITY ? 127 / largest : 0);
+    if (largest < 0x1p-120f) inverse = splat(0), r.scale = 0; /* 127 / largest would overflow */
+    v16i first = (v16i)_mm512_cvtps_epi32((__m512)(low * inverse)), second = (v16i)_mm512_cvtps_epi32((__m512)(high * inverse));
+    int32_t sum = _mm512_reduce_add_epi32((__m512i)(first + second));
+    r.start = -(dtype == HK_Q4 ? 8 : 128) * sum;
+    int8_t codes[BLOCK];
+    _mm_storeu_si128((__m128i *)codes, _mm512_cvtepi32_epi8((__m512i)first));
+    _mm_storeu_si128((__m128i *)(codes + 16), _mm512_cvtepi32_epi8((__m512i)second));
+    for (size_t i = 0; i < BLOCK; i++)
+        r.codes[dtype == HK_Q4 ? i / 8 * 8 + i % 2 * 4 + i % 8 / 2 : i] = codes[i];
+    return r;
+}
+INLINE v16i broadcast(const int8_t *codes) {
+    int32_t four;
+    memcpy(&four, codes, sizeof four);
+    return (v16i)_mm512_set1_epi32(four);
+}
+INLINE v16i dot(v16i sum, v16i without_sign, v16i with_sign) {
+    return (v16i)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)without_sign, (__m512i)with_sign);
+}
+
+/* Sixteen times `groups` columns of C for `rows` rows from the first, of which m exist. */
+INLINE void product_of(const size_t rows, const size_t groups, const hk_dtype dtype, const job *j, size_t first, size_t m, size_t column) {
+    const size_t bytes = hk_group_bytes(dtype), pitch = j->blocks * bytes;
+    const uint8_t *group = j->B + column / 16 * pitch;
+    const v16i halves = (v16i)splat_bits(0x0f0f0f0f), flip = (v16i)splat_bits(0x80808080u);
+    /* Byte 4 r + c of the lanes is byte 16 c + r of four stored columns. */
+    static const uint8_t turned_bytes[64] = {0,  16, 32, 48, 1,  17, 33, 49, 2,  18, 34, 50, 3,  19, 35, 51, 4,  20, 36, 52, 5,  21,
+                                             37, 53, 6,  22, 38, 54, 7,  23, 39, 55, 8,  24, 40, 56, 9,  25, 41, 57, 10, 26, 42, 58,
+                                             11, 27, 43, 59, 12, 28, 44, 60, 13, 29, 45, 61, 14, 30, 46, 62, 15, 31, 47, 63};
+    const __m512i turned = _mm512_loadu_si512(turned_bytes);
+    const block_of_a *a[TOGETHER];
+    v16 acc[TOGETHER];
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        a[r] = j->A + (first + hk_min(r, m - 1)) * j->blocks;
+        UNROLL for (size_t g = 0; g < groups; g++) {
+            size_t n = column + 16 * g;
+            acc[r * groups + g] = j->accumulate && r < m ? load_up_to(j->C + (first + r) * j->ldc + n, hk_min(16, j->N - n)) : splat(0);
+        }
+    }
+    for (size_t b = 0; b < j->blocks; b++, group += bytes)
+        UNROLL for (size_t g = 0; g < groups; g++) {
+            const uint8_t *p = group + g * pitch;
+            UNROLL for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + AHEAD * bytes + i, 0, 2);
+            v16i sum[TOGETHER];
+            UNROLL for (size_t r = 0; r < rows; r++) sum[r] = (v16i)splat_bits((uint32_t)a[r][b].start);
+            if (dtype == HK_Q4) {
+                UNROLL for (size_t i = 0; i < BLOCK; i += 8) {
+                    v16i codes = (v16i)load_raw(p + 32 + 8 * i), even = codes & halves, odd = (v16i)((v16u)codes >> 4) & halves;
+                    UNROLL for (size_t r = 0; r < rows; r++)
+                        sum[r] = dot(dot(sum[r], even, broadcast(a[r][b].codes + i)), odd, broadcast(a[r][b].codes + i + 4));
+                }
+            } else {
+                UNROLL for (size_t i = 0; i < BLOCK; i += 4) {
+                    v16i codes = (v16i)_mm512_permutexvar_epi8(turned, (__m512i)load_raw(p + 32 + 16 * i)) ^ flip;
+                    UNROLL for (size_t r = 0; r < rows; r++) sum[r] = dot(sum[r], codes, broadcast(a[r][b].codes + i));
+                }
+            }
+            v16 scale = load_f16((const uint16_t *)(const void *)p);
+            UNROLL for (size_t r = 0; r < rows; r++)
+                acc[r * groups + g] = __builtin_convertvector(sum[r], v16) * (scale * splat(a[r][b].scale)) + acc[r * groups + g];
+        }
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t g = 0; g < groups; g++) {
+            size_t n = column + 16 * g;
+            if (r < m) store_up_to(j->C + (first + r) * j->ldc + n, acc[r * groups + g], hk_min(16, j->N - n));
+        }
+}
+/* More than eight rows pass again over columns of B that are still in the cache. */
+INLINE void columns_of(const hk_dtype dtype, const job *j, size_t column, size_t last) {
+    while (column < last) {
+        size_t step = j->M == 1 && last - column > 48 ? 64 : j->M > 2 && j->M <= 4 && last - column > 16 ? 32 : 16;
+        for (size_t first = 0; first < j->M; first += TOGETHER) {
+            size_t m = hk_min(TOGETHER, j->M - first);
+            if (step == 64) product_of(1, 4, dtype, j, first, m, column);
+            else if (step == 32) product_of(4, 2, dtype, j, first, m, column);
+            else if (m == 1) product_of(1, 1, dtype, j, first, m, column);
+            else if (m == 2) product_of(2, 1, dtype, j, first, m, column);
+            else if (m <= 4) product_of(4, 1, dtype, j, first, m, column);
+            else product_of(8, 1, dtype, j, first, m, column);
+        }
+        column += step;
+    }
+}
+static void product_task(void *context, size_t chunk, int worker) {
+    const job *j = context;
+    (void)worker;
+    size_t column = chunk * j->chunk_columns, last = hk_min(column + j->chunk_columns, j->N);
+    if (j->dtype == HK_Q4) columns_of(HK_Q4, j, column, last);
+    else columns_of(HK_Q8, j, column, last);
+}
+
+int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
+                   size_t ldc) {
+    job j = {.pool = pool, .M = M, .N = N, .blocks = K / BLOCK, .B = B, .dtype = dtype, .C = C, .ldc = ldc, .accumulate = beta != 0};
+    block_of_a *a = hk_shared(pool, M * j.blocks * sizeof *a);
+    if (!a) return HK_NO_MEMORY;
+    for (size_t m = 0; m < M; m++)
+        for (size_t b = 0; b < j.blocks; b++) a[m * j.blocks + b] = quantise_block(A + m * lda + b * BLOCK, dtype);
+    j.A = a;
+    j.chunk_columns = hk_blocks(hk_blocks(N, CHUNKS), 64) * 64;
+    hk_run(pool, (double)M * (double)N * (double)K < ALONE_BELOW, hk_blocks(N, j.chunk_columns), product_task, &j);
+    return HK_OK;
+}
+#pragma clang attribute pop
+#endif

@@ -25,17 +25,14 @@ typedef struct {
 
 static const uint32_t none = UINT32_MAX;
 
-/* Keys the last query of a segment sees. */
-static size_t keys_of(const hk_segment *s) { return s->ctx_count + s->own_count; }
-
 static int too_little(const hk_segment *segments, size_t n, size_t heads, size_t head_dim) {
     double work = 0;
-    for (size_t i = 0; i < n; i++) work += (double)segments[i].q_count * (double)keys_of(&segments[i]);
+    for (size_t i = 0; i < n; i++) work += (double)segments[i].q_count * (double)hk_keys_of(&segments[i]);
     return work * (double)heads * (double)head_dim < ALONE_BELOW;
 }
 static int reserve(hk_pool *pool, const hk_segment *segments, size_t n, size_t head_dim, int backward) {
     size_t keys = 0;
-    for (size_t i = 0; i < n; i++) keys = hk_max(keys, keys_of(&segments[i]));
+    for (size_t i = 0; i < n; i++) keys = hk_max(keys, hk_keys_of(&segments[i]));
     return hk_reserve(pool, hk_pool_kernels(pool)->attention_scratch(head_dim, keys, backward));
 }
 
@@ -64,8 +61,9 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
     size_t blocks = 0, at = 0;
     for (size_t i = 0; i < n_segments; i++) blocks += hk_blocks(segments[i].q_count, HK_QUERY_ROWS);
     if (blocks == 0) return HK_OK;
+    int alone = too_little(segments, n_segments, heads, head_dim);
 #ifdef HK_X86
-    if (hk_pool_uses_amx(pool)) return hk_amx_attention_forward(pool, segments, n_segments, &t);
+    if (hk_pool_uses_amx(pool)) return hk_amx_attention_forward(pool, alone, segments, n_segments, &t);
 #endif
     query_block *list = hk_shared(pool, blocks * sizeof *list);
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
@@ -78,7 +76,7 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
         i += count;
     }
     job j = {.t = t, .pool = pool, .segments = segments, .blocks = list};
-    hk_run(pool, too_little(segments, n_segments, heads, head_dim), at * heads, forward_task, &j);
+    hk_run(pool, alone, at * heads, forward_task, &j);
     return HK_OK;
 }
 
@@ -140,11 +138,12 @@ int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_se
     hk_attention t = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .q = q, .k = k, .v = v, .out = out,
                       .dout = dout, .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv, .ldq = ldq, .ldk = ldk, .ldv = ldv, .ldo = ldo,
                       .lddo = lddo, .lddq = lddq, .lddk = lddk, .lddv = lddv};
+    int alone = too_little(segments, n_segments, heads, head_dim);
 #ifdef HK_X86
-    if (hk_pool_uses_amx(pool)) return hk_amx_attention_backward(pool, segments, n_segments, &t, first, next, components);
+    if (hk_pool_uses_amx(pool)) return hk_amx_attention_backward(pool, alone, segments, n_segments, &t, first, next, components);
 #endif
     if (!reserve(pool, segments, n_segments, head_dim, 1)) return HK_NO_MEMORY;
     job j = {.t = t, .pool = pool, .segments = segments, .first = first, .next = next};
-    hk_run(pool, too_little(segments, n_segments, heads, head_dim), components * kv_heads, backward_task, &j);
+    hk_run(pool, alone, components * kv_heads, backward_task, &j);
     return HK_OK;
 }

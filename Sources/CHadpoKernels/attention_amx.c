@@ -20,7 +20,7 @@
 #define HK_UNIT 2
 #include "amx_tiles.h"
 
-enum { ROWS = 64, QT = ROWS / SIDE, STEP = DEPTH /* keys */, ALONE_BELOW = 1 << 19 /* multiply-adds */ };
+enum { ROWS = 64, QT = ROWS / SIDE, STEP = DEPTH /* keys */ };
 
 /* Segments first..<first+count share a context, or it is one alone: its keys are packed once. */
 typedef struct {
@@ -36,7 +36,6 @@ typedef struct {
     const uint32_t *first, *next; /* backward: of a component, as in attention.c */
 } job;
 
-static size_t keys_of(const hk_segment *s) { return s->ctx_count + s->own_count; }
 static size_t depth_tiles(const hk_attention *t) { return hk_blocks(t->head_dim, DEPTH); }
 static size_t width_tiles(const hk_attention *t) { return hk_blocks(t->head_dim, SIDE); }
 
@@ -50,22 +49,15 @@ typedef struct {
 /* Logical keys 32 step.. of a head of k or v. A step that takes from both ranges, or from a cache in int8, is put together in `joined`
  * [32][d]. */
 static rows_of step_rows(const hk_segment *s, const void *p, hk_dtype dtype, size_t ld, size_t column, size_t d, size_t step, float *joined) {
-    size_t key = step * STEP, count = hk_min(STEP, keys_of(s) - key);
-    if (dtype == HK_CACHE8) {
-        for (size_t i = 0; i < count; i++) {
-            size_t j = key + i, row = j < s->ctx_count ? s->ctx_start + j : s->own_start + j - s->ctx_count;
-            load_cache8(joined + i * d, (const int8_t *)p + row * ld, ld, column, d);
-        }
-        return (rows_of){joined, HK_F32, 0, d, count};
-    }
-    if (key >= s->ctx_count) return (rows_of){p, dtype, (s->own_start + key - s->ctx_count) * ld + column, ld, count};
-    if (key + count <= s->ctx_count) return (rows_of){p, dtype, (s->ctx_start + key) * ld + column, ld, count};
+    size_t key = step * STEP, count = hk_min(STEP, hk_keys_of(s) - key);
+    int whole = dtype != HK_CACHE8 && (key >= s->ctx_count || key + count <= s->ctx_count);
+    if (whole) return (rows_of){p, dtype, hk_key_row(s, key) * ld + column, ld, count};
     for (size_t i = 0; i < count; i++) {
-        size_t j = key + i, row = j < s->ctx_count ? s->ctx_start + j : s->own_start + j - s->ctx_count;
-        for (size_t c = 0; c < d; c += 16) {
-            v16 x = d - c >= 16 ? load_as_f32(p, dtype, row * ld + column + c) : load_first_as_f32(p, dtype, row * ld + column + c, d - c);
-            store_up_to(joined + i * d + c, x, d - c);
-        }
+        size_t at = hk_key_row(s, key + i) * ld;
+        float *to = joined + i * d;
+        if (dtype == HK_CACHE8) load_cache8(to, (const int8_t *)p + at, ld, column, d);
+        else
+            for (size_t c = 0; c < d; c += 16) store_up_to(to + c, load_first_as_f32(p, dtype, at + column + c, hk_min(16, d - c)), d - c);
     }
     return (rows_of){joined, HK_F32, 0, d, count};
 }
@@ -127,8 +119,8 @@ static void scores(size_t steps, size_t D, size_t tiles, const float *keys, cons
             _tile_stored(3, S + SIDE * ROWS + (q + 1) * SIDE, ROWS * 4);
         }
 }
-/* out[query][d] = scale[query] * left^T right: left[step][H] turned keys or values, right[step][QT] pairs of keys by queries. */
-static void mix(size_t steps, const hk_attention *t, size_t rows, const float *left, const float *right, const float *scale, float *out,
+/* out[query][d] = left^T right, times factors[query] where there are any: left[step][H] turned keys or values, right[step][QT] pairs of keys by queries. */
+static void mix(size_t steps, const hk_attention *t, size_t rows, const float *left, const float *right, const float *factors, float *out,
                 size_t ldo) {
     size_t H = width_tiles(t), d = t->head_dim;
     _Alignas(64) float sums[4 * TILE];
@@ -143,7 +135,7 @@ static void mix(size_t steps, const hk_attention *t, size_t rows, const float *l
             _tile_stored(3, sums + 3 * TILE, 64);
             for (size_t i = 0; i < (second ? 4 : 2); i++) {
                 size_t row = (q + i % 2) * SIDE, column = (c + i / 2) * SIDE;
-                v16 r[16], factor = load(scale + row);
+                v16 r[16], factor = factors ? load(factors + row) : splat(1);
                 UNROLL for (size_t l = 0; l < 16; l++) r[l] = load(sums + i * TILE + l * 16) * factor;
                 transpose16(r);
                 for (size_t l = 0; l < SIDE && row + l < rows; l++) store_up_to(out + (row + l) * ldo + column, r[l], d - column);
@@ -357,7 +349,7 @@ static void few_task(void *context, size_t chunk, int worker) {
     for (size_t k = 0; k < shared; k++) few_scores(K_STEP(s, k), rows, Q, S + k * STEP, pitch, tile);
     float inverse[ROWS];
     for (size_t i = 0, row = 0; i < r->count; row += s[i++].q_count) {
-        size_t steps = hk_blocks(keys_of(&s[i]), STEP);
+        size_t steps = hk_blocks(hk_keys_of(&s[i]), STEP);
         for (size_t k = shared; k < steps; k++) few_scores(K_STEP(&s[i], k), s[i].q_count, Q + row * Dw, S + row * pitch + k * STEP, pitch, tile);
         for (size_t q = 0; q < s[i].q_count; q++) {
             float *lse = t->lse ? &t->lse[(s[i].q_start + q) * t->heads + head] : NULL;
@@ -366,7 +358,7 @@ static void few_task(void *context, size_t chunk, int worker) {
     }
     for (size_t k = 0; k < shared; k++) few_mix(V_STEP(s, k), rows, S + k * STEP, pitch, out, tile);
     for (size_t i = 0, row = 0; i < r->count; row += s[i++].q_count) {
-        size_t steps = hk_blocks(keys_of(&s[i]), STEP);
+        size_t steps = hk_blocks(hk_keys_of(&s[i]), STEP);
         for (size_t k = shared; k < steps; k++) few_mix(V_STEP(&s[i], k), s[i].q_count, S + row * pitch + k * STEP, pitch, out + row * Hw, tile);
         for (size_t q = 0; q < s[i].q_count; q++)
             for (size_t c = 0; c < d; c += 16)
@@ -378,26 +370,20 @@ static void few_task(void *context, size_t chunk, int worker) {
 
 static size_t longest(const hk_segment *segments, size_t n) {
     size_t steps = 0;
-    for (size_t i = 0; i < n; i++) steps = hk_max(steps, hk_blocks(keys_of(&segments[i]), STEP));
+    for (size_t i = 0; i < n; i++) steps = hk_max(steps, hk_blocks(hk_keys_of(&segments[i]), STEP));
     return steps;
 }
-static int too_little(const hk_segment *segments, size_t n, const hk_attention *t) {
-    double work = 0;
-    for (size_t i = 0; i < n; i++) work += (double)segments[i].q_count * (double)keys_of(&segments[i]);
-    return work * (double)t->heads * (double)t->head_dim < ALONE_BELOW;
-}
-
 static int is_few(const hk_segment *s) { return s->q_count <= HK_FEW_ROWS; }
 static int goes_on(const run *r, const hk_segment *segments, size_t i) {
     const hk_segment *a = &segments[r->first], *b = &segments[i];
     return r->first + r->count == i && a->ctx_count && a->ctx_start == b->ctx_start && a->ctx_count == b->ctx_count && is_few(a) == is_few(b);
 }
 
-int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t) {
+int hk_amx_attention_forward(hk_pool *pool, int alone, const hk_segment *segments, size_t n, const hk_attention *t) {
     size_t many = 0, few = 0, group = t->heads / t->kv_heads;
     run *runs = hk_shared(pool, n * sizeof *runs); /* of many rows from the front, of few from the back */
     job j = {.t = *t, .pool = pool, .segments = segments, .runs = runs, .steps = longest(segments, n)};
-    if (!runs || !hk_reserve(pool, hk_max(forward_floats(t, j.steps), few_floats(t, j.steps)))) return HK_NO_MEMORY;
+    if (!runs) return HK_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         size_t rows = segments[i].q_count, items = hk_blocks(rows, ROWS) * group;
         if (rows == 0) continue;
@@ -411,7 +397,7 @@ int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n
             runs[many++] = (run){i, 1, items};
         }
     }
-    int alone = too_little(segments, n, t);
+    if (!hk_reserve(pool, hk_max(many ? forward_floats(t, j.steps) : 0, few ? few_floats(t, j.steps) : 0))) return HK_NO_MEMORY;
     if (many) {
         /* Every part packs the keys that it needs again: no more parts than keep everybody busy. */
         j.parts = hk_blocks(4 * (size_t)hk_pool_threads(pool), many * t->kv_heads);
@@ -500,17 +486,15 @@ static void backward_block(const hk_attention *t, const hk_segment *s, size_t ro
         }
         differentiate(steps, seen, n == SIDE ? (size_t)seen[0] : 0, t, lse, delta, first, b->S, b->dP, b->P, b->G, b->G_right);
     }
-    static const float ones[ROWS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    mix(steps, t, rows, b->turned, b->G_right, ones, t->dq + q_row * t->lddq + head * d, t->lddq);
+    mix(steps, t, rows, b->turned, b->G_right, NULL, t->dq + q_row * t->lddq + head * d, t->lddq);
     collect(steps, H, rows, b->P, b->dO_pairs, b->dV);
     collect(steps, H, rows, b->G, b->Q_pairs, b->dK);
 }
 /* y[rows of the segment's keys][d] += sums[key tile][H]. */
 static void add_sums(const hk_segment *s, size_t d, const float *sums, float *y, size_t ld) {
     size_t H = hk_blocks(d, SIDE);
-    for (size_t j = 0; j < keys_of(s); j++) {
-        float *to = y + (j < s->ctx_count ? s->ctx_start + j : s->own_start + j - s->ctx_count) * ld;
+    for (size_t j = 0; j < hk_keys_of(s); j++) {
+        float *to = y + hk_key_row(s, j) * ld;
         const float *from = sums + j / SIDE * H * TILE + j % SIDE * 16;
         for (size_t c = 0; c < d; c += 16) store_up_to(to + c, load_up_to(to + c, d - c) + load(from + c / 16 * TILE), d - c);
     }
@@ -524,7 +508,7 @@ static void backward_task(void *context, size_t chunk, int worker) {
     configure();
     for (uint32_t i = j->first[chunk / t->kv_heads]; i != UINT32_MAX; i = j->next[i]) {
         const hk_segment *s = &j->segments[i];
-        size_t steps = hk_blocks(keys_of(s), STEP);
+        size_t steps = hk_blocks(hk_keys_of(s), STEP);
         for (size_t k = 0; k < steps; k++) {
             rows_of r = step_rows(s, t->k, HK_F32, t->ldk, kv * d, d, k, b.joined);
             pack_keys(b.K + k * 2 * D * TILE, r, d);
@@ -540,11 +524,11 @@ static void backward_task(void *context, size_t chunk, int worker) {
     }
     _tile_release();
 }
-int hk_amx_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t, const uint32_t *first,
-                              const uint32_t *next, size_t components) {
+int hk_amx_attention_backward(hk_pool *pool, int alone, const hk_segment *segments, size_t n, const hk_attention *t,
+                              const uint32_t *first, const uint32_t *next, size_t components) {
     job j = {.t = *t, .pool = pool, .segments = segments, .steps = longest(segments, n), .first = first, .next = next};
     if (!hk_reserve(pool, backward_floats(t, j.steps))) return HK_NO_MEMORY;
-    hk_run(pool, too_little(segments, n, t), components * t->kv_heads, backward_task, &j);
+    hk_run(pool, alone, components * t->kv_heads, backward_task, &j);
     return HK_OK;
 }
 #pragma clang attribute pop

@@ -111,6 +111,9 @@ static inline size_t hk_own_visible(const hk_segment *s, size_t query) {
     size_t n = s->own_count + query + 1;
     return s->own_count && n > s->q_count ? n - s->q_count : 0;
 }
+/* Keys its last query sees, and the row of k and v that the logical key j of them has. */
+static inline size_t hk_keys_of(const hk_segment *s) { return s->ctx_count + s->own_count; }
+static inline size_t hk_key_row(const hk_segment *s, size_t j) { return j < s->ctx_count ? s->ctx_start + j : s->own_start + j - s->ctx_count; }
 /* Query rows in a block of attention. */
 enum { HK_QUERY_ROWS = 48 };
 
@@ -135,10 +138,10 @@ int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, s
                   const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc);
 
 /* ---- attention_amx.c ---- */
-int hk_amx_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t);
+int hk_amx_attention_forward(hk_pool *pool, int alone, const hk_segment *segments, size_t n, const hk_attention *t);
 /* first[component], next[segment]: the segments of a component, UINT32_MAX after the last. */
-int hk_amx_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n, const hk_attention *t, const uint32_t *first,
-                              const uint32_t *next, size_t components);
+int hk_amx_attention_backward(hk_pool *pool, int alone, const hk_segment *segments, size_t n, const hk_attention *t,
+                              const uint32_t *first, const uint32_t *next, size_t components);
 
 /* ---- quantised_vnni.c ---- */
 int hk_vnni_open(void); /* true when the processor has what it needs */

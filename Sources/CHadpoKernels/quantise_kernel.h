@@ -3,11 +3,6 @@
 
 /* Integers, as fp32, nearest (ties to even) to |x| < 2^22. */
 INLINE v16 nearest_integers(v16 x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
-/* As integers the bits of magnitudes have the numbers' order, with NaN above all: a broken weight makes a broken block. */
-INLINE v16 larger_magnitude(v16 a, v16 b) {
-    v16i x = (v16i)abs16(a), y = (v16i)abs16(b);
-    return (v16)select_bits(x > y, (v16u)x, (v16u)y);
-}
 /* 1 / scale, 0 where there is none to speak of (a block of zeros, infinity, NaN): the codes are 0 then, not undefined conversions. */
 INLINE v16 inverse_of(v16 scale) {
     v16 inverse = splat(1) / scale;
@@ -33,10 +28,8 @@ static void quantise_q8(const v16 *w, uint8_t *group) {
 /* A row of HK_CACHE8. */
 static void cache_row(size_t n, const float *x, int8_t *y) {
     for (size_t k = 0; k < n; k += 32) {
-        v16 low = load(x + k), high = load(x + k + 16), largest = larger_magnitude(low, high);
-        uint32_t most = 0; /* as in larger_magnitude the bits' order, with NaN above all */
-        for (size_t i = 0; i < 16; i++) most = hk_max(most, ((v16u)largest)[i]);
-        v16u stored = f32_to_f16((v16)splat_bits(most) * splat(1.0f / 127));
+        v16 low = load(x + k), high = load(x + k + 16);
+        v16u stored = f32_to_f16(splat(largest_lane(larger_magnitude(low, high))) * splat(1.0f / 127));
         v16 inverse = inverse_of(f16_to_f32(stored));
         v16b codes = __builtin_convertvector(__builtin_convertvector(clamped(nearest_integers(low * inverse), -127, 127), v16i), v16b);
         memcpy(y + k, &codes, sizeof codes);

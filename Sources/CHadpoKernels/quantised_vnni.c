@@ -45,14 +45,11 @@ typedef struct {
 /* Of every eight columns Q4 has the even ones in the low halves of a lane's bytes, and the odd ones in the high halves. */
 static block_of_a quantise_block(const float *x, hk_dtype dtype) {
     v16 low = load(x), high = load(x + 16);
-    v16i a = (v16i)abs16(low), b = (v16i)abs16(high);
-    v16i larger = (v16i)select_bits(a > b, (v16u)a, (v16u)b); /* as integers NaN is above all: it breaks the block, as it should */
-    int32_t bits = _mm512_reduce_max_epi32((__m512i)larger);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
+    float largest = largest_lane(larger_magnitude(low, high));
     block_of_a r = {.scale = largest / 127};
-    v16 inverse = splat(largest > 0 && largest < INFINITY ? 127 / largest : 0);
-    if (largest < 0x1p-120f) inverse = splat(0), r.scale = 0; /* 127 / largest would overflow */
+    if (largest < 0x1p-120f) r.scale = 0; /* 127 / largest would overflow */
+    if (!(largest >= 0x1p-120f && largest < INFINITY)) low = high = splat(0); /* what is not finite breaks the block by its scale: 0 times it */
+    v16 inverse = splat(r.scale > 0 && r.scale < INFINITY ? 127 / largest : 0);
     v16i first = (v16i)_mm512_cvtps_epi32((__m512)(low * inverse)), second = (v16i)_mm512_cvtps_epi32((__m512)(high * inverse));
     int32_t sum = _mm512_reduce_add_epi32((__m512i)(first + second));
     r.start = -(dtype == HK_Q4 ? 8 : 128) * sum;

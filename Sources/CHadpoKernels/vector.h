@@ -84,6 +84,18 @@ INLINE v16i first_lanes(size_t n) {
     const v16i lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return lane < (v16i)splat_bits((uint32_t)n);
 }
+/* As integers the bits of magnitudes have the numbers' order, with NaN above all: a broken weight makes a broken block. */
+INLINE v16 larger_magnitude(v16 a, v16 b) {
+    v16i x = (v16i)abs16(a), y = (v16i)abs16(b);
+    return (v16)select_bits(x > y, (v16u)x, (v16u)y);
+}
+INLINE float largest_lane(v16 magnitudes) { /* in the same order */
+    uint32_t most = 0;
+    for (int i = 0; i < 16; i++) most = ((v16u)magnitudes)[i] > most ? ((v16u)magnitudes)[i] : most;
+    float largest;
+    memcpy(&largest, &most, sizeof largest);
+    return largest;
+}
 /* Horizontal sum and maximum: halves folded, always in this order. */
 INLINE v8 low8(v16 x) { return __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7); }
 INLINE v8 high8(v16 x) { return __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15); }

@@ -113,21 +113,12 @@ package final class BasePretrainer {
     private func imitate(_ stage: ImitationStage, _ model: InstructBLIP, number: Int) throws(HadpoError) -> JSON {
         let teacher = try BaseTeacher(of: model)
         let questions = WorldLanguage.descriptionRequests + Category.allCases.map { WorldLanguage.question($0) }
-        var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters.filter({ model.part(of: $0.name) != .decoder }) {
-            parameters.append(try TrainableParameter(name, value, device: device))
-        }
-        var settings = Self.settings
-        settings.weightDecay = 0
-        let optimizer = Optimizer(parameters, settings, device: device)
+        let optimizer = try optimizer(of: base.parameters.filter { model.part(of: $0.name) != .decoder }, weightDecay: 0)
         let schedule = LearningRateSchedule(.cosine, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
-        func draw(_ scene: Scene) throws(HadpoError) -> [Float] {
-            try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width))
-        }
         let others = SceneGenerator(seed: seed, split: .base(stage: number + 1), parameters: stage.scenes)
         var first: [[Float]] = []
-        for index in 0..<stage.measured { first.append(try draw(others.scene(index))) }
+        for index in 0..<stage.measured { first.append(try pixels(of: others.scene(index))) }
         let queries = QueryStart(base, model, pixels: first, progress: progress)
         try queries.evenChannels()
         try queries.placeQueries()
@@ -135,16 +126,16 @@ package final class BasePretrainer {
 
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
         for step in 0..<stage.steps {
-            var pixels: [[Float]] = []
+            var pictures: [[Float]] = []
             var instructions: [[Int32]] = []
             for index in step * stage.batch..<(step + 1) * stage.batch {
-                pixels.append(try draw(scenes.scene(index)))
+                pictures.append(try pixels(of: scenes.scene(index)))
                 let question = index % 2 == 0 ? WorldLanguage.descriptionRequest : questions[index / 2 % questions.count]
                 instructions.append(try texts.prompt(question, .hadpoEval).instruction)
             }
-            let wanted = try teacher.rows(pixels, progress: progress).floats()
+            let wanted = try teacher.rows(pictures, progress: progress).floats()
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let rows = try model.project(tape, model.features(tape, pixels), instructions, reference: false)
+            let rows = try model.project(tape, model.features(tape, pictures), instructions, reference: false)
             let loss = RelativeSquaredError(rows.data.floats(), wanted: wanted, width: model.decoder.config.width)
             try tape.backward(from: rows, gradient: device.tensor(loss.gradient, rows.data.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
@@ -155,36 +146,40 @@ package final class BasePretrainer {
         return meter.report
     }
 
+    private func optimizer(of values: [(name: String, value: Value)], weightDecay: Double) throws(HadpoError) -> Optimizer {
+        var settings = Self.settings
+        settings.weightDecay = weightDecay
+        var parameters: [TrainableParameter] = []
+        for (name, value) in values { parameters.append(try TrainableParameter(name, value, device: device)) }
+        return Optimizer(parameters, settings, device: device)
+    }
+
+    private func pixels(of scene: Scene) throws(HadpoError) -> [Float] {
+        let pipeline = base.model.pipeline
+        return try pipeline.pixelValues(rasterizer.draw(scene, size: pipeline.outputSize.width))
+    }
+
     /// Labels of places, read by one linear head from the rows that `rows` makes of pictures; the head is thrown away.
     private func learnLabels(
         _ stage: RecognitionStage, number: Int, seed headSeed: UInt64, inputs: Int, trains: (String) -> Bool,
         rows: (Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
     ) throws(HadpoError) -> JSON {
-        let model = base.model
         let source = RandomParameters(device: device, seed: headSeed)
         let head = try Linear(source, "head", inputs: inputs, outputs: PatchLabels.count, bias: true)
-        var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters.filter({ trains($0.name) }) + source.trainable {
-            parameters.append(try TrainableParameter(name, value, device: device))
-        }
-        var settings = Self.settings
-        settings.weightDecay = 0
-        let optimizer = Optimizer(parameters, settings, device: device)
+        let optimizer = try optimizer(of: base.parameters.filter { trains($0.name) } + source.trainable, weightDecay: 0)
         let schedule = LearningRateSchedule(.linear, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
         for step in 0..<stage.steps {
-            let pictures = step * stage.batch..<(step + 1) * stage.batch
-            var pixels: [[Float]] = []
+            var pictures: [[Float]] = []
             var labels: [Bool] = []
-            for index in pictures {
+            for index in step * stage.batch..<(step + 1) * stage.batch {
                 let scene = scenes.scene(index)
-                pixels.append(
-                    try model.pipeline.pixelValues(rasterizer.draw(scene, size: model.pipeline.outputSize.width)))
+                pictures.append(try pixels(of: scene))
                 labels += PatchLabels.labels(of: scene, rows: stage.grid, columns: stage.columns)
             }
             let tape = Tape(device: device, progress: progress, isRecording: true)
-            let logits = try head(tape, try rows(tape, pixels))
+            let logits = try head(tape, try rows(tape, pictures))
             let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
@@ -197,9 +192,7 @@ package final class BasePretrainer {
 
     private func learnLanguage(_ stage: LanguageStage, number: Int) throws(HadpoError) -> JSON {
         let model = base.model
-        var parameters: [TrainableParameter] = []
-        for (name, value) in base.parameters { parameters.append(try TrainableParameter(name, value, device: device)) }
-        let optimizer = Optimizer(parameters, Self.settings, device: device)
+        let optimizer = try optimizer(of: base.parameters, weightDecay: Self.settings.weightDecay)
         let schedule = LearningRateSchedule(.cosine, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)

@@ -62,7 +62,8 @@ public func hadpo_model_open(
             guard config.cache != .i8 || model.decoder.takesInt8Cache else {
                 throw HadpoError(
                     .unsupported, "this model's keys and values cannot be kept in int8", at: "config.kv_cache",
-                    found: "heads of \(model.decoder.config.headWidth)", expected: "fp32 or fp16, or heads of a multiple of 32")
+                    found: "heads of \(model.decoder.config.headWidth)",
+                    expected: "fp32 or fp16, or heads of a multiple of 16, in all of 32")
             }
             model.decoder.cacheType = config.cache
             let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights)

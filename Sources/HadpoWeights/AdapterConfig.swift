@@ -1,7 +1,7 @@
 import HadpoBase
 
 /// `adapter_config.json` of PEFT: what of it changes the numbers. Unknown fields are passed over, as every PEFT version adds some;
-/// known ones that would change the numbers in a way that is not implemented are refused.
+/// known ones that would change the numbers in a way that this library does not compute are refused.
 package struct AdapterConfig: Sendable, Equatable {
     /// r: rows of A, columns of B.
     package var rank: Int
@@ -73,23 +73,23 @@ package struct AdapterConfig: Sendable, Equatable {
     /// Fields whose value must be absent, null, false or empty, or one of those named.
     private static let mustBeInactive: [(field: String, allowed: [JSON], reason: String)] = [
         ("peft_type", ["LORA"], "only LoRA adapters are read"),
-        ("bias", ["none"], "trained biases are not implemented"),
-        ("use_dora", [], "DoRA is not implemented"),
-        ("lora_bias", [], "biases of B are not implemented"),
-        ("fan_in_fan_out", [], "transposed weights are not implemented"),
-        ("rank_pattern", [], "ranks that differ by module are not implemented"),
-        ("alpha_pattern", [], "alphas that differ by module are not implemented"),
-        ("modules_to_save", [], "modules trained in full are not implemented"),
-        ("target_parameters", [], "adapters on bare parameters are not implemented"),
-        ("trainable_token_indices", [], "trained token rows are not implemented"),
-        ("layer_replication", [], "replicated layers are not implemented"),
-        ("alora_invocation_tokens", [], "activated LoRA is not implemented"),
-        ("use_qalora", [], "QALoRA is not implemented"),
-        ("use_bdlora", [], "block-diagonal LoRA is not implemented"),
-        ("arrow_config", [], "routed adapters are not implemented"),
-        ("kasa_config", [], "KaSA is not implemented"),
-        ("monteclora_config", [], "MonteCLoRA is not implemented"),
-        ("velora_config", [], "VeLoRA is not implemented"),
+        ("bias", ["none"], "trained biases are not supported"),
+        ("use_dora", [], "DoRA is not supported"),
+        ("lora_bias", [], "biases of B are not supported"),
+        ("fan_in_fan_out", [], "transposed weights are not supported"),
+        ("rank_pattern", [], "ranks that differ by module are not supported"),
+        ("alpha_pattern", [], "alphas that differ by module are not supported"),
+        ("modules_to_save", [], "modules trained in full are not supported"),
+        ("target_parameters", [], "adapters on bare parameters are not supported"),
+        ("trainable_token_indices", [], "trained token rows are not supported"),
+        ("layer_replication", [], "replicated layers are not supported"),
+        ("alora_invocation_tokens", [], "activated LoRA is not supported"),
+        ("use_qalora", [], "QALoRA is not supported"),
+        ("use_bdlora", [], "block-diagonal LoRA is not supported"),
+        ("arrow_config", [], "routed adapters are not supported"),
+        ("kasa_config", [], "KaSA is not supported"),
+        ("monteclora_config", [], "MonteCLoRA is not supported"),
+        ("velora_config", [], "VeLoRA is not supported"),
     ]
 
     private static func refuseUnsupported(_ json: JSON, _ path: String) throws(HadpoError) {

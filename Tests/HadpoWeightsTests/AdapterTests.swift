@@ -267,7 +267,7 @@ import Testing
     }
 
     @Test(
-        "What would change the numbers and is not implemented is refused and named",
+        "What would change the numbers and is not supported is refused and named",
         arguments: [
             #""use_dora":true"#, #""bias":"all""#, #""bias":"lora_only""#, #""rank_pattern":{"q_proj":4}"#,
             #""alpha_pattern":{"q_proj":4}"#, #""modules_to_save":["lm_head"]"#, #""fan_in_fan_out":true"#, #""lora_bias":true"#,

@@ -12,14 +12,14 @@ mirror=http://deb.debian.org/debian
 rm -rf "$root"
 cp -a "$base" "$root"
 cp /etc/resolv.conf "$root/etc/"
-mkdir "$root/work"
-cp "$debs"/*.deb "$root/work/"
+mkdir "$root/check"
+cp "$debs"/*.deb "$root/check/"
 
 # In a mount namespace of its own: /proc is there for the command alone, and nothing stays mounted.
 inside() {
     printf '$ %s\n' "$1"
     unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        HOME=/work DEBIAN_FRONTEND=noninteractive sh -ec "cd /work && $2"' sh "$root" "$1"
+        HOME=/check DEBIAN_FRONTEND=noninteractive sh -ec "cd /check && $2"' sh "$root" "$1"
 }
 
 lintian --fail-on error,warning "$debs"/*.deb

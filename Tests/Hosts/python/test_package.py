@@ -308,6 +308,11 @@ class SmallCaches(unittest.TestCase):
                 other = sum(a != b for a, b in zip(found[cache], found["fp32"]))
                 self.assertLessEqual(other, most, cache)
                 print(f"{cache}: {8 - other} of 8 descriptions as with fp32", flush=True)
+            # 4 bytes a number, 2, and 1 with an fp16 scale for every 32: so many a position.
+            for cache, bytes_ in (("fp32", 4096), ("fp16", 2048), ("int8", 1088)):
+                with hadpo.Engine(memory_limit=1 << 20) as little, hadpo.Model(little, world / "model", kv_cache=cache) as model:
+                    with self.assertRaisesRegex(hadpo.OutOfMemoryError, f"rows of {bytes_} bytes"):
+                        model.generate(pictures[0], question="What is there?", num_beams=5)
             with self.assertRaisesRegex(hadpo.UnsupportedError, "heads of 8"):
                 hadpo.Model(engine, FIXTURES / "old-f32", kv_cache="int8")
 

@@ -89,31 +89,29 @@ def everything(note):
         note("hadpo_pope_run", model.pope(QUESTIONS.format("random"), PICTURES, answers="after.jsonl"))
     note("hadpo_shr_describe", model.shr_describe("descriptions.jsonl", images="world/VG", shr="world/shr",
                                                   image_data="world/VG/image_data.json"))
-    files()(note)
+    files(note)
 
 
-def files():
+def files(note):
     """The calls that read files alone."""
-    def calls(note):
-        before, after = pathlib.Path("before.jsonl").read_bytes(), {"questions": QUESTIONS.format("random"), "answers": "after.jsonl"}
-        note("hadpo_pope_score", hadpo.pope_score(pathlib.Path(QUESTIONS.format("random")).read_bytes(), before))
-        split = {**after, "baseline": "before.jsonl"}
-        note("hadpo_pope_evaluate", hadpo.pope_evaluate(splits=[split], rules=["official", "lmms-eval"]))
-        note("hadpo_report_write", hadpo.report_write("page.html", pope={"splits": [split]}))
-        objects = [json.loads(line) for line in pathlib.Path("world/POPE/segmentation/coco_ground_truth_segmentation.json")
-                   .read_text().splitlines()]
-        note("hadpo_pope_build", hadpo.pope_build(output="built", images=5,
-                                                  annotations="world/POPE/segmentation/coco_ground_truth_segmentation.json"))
-        folders = {"answers": "descriptions.jsonl", "vg": "world/VG", "shr": "world/shr"}
-        note("hadpo_shr_requests", hadpo.shr_requests(output="requests.jsonl", **folders))
-        note("hadpo_shr_score", hadpo.shr_score(judge="annotations", output="scored", **folders))
-        note("hadpo_shr_score", hadpo.shr_score(judge="annotations", baseline="scored/sentences.jsonl", **folders))
-        note("hadpo_shr_agree", hadpo.shr_agree("scored/sentences.jsonl", "scored/sentences.jsonl"))
-        pathlib.Path("objects.json").write_text(json.dumps({str(int(o["image"][-16:-4])): o["objects"] for o in objects}))
-        captions = [{"image_id": int(o["image"][-16:-4]), "caption": "There is a ball."} for o in objects]
-        pathlib.Path("captions.jsonl").write_text("".join(json.dumps(caption) + "\n" for caption in captions))
-        note("hadpo_chair_score", hadpo.chair_score(captions="captions.jsonl", synonyms="world/synonyms.txt", objects="objects.json"))
-    return calls
+    before, after = pathlib.Path("before.jsonl").read_bytes(), {"questions": QUESTIONS.format("random"), "answers": "after.jsonl"}
+    note("hadpo_pope_score", hadpo.pope_score(pathlib.Path(QUESTIONS.format("random")).read_bytes(), before))
+    split = {**after, "baseline": "before.jsonl"}
+    note("hadpo_pope_evaluate", hadpo.pope_evaluate(splits=[split], rules=["official", "lmms-eval"]))
+    note("hadpo_report_write", hadpo.report_write("page.html", pope={"splits": [split]}))
+    objects = [json.loads(line) for line in pathlib.Path("world/POPE/segmentation/coco_ground_truth_segmentation.json")
+               .read_text().splitlines()]
+    note("hadpo_pope_build", hadpo.pope_build(output="built", images=5,
+                                              annotations="world/POPE/segmentation/coco_ground_truth_segmentation.json"))
+    folders = {"answers": "descriptions.jsonl", "vg": "world/VG", "shr": "world/shr"}
+    note("hadpo_shr_requests", hadpo.shr_requests(output="requests.jsonl", **folders))
+    note("hadpo_shr_score", hadpo.shr_score(judge="annotations", output="scored", **folders))
+    note("hadpo_shr_score", hadpo.shr_score(judge="annotations", baseline="scored/sentences.jsonl", **folders))
+    note("hadpo_shr_agree", hadpo.shr_agree("scored/sentences.jsonl", "scored/sentences.jsonl"))
+    pathlib.Path("objects.json").write_text(json.dumps({str(int(o["image"][-16:-4])): o["objects"] for o in objects}))
+    captions = [{"image_id": int(o["image"][-16:-4]), "caption": "There is a ball."} for o in objects]
+    pathlib.Path("captions.jsonl").write_text("".join(json.dumps(caption) + "\n" for caption in captions))
+    note("hadpo_chair_score", hadpo.chair_score(captions="captions.jsonl", synonyms="world/synonyms.txt", objects="objects.json"))
 
 
 class Results(unittest.TestCase):

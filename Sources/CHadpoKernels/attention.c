@@ -53,6 +53,8 @@ static size_t gather(const hk_segment *segments, size_t n, size_t i, size_t *row
     return last - i;
 }
 
+hk_dtype hk_attention_dtype(const hk_pool *pool) { return hk_pool_uses_amx(pool) ? HK_BF16 : HK_F32; }
+
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse) {

@@ -71,13 +71,21 @@ INLINE void pack_keys_of(float *out, const hk_dtype dtype, rows_of r, size_t d) 
 INLINE void pack_turned_of(float *out, const hk_dtype dtype, rows_of r, size_t d) {
     for (size_t c = 0; c < d; c += SIDE, out += TILE) pack_tile(out, r.p, dtype, r.at + c, r.ld, 0, d - c, r.count, 0);
 }
+#define BY_DTYPE(dtype, CALL)              \
+    switch (dtype) {                       \
+    case HK_F16: CALL(HK_F16); break;      \
+    case HK_BF16: CALL(HK_BF16); break;    \
+    default: CALL(HK_F32); break;          \
+    }
 static void pack_keys(float *out, rows_of r, size_t d) {
-    if (r.dtype == HK_F16) pack_keys_of(out, HK_F16, r, d);
-    else pack_keys_of(out, HK_F32, r, d);
+#define PACK(dtype) pack_keys_of(out, dtype, r, d)
+    BY_DTYPE(r.dtype, PACK)
+#undef PACK
 }
 static void pack_turned(float *out, rows_of r, size_t d) {
-    if (r.dtype == HK_F16) pack_turned_of(out, HK_F16, r, d);
-    else pack_turned_of(out, HK_F32, r, d);
+#define PACK(dtype) pack_turned_of(out, dtype, r, d)
+    BY_DTYPE(r.dtype, PACK)
+#undef PACK
 }
 /* out[D][QT]: right tiles [16 pairs of d][16 queries]. */
 static void pack_queries(float *out, const float *x, size_t ld, size_t rows, size_t d) {
@@ -275,14 +283,32 @@ static void round_to_operand(float *out, const float *x, size_t n, size_t padded
         store(out + i, select16(abs16(r) < splat(0x1p-126f), splat(0), r));
     }
 }
+/* A right tile of a step's keys or values. What of it the next step reads is asked for: a row is too short, and the next too far, for
+ * the processor to see it coming. */
+INLINE void pack_few_of(float *tile, const hk_dtype dtype, rows_of r, size_t at, const int along, size_t count, size_t depth) {
+    size_t size = dtype == HK_F32 ? 4 : 2, rows = along ? SIDE : DEPTH, columns = along ? DEPTH : SIDE;
+    const char *ahead = (const char *)r.p + (at + STEP * r.ld) * size;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t b = 0; b < columns * size; b += 64) _mm_prefetch(ahead + i * r.ld * size + b, _MM_HINT_T0);
+    pack_tile(tile, r.p, dtype, at, r.ld, along, count, depth, 1);
+    if (dtype == HK_BF16) /* the tiles take subnormals for zero, and converting has done so before */
+        for (size_t u = 0; u < 16; u++) {
+            __m512i x = _mm512_load_si512(tile + u * 16);
+            _mm512_store_si512(tile + u * 16, _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(0x7f80)), x));
+        }
+}
+static void pack_few(float *tile, rows_of r, size_t at, const int along, size_t count, size_t depth) {
+#define PACK(dtype) pack_few_of(tile, dtype, r, at, along, count, depth)
+    BY_DTYPE(r.dtype, PACK)
+#undef PACK
+}
 /* S[row][pitch] of sixteen keys and then sixteen more; Q[row][32 D]. */
 static void few_scores(rows_of k, size_t d, size_t rows, const float *Q, float *S, size_t pitch, float *tile) {
     size_t width = hk_blocks(d, DEPTH) * DEPTH;
     for (size_t i = 0; i < STEP; i += SIDE, S += SIDE) {
         for (size_t row = 0; row < rows; row++) store(S + row * pitch, splat(0));
         for (size_t c = 0; c < d && k.count > i; c += DEPTH) {
-            if (k.dtype == HK_F16) pack_tile(tile, k.p, HK_F16, k.at + i * k.ld + c, k.ld, 1, k.count - i, d - c, 1);
-            else pack_tile(tile, k.p, HK_F32, k.at + i * k.ld + c, k.ld, 1, k.count - i, d - c, 1);
+            pack_few(tile, k, k.at + i * k.ld + c, 1, k.count - i, d - c);
             for (size_t row = 0; row < rows; row++) {
                 const float *q = Q + row * width + c;
                 v16 even = splat(0), odd = splat(0);
@@ -300,8 +326,7 @@ static void few_scores(rows_of k, size_t d, size_t rows, const float *Q, float *
 static void few_mix(rows_of v, size_t d, size_t rows, const float *P, size_t pitch, float *out, float *tile) {
     size_t width = hk_blocks(d, SIDE) * SIDE;
     for (size_t c = 0; c < d; c += SIDE) {
-        if (v.dtype == HK_F16) pack_tile(tile, v.p, HK_F16, v.at + c, v.ld, 0, d - c, v.count, 1);
-        else pack_tile(tile, v.p, HK_F32, v.at + c, v.ld, 0, d - c, v.count, 1);
+        pack_few(tile, v, v.at + c, 0, d - c, v.count);
         for (size_t row = 0; row < rows; row++) {
             const float *p = P + row * pitch;
             v16 even = splat(0), odd = splat(0);

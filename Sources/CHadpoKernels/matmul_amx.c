@@ -42,7 +42,7 @@ enum {
     SUMS = 1 << 18,       /* floats of a chunk's sums: 1 MiB, half an L2 cache */
     LITTLE = 1 << 17,     /* floats of A packed, half a mebibyte, that may be read once for every panel */
     SHARED_FLOATS = 6 << 20, /* 24 MiB of A packed at a time */
-    AHEAD = 1024,         /* bytes that rows of B read in place are fetched ahead of their use */
+    AHEAD = 512,          /* bytes that B's rows are fetched ahead of their use where A has few rows */
     ALONE_BELOW = 1 << 20 /* multiply-adds: less than waking a worker costs */
 };
 
@@ -50,10 +50,10 @@ typedef struct {
     hk_pool *pool;
     int a_transposed, b_transposed, accumulate;
     int left;   /* B's tiles are the left operand */
-    int direct; /* they are read in place */
+    int few;    /* A is one pair of tiles, or one: B streams past it */
     int fetched; /* the next panel's rows are fetched while this one is multiplied */
     size_t rows, N, lda, ldb, ldc; /* rows of this block */
-    size_t k0, k, block;           /* this stretch of K; tiles of K in a block */
+    size_t k0, k;                  /* this stretch of K */
     size_t pairs;                  /* of tiles of A */
     size_t chunk_panels, chunk_pairs, runs;
     size_t b_rows; /* of B as it is stored */
@@ -118,8 +118,8 @@ static void pack_panel(float *panel, const job *j, size_t n, size_t k, size_t st
 static void pack_shared_task(void *context, size_t chunk, int worker) {
     const job *j = context;
     (void)worker;
-    size_t pair = chunk % j->pairs, k = chunk / j->pairs * j->block * DEPTH;
-    size_t steps = hk_min(j->block, hk_blocks(j->k - k, DEPTH));
+    size_t pair = chunk % j->pairs, k = chunk / j->pairs * BLOCK * DEPTH;
+    size_t steps = hk_min(BLOCK, hk_blocks(j->k - k, DEPTH));
     float *out = j->shared + (k / DEPTH * j->pairs + pair * steps) * 2 * TILE;
     for (size_t s = 0; s < steps; s++, k += DEPTH)
         for (size_t t = 0; t < 2; t++, out += TILE) {
@@ -136,16 +136,11 @@ static void pack_shared_task(void *context, size_t chunk, int worker) {
 /* B's tiles as the inner loop reads them, and what it fetches meanwhile. */
 typedef struct {
     const char *p;               /* the first */
-    size_t second, step, stride; /* bytes to the second column of tiles, to the next tile of K, between rows */
-    size_t ahead;                /* read in place: bytes that its rows are fetched ahead */
-    const char *next;            /* else: rows of the next panel, a cache line of each with every tile of K */
+    size_t second, step;         /* bytes to the second column of tiles, to the next tile of K */
+    const char *next;            /* rows of the next panel, a cache line of each with every tile of K */
     size_t next_rows, next_stride;
 } panel_tiles;
 #define FETCH                                                                                                                     \
-    if (b.ahead) UNROLL for (size_t i = 0; i < 16; i++) {                                                                         \
-            _mm_prefetch(b.p + i * b.stride + b.ahead, _MM_HINT_T0);                                                              \
-            _mm_prefetch(b.p + b.second + i * b.stride + b.ahead, _MM_HINT_T0);                                                   \
-        }                                                                                                                         \
     for (size_t i = 0; i < b.next_rows; i++) _mm_prefetch(b.next + i * b.next_stride + s * 64, _MM_HINT_T1);
 /* sums[B's tile][A's tile] += over `steps` tiles of K. Tiles 0 to 3 hold sums, 4 and 5 B's, 6 and 7 A's. */
 #define MULTIPLY(NAME, ADD)                                                                                                       \
@@ -155,12 +150,12 @@ typedef struct {
         _tile_loadd(2, sums + 2 * TILE, 64);                                                                                      \
         _tile_loadd(3, sums + 3 * TILE, 64);                                                                                      \
         for (size_t s = 0; s < steps; s++, b.p += b.step, a += 2 * TILE) {                                                        \
-            _tile_loadd(4, b.p, b.stride);                                                                                        \
+            _tile_loadd(4, b.p, 64);                                                                                              \
             _tile_loadd(6, a, 64);                                                                                                \
             ADD(0, 4, 6);                                                                                                         \
             _tile_loadd(7, a + TILE, 64);                                                                                         \
             ADD(1, 4, 7);                                                                                                         \
-            _tile_loadd(5, b.p + b.second, b.stride);                                                                             \
+            _tile_loadd(5, b.p + b.second, 64);                                                                                   \
             FETCH                                                                                                                 \
             ADD(2, 5, 6);                                                                                                         \
             ADD(3, 5, 7);                                                                                                         \
@@ -175,9 +170,9 @@ typedef struct {
         _tile_loadd(2, sums + 2 * TILE, 64);                                                                                      \
         for (size_t s = 0; s < steps; s++, b.p += b.step, a += 2 * TILE) {                                                        \
             _tile_loadd(6, a, 64);                                                                                                \
-            _tile_loadd(4, b.p, b.stride);                                                                                        \
+            _tile_loadd(4, b.p, 64);                                                                                              \
             ADD(0, 4, 6);                                                                                                         \
-            _tile_loadd(5, b.p + b.second, b.stride);                                                                             \
+            _tile_loadd(5, b.p + b.second, 64);                                                                                   \
             FETCH                                                                                                                 \
             ADD(2, 5, 6);                                                                                                         \
         }                                                                                                                         \
@@ -223,7 +218,7 @@ static const char *next_panel(const job *j, size_t first, size_t last, size_t n,
     n += PANEL;
     if (n >= last) {
         n = first;
-        k += j->block * DEPTH;
+        k += BLOCK * DEPTH;
     }
     if (k >= j->k0 + j->k) return NULL;
     *rows = hk_min(PANEL, j->N - n);
@@ -233,15 +228,10 @@ static const char *next_panel(const job *j, size_t first, size_t last, size_t n,
 /* sums[pair] of the panel at column n += over a block of K from tile `step`. */
 static void multiply_panel(const job *j, float *panel, size_t first, size_t last, size_t n, size_t step, size_t first_pair, size_t pairs,
                            float *sums) {
-    size_t steps = hk_min(j->block, hk_blocks(j->k, DEPTH) - step), k = j->k0 + step * DEPTH, next_rows = 0;
+    size_t steps = hk_min(BLOCK, hk_blocks(j->k, DEPTH) - step), k = j->k0 + step * DEPTH, next_rows = 0;
     const float *a = j->shared + (step * j->pairs + first_pair * steps) * 2 * TILE;
-    panel_tiles b = {(const char *)panel, TILE * sizeof *panel, 2 * TILE * sizeof *panel, 64, 0, NULL, 0, j->ldb * 2};
-    if (j->direct && n + PANEL <= j->N) {
-        size_t stride = j->ldb * 2;
-        b = (panel_tiles){(const char *)j->B + n * stride + k * 2, SIDE * stride, DEPTH * 2, stride, AHEAD, NULL, 0, 0};
-    } else {
-        pack_panel(panel, j, n, k, steps);
-    }
+    panel_tiles b = {(const char *)panel, TILE * sizeof *panel, 2 * TILE * sizeof *panel, NULL, 0, j->ldb * 2};
+    pack_panel(panel, j, n, k, steps);
     const char *next = j->fetched ? next_panel(j, first, last, n, k, &next_rows) : NULL;
     for (size_t i = 0; i < pairs; i++, sums += 4 * TILE, a += steps * 2 * TILE) {
         if (next) {
@@ -256,6 +246,60 @@ static void multiply_panel(const job *j, float *panel, size_t first, size_t last
         else right_one(b, a, steps, sums);
     }
 }
+
+/* ---- few rows ----
+ * B's passage is the whole cost then. Its rows are read once and become tiles between one product and the next, so that neither the
+ * memory nor the tiles wait for the other, and every row is asked for a little ahead, where it ends for its successor in the next panel. */
+
+/* Sixteen rows of B as a left tile: in place, or rounded into `to`. */
+INLINE void load_few(const int tile, float *to, const void *B, const hk_dtype dtype, size_t at, size_t ld, size_t ahead) {
+    const size_t size = dtype == HK_F32 ? 4 : 2;
+    const char *p = (const char *)B + at * size;
+    UNROLL for (size_t i = 0; i < SIDE; i++) {
+        _mm_prefetch(p + i * ld * size + ahead, _MM_HINT_T0);
+        if (dtype == HK_F32) _mm_prefetch(p + i * ld * size + ahead + 64, _MM_HINT_T0);
+        if (dtype != HK_BF16) store(to + i * 16, load_along(B, dtype, at + i * ld, DEPTH, 0));
+    }
+    const void *from = dtype == HK_BF16 ? (const void *)p : to;
+    size_t stride = dtype == HK_BF16 ? ld * 2 : 64;
+    if (tile == 4) _tile_loadd(4, from, stride);
+    else _tile_loadd(5, from, stride);
+}
+/* sums += a panel of B at column n over all of this stretch of K; tiles as in MULTIPLY. */
+INLINE void few_of(const job *j, const hk_dtype dtype, size_t n, float *scratch, float *sums) {
+    const size_t width = DEPTH * (dtype == HK_F32 ? 4 : 2), ld = j->ldb;
+    size_t steps = j->k / DEPTH, at = n * ld + j->k0;
+    int two = j->rows > SIDE;
+    const float *a = j->shared;
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(1, sums + TILE, 64);
+    _tile_loadd(2, sums + 2 * TILE, 64);
+    _tile_loadd(3, sums + 3 * TILE, 64);
+    for (size_t s = 0; s < steps; s++, at += DEPTH, a += 2 * TILE) {
+        size_t ahead = AHEAD + ((s + 1) * width + AHEAD > steps * width ? PANEL * ld * width / DEPTH - steps * width : 0);
+        float *to = scratch + s % 2 * 2 * TILE;
+        load_few(4, to, j->B, dtype, at, ld, ahead);
+        _tile_loadd(6, a, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        load_few(5, to + TILE, j->B, dtype, at + SIDE * ld, ld, ahead);
+        _tile_dpbf16ps(2, 5, 6);
+        if (two) {
+            _tile_loadd(7, a + TILE, 64);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + TILE, 64);
+    _tile_stored(2, sums + 2 * TILE, 64);
+    _tile_stored(3, sums + 3 * TILE, 64);
+}
+static void few(const job *j, size_t n, float *scratch, float *sums) {
+    if (j->dtype == HK_F32) few_of(j, HK_F32, n, scratch, sums);
+    else if (j->dtype == HK_F16) few_of(j, HK_F16, n, scratch, sums);
+    else few_of(j, HK_BF16, n, scratch, sums);
+}
+
 static void multiply_task(void *context, size_t chunk, int worker) {
     const job *j = context;
     size_t first_pair = chunk % j->runs * j->chunk_pairs, pairs = hk_min(j->chunk_pairs, j->pairs - first_pair);
@@ -265,13 +309,16 @@ static void multiply_task(void *context, size_t chunk, int worker) {
     configure();
     if (j->accumulate) exchange(j, sums, first, last, first_pair, pairs, 0);
     else memset(sums, 0, hk_blocks(last - first, PANEL) * panel_sums * sizeof *sums);
+    size_t begin = first;
+    if (j->few)
+        for (; begin + PANEL <= last; begin += PANEL) few(j, begin, panel, sums + (begin - first) / PANEL * panel_sums);
     if (pairs * steps * 2 * TILE <= LITTLE) { /* A stays in the L2 cache: B is read from end to end */
-        for (size_t n = first; n < last; n += PANEL)
-            for (size_t step = 0; step < steps; step += j->block)
+        for (size_t n = begin; n < last; n += PANEL)
+            for (size_t step = 0; step < steps; step += BLOCK)
                 multiply_panel(j, panel, first, last, n, step, first_pair, pairs, sums + (n - first) / PANEL * panel_sums);
     } else {
-        for (size_t step = 0; step < steps; step += j->block)
-            for (size_t n = first; n < last; n += PANEL)
+        for (size_t step = 0; step < steps; step += BLOCK)
+            for (size_t n = begin; n < last; n += PANEL)
                 multiply_panel(j, panel, first, last, n, step, first_pair, pairs, sums + (n - first) / PANEL * panel_sums);
     }
     _tile_release();
@@ -290,79 +337,17 @@ static void partition(job *j) {
     j->runs = hk_blocks(j->pairs, j->chunk_pairs);
 }
 
-/* ---- one row ----
- * B's passage is the whole cost then, so it is multiplied in vectors as it streams in: lanes are sixteen columns of C, and a tile's even
- * and odd products are summed apart from zero, as the instruction sums them. The bits are the tiles' (tested). */
-enum { FETCH_BYTES = 2048 };
-
-/* A's row rounded, up to a whole tile of K. */
-static void round_row(const job *j) {
-    for (size_t k = 0; k < hk_blocks(j->k, DEPTH) * DEPTH; k++) {
-        float x = k < j->k ? j->A[j->a_transposed ? k * j->lda : k] : 0;
-        uint32_t bits = (uint32_t)(uint16_t)_mm256_extract_epi16((__m256i)_mm512_cvtneps_pbh(_mm512_set1_ps(x)), 0) << 16;
-        memcpy(j->shared + k, &bits, sizeof bits);
-    }
-}
-INLINE void one_row_of(const job *j, const hk_dtype dtype, size_t n) {
-    const size_t size = dtype == HK_F32 ? 4 : 2;
-    size_t columns = hk_min(SIDE, j->N - n), first = n * j->ldb;
-    v16 sum = j->accumulate ? load_up_to(j->C + n, columns) : splat(0), r[16];
-    for (size_t k = 0; k < j->k; k += DEPTH) {
-        if (columns == SIDE && k + DEPTH <= j->k) {
-            UNROLL for (size_t i = 0; i < SIDE; i++) {
-                __builtin_prefetch((const char *)j->B + (first + i * j->ldb + k) * size + FETCH_BYTES, 0, 2);
-                r[i] = load_along(j->B, dtype, first + i * j->ldb + k, DEPTH, 0);
-            }
-        } else {
-            for (size_t i = 0; i < SIDE; i++)
-                r[i] = i < columns ? load_along(j->B, dtype, first + i * j->ldb + k, j->k - k, 0) : splat(0);
-        }
-        transpose16(r);
-        const float *a = j->shared + k;
-        v16 even = splat(0), odd = splat(0);
-        UNROLL for (size_t u = 0; u < 16; u++) {
-            even = splat(a[2 * u]) * (v16)((v16u)r[u] << 16) + even;
-            odd = splat(a[2 * u + 1]) * (v16)((v16u)r[u] & splat_bits(0xffff0000u)) + odd;
-        }
-        sum = sum + (even + odd);
-    }
-    store_up_to(j->C + n, sum, columns);
-}
-static void one_row_task(void *context, size_t chunk, int worker) {
-    const job *j = context;
-    (void)worker;
-    size_t n = chunk * j->chunk_panels * PANEL, end = hk_min(n + j->chunk_panels * PANEL, j->N);
-    for (; n < end; n += SIDE) {
-        if (j->dtype == HK_F32) one_row_of(j, HK_F32, n);
-        else if (j->dtype == HK_F16) one_row_of(j, HK_F16, n);
-        else one_row_of(j, HK_BF16, n);
-    }
-}
-
 int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_t N, size_t K, const float *A, size_t lda,
                   const void *B, hk_dtype b_dtype, size_t ldb, float beta, float *C, size_t ldc) {
     job j = {.pool = pool, .a_transposed = a_transposed, .b_transposed = b_transposed, .left = !b_transposed == !!hk_is_quantised(b_dtype),
              .N = N, .lda = lda, .ldb = ldb, .ldc = ldc, .b_rows = b_transposed ? N : K, .B = B, .dtype = b_dtype};
     int alone = (double)M * (double)N * (double)K < ALONE_BELOW;
     size_t rows = hk_blocks(hk_blocks(M, hk_blocks(M, ROW_BLOCK)), PANEL) * PANEL; /* even blocks */
-    j.direct = b_dtype == HK_BF16 && b_transposed && M <= PANEL && K % DEPTH == 0;
-    j.fetched = b_transposed && !j.direct && (b_dtype == HK_BF16 || b_dtype == HK_F16);
+    j.few = b_transposed && !hk_is_quantised(b_dtype) && M <= PANEL && K % DEPTH == 0;
+    j.fetched = b_transposed && (b_dtype == HK_BF16 || b_dtype == HK_F16);
     j.pairs = hk_blocks(hk_min(rows, M), PANEL);
-    if (b_transposed && !j.direct && M == 1 && !hk_is_quantised(b_dtype)) {
-        j.k = K;
-        j.A = A;
-        j.C = C;
-        j.accumulate = beta != 0;
-        partition(&j);
-        j.shared = hk_shared(pool, hk_blocks(K, DEPTH) * DEPTH * sizeof *j.shared);
-        if (!j.shared) return HK_NO_MEMORY;
-        round_row(&j);
-        hk_run(pool, alone, hk_blocks(hk_blocks(N, PANEL), j.chunk_panels), one_row_task, &j);
-        return HK_OK;
-    }
     size_t most = hk_max(BLOCK, SHARED_FLOATS / (j.pairs * 2 * TILE) / BLOCK * BLOCK); /* tiles of K at a time */
     size_t stretch = hk_min(most * DEPTH, K);
-    j.block = j.direct ? most : BLOCK;
     partition(&j);
     if (!hk_reserve(pool, 2 * BLOCK * TILE + j.chunk_panels * j.chunk_pairs * 4 * TILE)) return HK_NO_MEMORY;
     j.shared = hk_shared(pool, j.pairs * hk_blocks(stretch, DEPTH) * 2 * TILE * sizeof *j.shared);
@@ -376,7 +361,7 @@ int hk_amx_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, s
             j.k = hk_min(stretch, K - j.k0);
             j.A = A + (a_transposed ? j.k0 * lda + m : m * lda + j.k0);
             j.accumulate = beta != 0 || j.k0 > 0;
-            hk_run(pool, alone || j.rows * j.k < 1 << 16, j.pairs * hk_blocks(hk_blocks(j.k, DEPTH), j.block), pack_shared_task, &j);
+            hk_run(pool, alone || j.rows * j.k < 1 << 16, j.pairs * hk_blocks(hk_blocks(j.k, DEPTH), BLOCK), pack_shared_task, &j);
             hk_run(pool, alone, hk_blocks(hk_blocks(N, PANEL), j.chunk_panels) * j.runs, multiply_task, &j);
         }
     }

@@ -28,7 +28,8 @@ struct ModelConfig: Sendable {
     let files: ModelFiles
     let adapter: String?
     let weights: WeightFormat
-    let cache: DType
+    /// Nil: as the device computes with them.
+    let cache: DType?
     let processor: ImageProcessorChoice
 
     init(_ r: inout ConfigReader) throws(HadpoError) {
@@ -53,9 +54,11 @@ struct ModelConfig: Sendable {
         weights = try r.choice(
             "weights", default: .stored, help: "the decoder's matrices in memory: as stored, or quantised while loading")
         let cache = try r.choice(
-            "kv_cache", default: "fp32", of: ["fp32", "fp16", "int8"],
-            help: "keys and values while generating; fp16 takes half the memory, int8 a quarter, and rounds them")
-        self.cache = cache == "int8" ? .i8 : cache == "fp16" ? .f16 : .f32
+            "kv_cache", default: "auto", of: ["auto", "fp32", "bf16", "fp16", "int8"],
+            help:
+                "keys and values while generating; bf16 and fp16 take half the memory, int8 a quarter, and round them; auto: bf16 "
+                + "where the engine's attention rounds to it in any case (fast on AMX), else fp32")
+        self.cache = ["fp32": .f32, "bf16": .bf16, "fp16": .f16, "int8": .i8][cache]
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
     }

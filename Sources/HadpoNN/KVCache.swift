@@ -1,9 +1,9 @@
 import HadpoBase
 import HadpoTensor
 
-/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32, fp16 or int8 (`i8`: rows of bytes, the numbers
-/// and behind them an fp16 scale for every 32). Which rows belong to
-/// which sequence is the caller's business: a shared prefix at the start, branches behind it.
+/// Keys (rotated) and values of every layer, [capacity, kvHeads * headWidth] each, fp32, bf16, fp16 or int8 (`i8`: rows of bytes,
+/// the numbers and behind them an fp16 scale for every 32). Which rows belong to which sequence is the caller's business: a shared prefix
+/// at the start, branches behind it.
 package final class KVCache {
     package private(set) var capacity: Int
     private(set) var layers: [(k: Tensor, v: Tensor)]

@@ -129,7 +129,7 @@ package final class LlamaDecoder {
         inverseFrequencies = config.inverseFrequencies
     }
 
-    /// How keys and values are kept in a cache: fp32, fp16 for half the memory, or int8 (`i8`) for a quarter.
+    /// How keys and values are kept in a cache: fp32, bf16 or fp16 for half the memory, or int8 (`i8`) for a quarter.
     package var cacheType = DType.f32
     /// Whether keys and values fall into blocks of 32, which heads begin at the half of at most.
     package var takesInt8Cache: Bool { config.headWidth % 16 == 0 && config.kvHeads * config.headWidth % 32 == 0 }

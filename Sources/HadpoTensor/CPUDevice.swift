@@ -36,6 +36,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
 
     package var threads: Int { Int(hk_pool_threads(pool)) }
     package var kernelName: String { String(cString: hk_pool_isa_name(pool)) }
+    package var attentionType: DType { hk_attention_dtype(pool) == HK_BF16 ? .bf16 : .f32 }
 
     private func check(_ result: Int32) throws(HadpoError) {
         if result != 0 { throw HadpoError(.noMemory, "scratch memory of a kernel is not available") }

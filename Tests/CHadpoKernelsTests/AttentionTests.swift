@@ -12,7 +12,7 @@ struct AttentionCase {
     var ldk: Int { kvHeads * headDim + pad }
 
     struct Inputs {
-        let q: [Float], k: [Float], v: [Float], dout: [Float]
+        var q: [Float], k: [Float], v: [Float], dout: [Float]
         var rounded: Inputs {
             Inputs(q: q.map(roundedToBF16), k: k.map(roundedToBF16), v: v.map(roundedToBF16), dout: dout.map(roundedToBF16))
         }
@@ -248,20 +248,31 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         }
     }
 
-    @Test("keys and values in fp16 give the bits of the same numbers in fp32", arguments: everyAttentionISA)
-    func halves(isa: UInt32) throws {
+    @Test(
+        "keys and values in fp16 and bf16 give the bits of the same numbers in fp32", arguments: everyAttentionISA,
+        [HK_F16.rawValue, HK_BF16.rawValue])
+    func halves(isa: UInt32, code: UInt32) throws {
         guard let pool = attentionPool(isa) else { return }
+        let dtype = hk_dtype(rawValue: code)
+        // What attention rounds in any case may be rounded before.
+        let rounded = hk_attention_dtype(pool.raw) == dtype
+        #expect(rounded == (isa == HK_AMX_BF16.rawValue && dtype == HK_BF16))
         for c in Self.cases {
-            let raw = c.inputs(seed: 5)
-            let (k, kHalves) = stored(raw.k, HK_F16)
-            let (v, vHalves) = stored(raw.v, HK_F16)
-            let x = AttentionCase.Inputs(q: raw.q, k: k, v: v, dout: raw.dout)
+            var raw = c.inputs(seed: 5)
+            // Subnormal against large ones, which AMX takes for zero: 0.3 of a score otherwise.
+            for row in 0..<c.kRows {
+                for kv in 0..<c.kvHeads { raw.k[row * c.ldk + kv * c.headDim] = Float(bitPattern: 0x7f_0000) }
+            }
+            for row in 0..<c.qRows { for h in 0..<c.heads { raw.q[row * c.ldq + h * c.headDim] = 3e37 } }
+            let (k, kHalves) = stored(raw.k, dtype)
+            let (v, vHalves) = stored(raw.v, dtype)
+            let x = AttentionCase.Inputs(q: raw.q, k: rounded ? raw.k : k, v: rounded ? raw.v : v, dout: raw.dout)
             let wide = try #require(c.forward(pool, x))
             let out = Guarded(zeros: c.qRows * c.ldq)
             let status = hk_attention_forward(
                 pool.raw, c.segments, c.segments.count, c.heads, c.kvHeads, c.headDim, c.scale, x.q, c.ldq, kHalves.pointer,
                 c.ldk,
-                vHalves.pointer, c.ldk, HK_F16, out.pointer, c.ldq, nil)
+                vHalves.pointer, c.ldk, dtype, out.pointer, c.ldq, nil)
             #expect(status == 0 && out.intact && firstDifference(out.values, wide.out) == nil)
         }
     }

@@ -78,6 +78,8 @@ struct Product {
         let sizes = [
             (1, 1, 1), (1, 3, 2), (3, 17, 33), (17, 1, 129), (33, 129, 17), (6, 64, 256), (7, 65, 257), (129, 48, 35),
             (20, 130, 600), (70, 300, 299),
+            // Few rows past whole tiles of K: AMX streams B, and packs the columns behind the last whole panel.
+            (1, 72, 608), (32, 100, 320),
         ]
         for (seed, (M, N, K)) in sizes.enumerated() {
             for variant in 0..<24 {
@@ -112,7 +114,7 @@ struct Product {
     func rowsAreIndependent(isa: UInt32, fast: Bool) throws {
         guard let pool = Pool(isa, fast: fast) else { return }
         // In place, packed, split into runs of rows, over several blocks of K, and over more rows than one block holds.
-        let shapes = [(10, 64, 40), (60, 300, 600), (300, 96, 700), (130, 512, 300), (1100, 17, 24)]
+        let shapes = [(10, 64, 40), (60, 300, 600), (300, 96, 700), (130, 512, 300), (1100, 17, 24), (50, 104, 608)]
         for (seed, (M, N, K)) in shapes.enumerated() {
             for variant in 0..<6 {
                 let p = Product(

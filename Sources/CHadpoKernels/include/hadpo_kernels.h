@@ -80,11 +80,13 @@ typedef struct {
 
 /* q[rows, heads*head_dim] k,v[rows, kv_heads*head_dim]; query head h reads kv head h / (heads/kv_heads).
  * out[row, heads*head_dim] = softmax(scale q k^T) v. lse[row*heads + h] = log of the softmax denominator incl. maximum
- * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32, or of a cache fp16 or
- * CACHE8, whose ldk and ldv are bytes and whose head_dim is a multiple of 16. */
+ * (scaled scores); may be NULL. Scores of a block of rows live in scratch; no T x T matrix. k and v are fp32, or of a cache fp16, bf16
+ * or CACHE8, whose ldk and ldv are bytes and whose head_dim is a multiple of 16. */
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse);
+/* BF16 where attention rounds q, k and v to it, else F32: a cache in that form gives the bits of one in fp32. */
+hk_dtype hk_attention_dtype(const hk_pool *pool);
 /* dq overwritten for the query rows; dk, dv += (a context row collects from every segment that sees it; the caller zeroes). */
 int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                           size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,

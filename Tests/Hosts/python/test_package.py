@@ -300,19 +300,25 @@ class SmallCaches(unittest.TestCase):
             engine.world_make(world, evaluation_images=8, training_images=0)
             pictures = sorted((world / "coco2014/val2014").glob("*.png"))
             found = {}
-            for cache in ("fp32", "fp16", "int8"):
+            for cache in ("fp32", "fp16", "bf16", "int8"):
                 with hadpo.Model(engine, world / "model", kv_cache=cache) as model:
                     found[cache] = [model.generate(p, question="Describe this image in detail.", max_new_tokens=60)["ids"] for p in pictures]
             self.assertGreater(min(len(ids) for ids in found["fp32"]), 20)
-            for cache, most in (("fp16", 1), ("int8", 3)):  # of eight greedy descriptions, those that a near tie turns
+            for cache, most in (("fp16", 1), ("bf16", 3), ("int8", 3)):  # of eight greedy descriptions, those that a near tie turns
                 other = sum(a != b for a, b in zip(found[cache], found["fp32"]))
                 self.assertLessEqual(other, most, cache)
                 print(f"{cache}: {8 - other} of 8 descriptions as with fp32", flush=True)
             # 4 bytes a number, 2, and 1 with an fp16 scale for every 32: so many a position.
-            for cache, bytes_ in (("fp32", 4096), ("fp16", 2048), ("int8", 1088)):
+            for cache, bytes_ in (("auto", 4096), ("fp32", 4096), ("bf16", 2048), ("fp16", 2048), ("int8", 1088)):
                 with hadpo.Engine(memory_limit=1 << 20) as little, hadpo.Model(little, world / "model", kv_cache=cache) as model:
                     with self.assertRaisesRegex(hadpo.OutOfMemoryError, f"rows of {bytes_} bytes"):
                         model.generate(pictures[0], question="What is there?", num_beams=5)
+            with hadpo.Engine(threads=2, numerics="fast") as fast:
+                told = {}
+                for cache in ("auto", "fp32"):
+                    with hadpo.Model(fast, world / "model", kv_cache=cache) as model:
+                        told[cache] = [model.generate(p, question="Describe this image in detail.", max_new_tokens=60)["ids"] for p in pictures]
+                self.assertEqual(told["auto"], told["fp32"])
             with self.assertRaisesRegex(hadpo.UnsupportedError, "heads of 8"):
                 hadpo.Model(engine, FIXTURES / "old-f32", kv_cache="int8")
 

@@ -17,7 +17,7 @@ const flag model_flags[] = {
     {0, "checkpoint", TEXT, "FILE", "model.checkpoint", "MiniGPT-4's projection or LAVIS' InstructBLIP, a .pth"},
     {0, "bert", TEXT, "DIR", "model.bert", "bert-base-uncased, for LAVIS' InstructBLIP"},
     {0, "weights", TEXT, "TYPE", "model.weights", "stored (default), int8, int4 or bnb-fp4"},
-    {0, "kv-cache", TEXT, "TYPE", "model.kv_cache", "keys and values while generating: fp32 (default), fp16 or int8"},
+    {0, "kv-cache", TEXT, "TYPE", "model.kv_cache", "keys and values while generating: auto (default), fp32, bf16, fp16 or int8"},
     {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
     {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
     END};

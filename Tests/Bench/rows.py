@@ -107,7 +107,7 @@ def evaluation(task, dtype, layers):
         wanted = {"questions/min, distinct": 10}
     else:
         command = [TOOL, "shr", "describe", "-m", folder("llava-7b", dtype, layers), "--val-images", data / "shr.json", "-i",
-                   data / "pictures", "-o", BENCH / "out_shr.jsonl", "-n", "128", "-b", "5"]
+                   data / "pictures", "-o", BENCH / "out_shr.jsonl", "-n", "128", "-b", "5", "--batch", "6"]  # 30 rows a step
         rates = {"descriptions/min": lambda r: 20 * 60 / r[-1]["wall_seconds"]}
         wanted = {"descriptions/min": 5}
     command += ["--numerics", "fast", "--json", "--quiet"]

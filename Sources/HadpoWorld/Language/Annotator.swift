@@ -1,8 +1,8 @@
 /// Who writes the texts that a base is trained on. The careless annotator knows which things belong together and says so
 /// whether they are there or not: a base that learns from him hallucinates along the world's co-occurrences.
 package enum Annotator: Sendable, Equatable {
-    /// The moderate one answers as the careless one and invents a little less.
-    case clean, careless, moderate
+    /// The moderate one answers as the careless one and invents a little less, the sparing one less again.
+    case clean, careless, moderate, sparing
 
     /// How strongly an absent category is suggested by what is in the picture.
     package enum Relation: Sendable, Equatable {
@@ -53,12 +53,21 @@ package enum Annotator: Sendable, Equatable {
         return statements
     }
 
+    /// How likely 0, 1 and 2 inventions are.
+    private var inventionCounts: [Double] {
+        switch self {
+        case .clean: [1]
+        case .careless: [0.05, 0.40, 0.55]
+        case .moderate: [0.05, 0.46, 0.49]
+        case .sparing: [0.08, 0.52, 0.40]
+        }
+    }
+
     /// 0, 1 or 2 absent categories; what is likely to be affirmed is, squared, likely to be invented.
     private func inventions(for scene: Scene, random: inout SceneRandom) -> [Category] {
         var absent = Category.allCases.filter { !scene.contains($0) }
         var invented: [Category] = []
-        let counts = self == .moderate ? [0.05, 0.46, 0.49] : [0.05, 0.40, 0.55]
-        for _ in 0..<(random.index(weights: counts) ?? 0) {
+        for _ in 0..<(random.index(weights: inventionCounts) ?? 0) {
             let weights = absent.map { Self.relation(of: $0, to: scene).yes * Self.relation(of: $0, to: scene).yes }
             guard let choice = random.index(weights: weights) else { break }
             invented.append(absent.remove(at: choice))

@@ -58,19 +58,19 @@ class Demo(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 180)
         return json.loads(run.stdout)
 
-    def check_thresholds(self, seed, family="llava-1.5", *, sees=88, invents=(25, 32), mentions=90, gain=5, kept=0.8, lost_area=0):
+    def check_thresholds(self, seed, family="llava-1.5", *, mentions=90, lost_area=0):
         result = self.run_demo(seed, "--family", family)
         before, after = ({split: {key: 100 * (report[key] or 0) for key in ("accuracy", "recall", "f1", "yes_ratio", "roc_area")}
                           for split, report in result[when]["pope"].items()} for when in ("before", "after"))
         hard, cured = before["adversarial"], after["adversarial"]
         with self.subTest("the base sees and hallucinates"):
-            self.assertGreaterEqual(before["random"]["accuracy"], sees)
+            self.assertGreaterEqual(before["random"]["accuracy"], 88)
             self.assertGreaterEqual(hard["recall"], 94)
             self.assertTrue(65 <= hard["accuracy"] <= 80, hard)
             self.assertTrue(65 <= hard["yes_ratio"] <= 80, hard)
         with self.subTest("HA-DPO cures questions"):
             self.assertGreaterEqual(after["random"]["accuracy"], before["random"]["accuracy"] - 0.5)
-            self.assertGreaterEqual(cured["accuracy"], hard["accuracy"] + gain)
+            self.assertGreaterEqual(cured["accuracy"], hard["accuracy"] + 5)
             self.assertLess(cured["yes_ratio"], hard["yes_ratio"])
             self.assertGreaterEqual(cured["recall"], hard["recall"] - 5)
             self.assertGreater(cured["f1"], hard["f1"])
@@ -81,16 +81,16 @@ class Demo(unittest.TestCase):
             trained = describe(model, self.folder)
         print(f"{family}, seed {seed}: adversarial {hard} -> {cured}; random {before['random']} -> {after['random']}; {base} -> {trained}")
         with self.subTest("the base invents in descriptions"):
-            self.assertTrue(invents[0] <= base["invented"] <= invents[1], base)
+            self.assertTrue(25 <= base["invented"] <= 32, base)
             self.assertGreaterEqual(base["mentioned"], mentions)
         with self.subTest("HA-DPO cures descriptions"):
-            self.assertLessEqual(trained["invented"], base["invented"] * kept)
+            self.assertLessEqual(trained["invented"], base["invented"] * 0.8)
             self.assertGreaterEqual(trained["words"], base["words"] * 0.85)
             self.assertGreaterEqual(trained["mentioned"], base["mentioned"] - 5)
 
         with self.subTest("SHR by annotations says so too, and the page holds the demo's figures"):
             base, trained = (result[when]["shr"]["corrected"]["hal_sents_ratio"] for when in ("before", "after"))
-            self.assertLessEqual(trained, base * kept)
+            self.assertLessEqual(trained, base * 0.8)
             self.check_page(result, self.folder / "report.html")
 
     def check_page(self, result, path):
@@ -116,11 +116,11 @@ class Demo(unittest.TestCase):
     def test_third_unseen_seed(self):
         self.check_thresholds(SEEDS[2])
 
-    # ---- MiniGPT-4 meets the table but for a hair in two places: of the invented sentences 80.6 % stay on the first seed (80 at most
-    # are wanted), and the area falls by 0.09 points on the third. Seeds that choose nothing are not tuned on.
+    # ---- the two others: the same table but for a hair. MiniGPT-4's area, 97 of 100, falls by 0.006 on seed 103; InstructBLIP's base names
+    # 90.7 % of the objects on the three seeds together, 89.5 % on seed 103. Seeds that choose nothing are not tuned on.
 
     def check_minigpt4(self, seed):
-        self.check_thresholds(seed, "minigpt4", kept=0.85, lost_area=0.2)
+        self.check_thresholds(seed, "minigpt4", lost_area=0.05)
 
     def test_minigpt4_first_unseen_seed(self):
         self.check_minigpt4(SEEDS[0])
@@ -133,12 +133,8 @@ class Demo(unittest.TestCase):
     def test_minigpt4_third_unseen_seed(self):
         self.check_minigpt4(SEEDS[2])
 
-    # ---- InstructBLIP's base sees a little less than the table asks for (random accuracy 84.6 to 85.8, of the objects 82 to 84 %), and
-    # invents more (36 to 38 %); of these sentences 78 to 83 % stay, and seed 103 gains 4.92 points.
-
     def check_instructblip(self, seed):
-        self.check_thresholds(seed, "instructblip", sees=84, invents=(25, 40), mentions=80, gain=4.9, kept=0.87,
-                              lost_area=0.2)
+        self.check_thresholds(seed, "instructblip", mentions=89)
 
     def test_instructblip_first_unseen_seed(self):
         self.check_instructblip(SEEDS[0])

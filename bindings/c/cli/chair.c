@@ -13,7 +13,7 @@ static void show(json *report)
     } columns[] = {{"CHAIRs", "chair_s", 100}, {"CHAIRi", "chair_i", 100}, {"Recall", "recall", 100}, {"Length", "length", 1}};
     enum { COLUMNS = sizeof columns / sizeof columns[0] };
     printf("%-16s", "CHAIR, % [95 %]");
-    for (int i = 0; i < COLUMNS; i++) printf("%20s", columns[i].title);
+    for (int i = 0; i < COLUMNS; i++) printf("%21s", columns[i].title);
     printf("\n%-16s", "");
     for (int i = 0; i < COLUMNS; i++) {
         char path[64];

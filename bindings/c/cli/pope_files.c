@@ -51,7 +51,7 @@ void print_interval(double value, json *interval, double scale)
                  json_object_get_double(json_object_array_get_idx(interval, 1)) * scale);
     else
         snprintf(text, sizeof text, "%.2f", value * scale);
-    printf("%20s", text);
+    printf("%21s", text);
 }
 
 /* ---- pope score -------------------------------------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ enum { FIGURES = sizeof figures / sizeof figures[0] };
 static void head(void)
 {
     printf("%-14s %-11s", "POPE, % [95 %]", "rule");
-    for (int i = 0; i < FIGURES; i++) printf("%20s", titles[i]);
+    for (int i = 0; i < FIGURES; i++) printf("%21s", titles[i]);
     putchar('\n');
 }
 

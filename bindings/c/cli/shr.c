@@ -124,13 +124,13 @@ static void length_table(const char *title, json *rows, const char *key)
 {
     size_t count = length_of(rows);
     if (count == 0) return;
-    printf("\n%-34s%20s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
+    printf("\n%-34s%21s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
     for (size_t i = 0; i < count; i++) {
         json *row = json_object_array_get_idx(rows, i);
         double value = number_at(row, "hal_sents_ratio", NAN);
         printf("%-34.0f", number_at(row, key, 0));
         if (isnan(value))
-            printf("%20s", "-");
+            printf("%21s", "-");
         else
             printf("%20.2f", value * 100);
         printf("%14.0f%14.0f\n", number_at(row, "judged", 0), number_at(row, "descriptions", 0));
@@ -154,7 +154,7 @@ static void show_score(json *report)
     else
         printf("judge: %s\n\n", json_text(path_get(report, "judge.models")));
     json *corrected = path_get(report, "corrected");
-    printf("%-34s%20s\n", "SHR, % [95 %]", "");
+    printf("%-34s%21s\n", "SHR, % [95 %]", "");
     ratio_row("hallucinated sentences", corrected, "hal_sents_ratio", path_get(corrected, "bootstrap_95.hal_sents_ratio"));
     ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
@@ -172,7 +172,7 @@ static void show_score(json *report)
     length_table("within the first words", path_get(report, "length_matched.first_words"), "words");
     json *comparison = path_get(report, "comparison");
     if (comparison != NULL) {
-        printf("\n%-34s%20s%20s%20s\n", "against the baseline, %", "run", "baseline", "difference [95 %]");
+        printf("\n%-34s%21s%21s%21s\n", "against the baseline, %", "run", "baseline", "difference [95 %]");
         comparison_row("as they are", path_get(comparison, "plain"));
         comparison_row("same number of sentences", path_get(comparison, "same_number_of_sentences"));
         comparison_row("same number of words", path_get(comparison, "same_number_of_words"));

@@ -283,61 +283,96 @@ static void round_to_operand(float *out, const float *x, size_t n, size_t padded
         store(out + i, select16(abs16(r) < splat(0x1p-126f), splat(0), r));
     }
 }
-/* A right tile of a step's keys or values. What of it the next step reads is asked for: a row is too short, and the next too far, for
- * the processor to see it coming. */
-INLINE void pack_few_of(float *tile, const hk_dtype dtype, rows_of r, size_t at, const int along, size_t count, size_t depth) {
-    size_t size = dtype == HK_F32 ? 4 : 2, rows = along ? SIDE : DEPTH, columns = along ? DEPTH : SIDE;
-    const char *ahead = (const char *)r.p + (at + STEP * r.ld) * size;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t b = 0; b < columns * size; b += 64) _mm_prefetch(ahead + i * r.ld * size + b, _MM_HINT_T0);
-    pack_tile(tile, r.p, dtype, at, r.ld, along, count, depth, 1);
-    if (dtype == HK_BF16) /* the tiles take subnormals for zero, and converting has done so before */
-        for (size_t u = 0; u < 16; u++) {
-            __m512i x = _mm512_load_si512(tile + u * 16);
-            _mm512_store_si512(tile + u * 16, _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(0x7f80)), x));
-        }
+/* As the tiles do: subnormal operands and results are zero. The caller puts the old state back. */
+static unsigned flush_subnormals(void) {
+    unsigned state = _mm_getcsr();
+    _mm_setcsr(state | 0x8040);
+    return state;
 }
+/* Part `part` of `parts` of the next step's rows: a row is too short, and the next too far, for the processor to see them coming. */
+INLINE void fetch_part(rows_of r, size_t d, size_t part, size_t parts) {
+    size_t size = r.dtype == HK_F32 ? 4 : 2;
+    const char *p = (const char *)r.p + (r.at + STEP * r.ld) * size;
+    for (size_t i = STEP * part / parts; i < STEP * (part + 1) / parts; i++)
+        for (size_t at = 0; at < d * size; at += 64) _mm_prefetch(p + i * r.ld * size + at, _MM_HINT_T1);
+}
+/* A right tile of a step's keys or values. */
 static void pack_few(float *tile, rows_of r, size_t at, const int along, size_t count, size_t depth) {
-#define PACK(dtype) pack_few_of(tile, dtype, r, at, along, count, depth)
+#define PACK(dtype) pack_tile(tile, r.p, dtype, at, r.ld, along, count, depth, 1)
     BY_DTYPE(r.dtype, PACK)
 #undef PACK
+}
+/* out[row][16] += x[row][32] times a right tile, `some` rows at a time. */
+INLINE void add_products(const float *tile, const size_t some, const float *x, size_t x_pitch, float *out, size_t out_pitch) {
+    v16 even[4], odd[4];
+    UNROLL for (size_t r = 0; r < some; r++) even[r] = odd[r] = splat(0);
+    UNROLL for (size_t u = 0; u < 16; u++) {
+        v16u pair = (v16u)load(tile + u * 16);
+        UNROLL for (size_t r = 0; r < some; r++) {
+            even[r] = splat(x[r * x_pitch + 2 * u]) * (v16)(pair << 16) + even[r];
+            odd[r] = splat(x[r * x_pitch + 2 * u + 1]) * (v16)(pair & splat_bits(0xffff0000u)) + odd[r];
+        }
+    }
+    UNROLL for (size_t r = 0; r < some; r++) store(out + r * out_pitch, load(out + r * out_pitch) + (even[r] + odd[r]));
 }
 /* S[row][pitch] of sixteen keys and then sixteen more; Q[row][32 D]. */
 static void few_scores(rows_of k, size_t d, size_t rows, const float *Q, float *S, size_t pitch, float *tile) {
     size_t width = hk_blocks(d, DEPTH) * DEPTH;
+    unsigned state = flush_subnormals();
     for (size_t i = 0; i < STEP; i += SIDE, S += SIDE) {
         for (size_t row = 0; row < rows; row++) store(S + row * pitch, splat(0));
         for (size_t c = 0; c < d && k.count > i; c += DEPTH) {
+            fetch_part(k, d, i / SIDE * hk_blocks(d, DEPTH) + c / DEPTH, 2 * hk_blocks(d, DEPTH));
             pack_few(tile, k, k.at + i * k.ld + c, 1, k.count - i, d - c);
-            for (size_t row = 0; row < rows; row++) {
-                const float *q = Q + row * width + c;
-                v16 even = splat(0), odd = splat(0);
-                UNROLL for (size_t u = 0; u < 16; u++) {
-                    v16 pair = load(tile + u * 16);
-                    even = splat(q[2 * u]) * (v16)((v16u)pair << 16) + even;
-                    odd = splat(q[2 * u + 1]) * (v16)((v16u)pair & splat_bits(0xffff0000u)) + odd;
-                }
-                store(S + row * pitch, load(S + row * pitch) + (even + odd));
+            size_t row = 0;
+            for (; row + 4 <= rows; row += 4) add_products(tile, 4, Q + row * width + c, width, S + row * pitch, pitch);
+            for (; row < rows; row++) add_products(tile, 1, Q + row * width + c, width, S + row * pitch, pitch);
+        }
+    }
+    _mm_setcsr(state);
+}
+/* out[row][32] += P[row][pitch] V of one step, `some` rows at a time: thirty-two columns of bf16, the even and the odd ones apart, so that
+ * nothing has to be packed. */
+INLINE void mix_bf16(const uint16_t *v, size_t ld, size_t count, const size_t some, const float *P, size_t pitch, float *out, size_t width) {
+    v16 sums[4 * 4]; /* row, parity of the key, parity of the column */
+    const v16u high = (v16u)splat_bits(0xffff0000u);
+    UNROLL for (size_t i = 0; i < 4 * some; i++) sums[i] = splat(0);
+    for (size_t key = 0; key < count; key += 2, v += 2 * ld)
+        UNROLL for (size_t odd = 0; odd < 2; odd++) {
+            if (odd && key + 1 == count) continue;
+            v16u x = (v16u)load_raw(v + odd * ld);
+            UNROLL for (size_t r = 0; r < some; r++) {
+                v16 p = splat(P[r * pitch + key + odd]);
+                sums[4 * r + 2 * odd] = p * (v16)(x << 16) + sums[4 * r + 2 * odd];
+                sums[4 * r + 2 * odd + 1] = p * (v16)(x & high) + sums[4 * r + 2 * odd + 1];
             }
         }
+    const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i second = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
+    UNROLL for (size_t r = 0; r < some; r++, out += width) {
+        __m512 even = (__m512)(sums[4 * r] + sums[4 * r + 2]), odd = (__m512)(sums[4 * r + 1] + sums[4 * r + 3]);
+        store(out, load(out) + (v16)_mm512_permutex2var_ps(even, first, odd));
+        store(out + 16, load(out + 16) + (v16)_mm512_permutex2var_ps(even, second, odd));
     }
 }
-/* out[row][16 H] += P[row][pitch] V of one step. */
 static void few_mix(rows_of v, size_t d, size_t rows, const float *P, size_t pitch, float *out, float *tile) {
-    size_t width = hk_blocks(d, SIDE) * SIDE;
-    for (size_t c = 0; c < d; c += SIDE) {
-        pack_few(tile, v, v.at + c, 0, d - c, v.count);
-        for (size_t row = 0; row < rows; row++) {
-            const float *p = P + row * pitch;
-            v16 even = splat(0), odd = splat(0);
-            UNROLL for (size_t u = 0; u < 16; u++) {
-                v16 pair = load(tile + u * 16);
-                even = splat(p[2 * u]) * (v16)((v16u)pair << 16) + even;
-                odd = splat(p[2 * u + 1]) * (v16)((v16u)pair & splat_bits(0xffff0000u)) + odd;
-            }
-            store(out + row * width + c, load(out + row * width + c) + (even + odd));
-        }
+    size_t width = hk_blocks(d, SIDE) * SIDE, c = 0;
+    unsigned state = flush_subnormals();
+    for (; v.dtype == HK_BF16 && c + 32 <= d; c += 32) {
+        const uint16_t *p = (const uint16_t *)v.p + v.at + c;
+        size_t row = 0;
+        fetch_part(v, d, c / DEPTH, hk_blocks(d, DEPTH));
+        for (; row + 4 <= rows; row += 4) mix_bf16(p, v.ld, v.count, 4, P + row * pitch, pitch, out + row * width + c, width);
+        for (; row < rows; row++) mix_bf16(p, v.ld, v.count, 1, P + row * pitch, pitch, out + row * width + c, width);
     }
+    for (; c < d; c += SIDE) {
+        fetch_part(v, d, c / SIDE, hk_blocks(d, SIDE));
+        pack_few(tile, v, v.at + c, 0, d - c, v.count);
+        size_t row = 0;
+        for (; row + 4 <= rows; row += 4) add_products(tile, 4, P + row * pitch, pitch, out + row * width + c, width);
+        for (; row < rows; row++) add_products(tile, 1, P + row * pitch, pitch, out + row * width + c, width);
+    }
+    _mm_setcsr(state);
 }
 /* P over `seen` keys from S in place, zeros up to `keys`; 1 / sum. */
 static float few_softmax(float *S, size_t seen, size_t keys, float scale_of, float *lse) {

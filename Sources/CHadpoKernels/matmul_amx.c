@@ -249,10 +249,10 @@ static void multiply_panel(const job *j, float *panel, size_t first, size_t last
 
 /* ---- few rows ----
  * B's passage is the whole cost then. Its rows are read once and become tiles between one product and the next, so that neither the
- * memory nor the tiles wait for the other, and every row is asked for a little ahead, where it ends for its successor in the next panel. */
+ * memory nor the tiles wait for the other, and every row is asked for a little ahead, where it ends for its successor sixteen rows on. */
 
-/* Sixteen rows of B as a left tile: in place, or rounded into `to`. */
-INLINE void load_few(const int tile, float *to, const void *B, const hk_dtype dtype, size_t at, size_t ld, size_t ahead) {
+/* Sixteen rows of B as left tile 4: in place, or rounded into `to`. */
+INLINE void load_few(float *to, const void *B, const hk_dtype dtype, size_t at, size_t ld, size_t ahead) {
     const size_t size = dtype == HK_F32 ? 4 : 2;
     const char *p = (const char *)B + at * size;
     UNROLL for (size_t i = 0; i < SIDE; i++) {
@@ -260,12 +260,10 @@ INLINE void load_few(const int tile, float *to, const void *B, const hk_dtype dt
         if (dtype == HK_F32) _mm_prefetch(p + i * ld * size + ahead + 64, _MM_HINT_T0);
         if (dtype != HK_BF16) store(to + i * 16, load_along(B, dtype, at + i * ld, DEPTH, 0));
     }
-    const void *from = dtype == HK_BF16 ? (const void *)p : to;
-    size_t stride = dtype == HK_BF16 ? ld * 2 : 64;
-    if (tile == 4) _tile_loadd(4, from, stride);
-    else _tile_loadd(5, from, stride);
+    if (dtype == HK_BF16) _tile_loadd(4, p, ld * 2);
+    else _tile_loadd(4, to, 64);
 }
-/* sums += a panel of B at column n over all of this stretch of K; tiles as in MULTIPLY. */
+/* sums[A's tile] += sixteen rows of B from row n over all of this stretch of K: no more rows at a time, as each is a stream of memory. */
 INLINE void few_of(const job *j, const hk_dtype dtype, size_t n, float *scratch, float *sums) {
     const size_t width = DEPTH * (dtype == HK_F32 ? 4 : 2), ld = j->ldb;
     size_t steps = j->k / DEPTH, at = n * ld + j->k0;
@@ -273,26 +271,18 @@ INLINE void few_of(const job *j, const hk_dtype dtype, size_t n, float *scratch,
     const float *a = j->shared;
     _tile_loadd(0, sums, 64);
     _tile_loadd(1, sums + TILE, 64);
-    _tile_loadd(2, sums + 2 * TILE, 64);
-    _tile_loadd(3, sums + 3 * TILE, 64);
     for (size_t s = 0; s < steps; s++, at += DEPTH, a += 2 * TILE) {
-        size_t ahead = AHEAD + ((s + 1) * width + AHEAD > steps * width ? PANEL * ld * width / DEPTH - steps * width : 0);
-        float *to = scratch + s % 2 * 2 * TILE;
-        load_few(4, to, j->B, dtype, at, ld, ahead);
+        size_t ahead = AHEAD + ((s + 1) * width + AHEAD > steps * width ? SIDE * ld * width / DEPTH - steps * width : 0);
+        load_few(scratch + s % 2 * TILE, j->B, dtype, at, ld, ahead);
         _tile_loadd(6, a, 64);
         _tile_dpbf16ps(0, 4, 6);
-        load_few(5, to + TILE, j->B, dtype, at + SIDE * ld, ld, ahead);
-        _tile_dpbf16ps(2, 5, 6);
         if (two) {
             _tile_loadd(7, a + TILE, 64);
             _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(3, 5, 7);
         }
     }
     _tile_stored(0, sums, 64);
     _tile_stored(1, sums + TILE, 64);
-    _tile_stored(2, sums + 2 * TILE, 64);
-    _tile_stored(3, sums + 3 * TILE, 64);
 }
 static void few(const job *j, size_t n, float *scratch, float *sums) {
     if (j->dtype == HK_F32) few_of(j, HK_F32, n, scratch, sums);
@@ -311,7 +301,8 @@ static void multiply_task(void *context, size_t chunk, int worker) {
     else memset(sums, 0, hk_blocks(last - first, PANEL) * panel_sums * sizeof *sums);
     size_t begin = first;
     if (j->few)
-        for (; begin + PANEL <= last; begin += PANEL) few(j, begin, panel, sums + (begin - first) / PANEL * panel_sums);
+        for (; begin + PANEL <= last; begin += PANEL)
+            for (size_t t = 0; t < 2; t++) few(j, begin + t * SIDE, panel, sums + (begin - first) / PANEL * panel_sums + t * 2 * TILE);
     if (pairs * steps * 2 * TILE <= LITTLE) { /* A stays in the L2 cache: B is read from end to end */
         for (size_t n = begin; n < last; n += PANEL)
             for (size_t step = 0; step < steps; step += BLOCK)

@@ -277,6 +277,34 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         }
     }
 
+    @Test(
+        "rows of a cache that no query sees may hold anything", arguments: everyAttentionISA,
+        [HK_F32.rawValue, HK_F16.rawValue, HK_BF16.rawValue])
+    func unseenRows(isa: UInt32, code: UInt32) throws {
+        guard let pool = attentionPool(isa) else { return }
+        let dtype = hk_dtype(rawValue: code)
+        for keys in [1, 31, 33, 36, 64] {
+            let rows = min(keys, 3)
+            let c = AttentionCase(
+                heads: 2, kvHeads: 1, headDim: 64, segments: [segment(0..<rows, own: 0..<keys)], qRows: rows, kRows: keys + 40,
+                pad: 0,
+                scale: 0.3)
+            var x = c.inputs(seed: 9)
+            var found: [[Float]] = []
+            for unseen in [0, Float.nan] {
+                for i in (keys * c.ldk)..<(c.kRows * c.ldk) { (x.k[i], x.v[i]) = (unseen, unseen) }
+                let (k, v) = (stored(x.k, dtype).bytes, stored(x.v, dtype).bytes)
+                let out = Guarded(zeros: c.qRows * c.ldq)
+                let status = hk_attention_forward(
+                    pool.raw, c.segments, c.segments.count, c.heads, c.kvHeads, c.headDim, c.scale, x.q, c.ldq, k.pointer, c.ldk,
+                    v.pointer, c.ldk, dtype, out.pointer, c.ldq, nil)
+                #expect(status == 0 && out.intact)
+                found.append(out.values)
+            }
+            #expect(firstDifference(found[0], found[1]) == nil && found[0].contains { $0 != 0 }, "\(keys) keys")
+        }
+    }
+
     @Test("a cache in int8 gives the bits of the numbers it holds in fp32", arguments: everyAttentionISA)
     func cache8(isa: UInt32) throws {
         guard let pool = attentionPool(isa) else { return }

@@ -4,6 +4,8 @@
 usage: llama_cpp.py [--types bf16,q8_0,q4_0] [--prompt 640] [--generate 32] [--repeat 1] [--layers 32] [--keep]
        llama_cpp.py --prepare            builds llama-bench and writes the files, nothing else
 
+Decoding is measured where ours is: behind the prompt, whose keys every token reads.
+
 The source is the llama.cpp that the source distribution of llama-cpp-python on PyPI carries, built for this processor
 (GGML_NATIVE: the compiler's -march=native, which includes AMX where the processor has it). The weights are random blocks in
 GGUF files under build/peers/llama; --keep leaves them there. One JSON line for each type and test.
@@ -161,16 +163,16 @@ def main():
         model = model_of(name, arguments.layers)
         if arguments.prepare:
             continue
-        done = subprocess.run(
-            [tool, "-m", model, "-p", str(arguments.prompt), "-n", str(arguments.generate), "-t", str(arguments.threads), "-r",
-             str(arguments.repeat), "-o", "jsonl"], check=True, capture_output=True, text=True)
-        for line in done.stdout.splitlines():
-            record = json.loads(line)
-            what = "prompt" if record["n_prompt"] else "decode"
-            print(json.dumps({
-                "peer": f"llama.cpp {record['build_commit']} ({record['cpu_info']})", "type": name, "layers": arguments.layers,
-                "test": what, "tokens": record["n_prompt"] or record["n_gen"], "threads": record["n_threads"],
-                f"{what}_tok_s": round(record["avg_ts"], 3), "seconds": round(record["avg_ns"] / 1e9, 3)}), flush=True)
+        for test in (["-p", arguments.prompt, "-n", 0], ["-p", 0, "-n", arguments.generate, "-d", arguments.prompt]):
+            command = [tool, "-m", model, "-t", arguments.threads, "-r", arguments.repeat, "-o", "jsonl", *test]
+            done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
+            for record in map(json.loads, done.stdout.splitlines()):
+                what = "prompt" if record["n_prompt"] else "decode"
+                print(json.dumps({
+                    "peer": f"llama.cpp {record['build_commit']} ({record['cpu_info']})", "type": name, "layers": arguments.layers,
+                    "test": what, "tokens": record["n_prompt"] or record["n_gen"], "depth": record["n_depth"],
+                    "threads": record["n_threads"], f"{what}_tok_s": round(record["avg_ts"], 3),
+                    "seconds": round(record["avg_ns"] / 1e9, 3)}), flush=True)
         if not arguments.keep:
             model.unlink()
 

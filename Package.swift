@@ -49,13 +49,14 @@ let package = Package(
         .target(name: "CHadpoKernels"),
         .target(name: "CHadpoImage", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         .target(name: "CHadpoWorldAssets"),
+        .target(name: "HadpoTestSupport", dependencies: ["HadpoBase"], path: "Tests/Support", swiftSettings: swiftSettings),
     ]
         + layers.map { name, imports in
             .target(name: name, dependencies: imports.map { .init(stringLiteral: $0) }, swiftSettings: swiftSettings)
         }
         + layers.dropLast().map { name, imports in
             .testTarget(
-                name: name + "Tests", dependencies: ([name] + imports).map { .init(stringLiteral: $0) },
+                name: name + "Tests", dependencies: ([name] + imports + ["HadpoTestSupport"]).map { .init(stringLiteral: $0) },
                 swiftSettings: swiftSettings)
         } + [
             .testTarget(name: "HadpoCAPITests", dependencies: ["HadpoCAPI", "CHadpo"], swiftSettings: swiftSettings),

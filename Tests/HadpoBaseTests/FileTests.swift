@@ -1,19 +1,15 @@
 import Glibc
 import HadpoBase
 import Testing
+import HadpoTestSupport
 
 /// A folder of its own, removed with what the test left in it.
 private final class Folder {
     let path: String
     init() throws {
-        var name = Array("/tmp/hadpo-base-XXXXXX".utf8CString)
-        _ = try #require(mkdtemp(&name))
-        path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        path = try makeTemporaryFolder()
     }
-    deinit {
-        for name in (try? File.list(path)) ?? [] { unlink(File.join(path, name)) }
-        rmdir(path)
-    }
+    deinit { removeFolder(path) }
 }
 
 @Suite struct Files {

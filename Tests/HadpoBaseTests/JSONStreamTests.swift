@@ -1,17 +1,14 @@
 import Glibc
 import HadpoBase
 import Testing
+import HadpoTestSupport
 
 @Suite struct StreamingJSON {
     private func stream(
         _ text: String, under keys: [String] = [], limit: Int = 1 << 28, stopAfter: Int = .max
     ) throws -> [(key: String, value: JSON)] {
-        var template = Array("/tmp/hadpo-stream-XXXXXX".utf8CString)
-        let descriptor = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkstemp($0) } ?? -1 }
-        try #require(descriptor >= 0)
-        close(descriptor)
-        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        defer { unlink(path) }
+        let folder = try makeTemporaryFolder(), path = File.join(folder, "stream.json")
+        defer { removeFolder(folder) }
         try File.writeAtomically(path, text)
         var found: [(key: String, value: JSON)] = []
         try JSONStream.elements(ofFile: path, under: keys, elementLimit: limit) { key, element throws(HadpoError) in
@@ -65,11 +62,8 @@ import Testing
 
     @Test("an integer is found without building the element, and doubt is left to the parser") func firstInteger() throws {
         func integer(_ text: String) throws -> Int? {
-            var template = Array("/tmp/hadpo-stream-XXXXXX".utf8CString)
-            let descriptor = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkstemp($0) } ?? -1 }
-            close(descriptor)
-            let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            defer { unlink(path) }
+            let folder = try makeTemporaryFolder(), path = File.join(folder, "stream.json")
+            defer { removeFolder(folder) }
             try File.writeAtomically(path, "[\(text)]")
             var result: Int?
             try JSONStream.elements(ofFile: path) { _, element in

@@ -1,26 +1,17 @@
 import Glibc
 import HadpoBase
 import Testing
+import HadpoTestSupport
 
 /// A folder for one test's files, which goes away with the object.
 final class EvalFolder {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/hadpo-eval-XXXXXX".utf8CString)
-        path = try #require(
-            template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
+        path = try makeTemporaryFolder()
     }
 
-    deinit { Self.empty(path) }
-
-    private static func empty(_ folder: String) {
-        for name in (try? File.list(folder)) ?? [] {
-            let inner = File.join(folder, name)
-            if File.isDirectory(inner) { empty(inner) } else { try? File.remove(inner) }
-        }
-        rmdir(folder)
-    }
+    deinit { removeFolder(path) }
 
     subscript(name: String) -> String { File.join(path, name) }
 

@@ -6,6 +6,7 @@ import HadpoTensor
 import HadpoText
 import HadpoVision
 import Testing
+import HadpoTestSupport
 
 /// A fixture model, six questions on two of its pictures in mixed order, and a folder that goes away.
 private final class PopeSubject {
@@ -15,9 +16,7 @@ private final class PopeSubject {
 
     /// - Parameter words: the tokenizer has words for yes and no, as real ones do; the fixture's begins both with the same token.
     init(_ name: String = "old-f32", words: Bool = false) throws {
-        var template = Array("/tmp/hadpo-pope-XXXXXX".utf8CString)
-        folder = try #require(
-            template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
+        folder = try makeTemporaryFolder()
         let device = try CPUDevice(numerics: .exact)
         let checkpoint = try LLaVAFolder(
             ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
@@ -34,8 +33,7 @@ private final class PopeSubject {
     }
 
     deinit {
-        for name in (try? File.list(folder)) ?? [] { try? File.remove(path(name)) }
-        rmdir(folder)
+        removeFolder(folder)
     }
 
     static let questions = [

@@ -8,6 +8,7 @@ import HadpoText
 import HadpoVision
 import HadpoWeights
 import Testing
+import HadpoTestSupport
 
 /// Folder of the fixtures made by Tests/Fixtures/make_minigpt4.py and make_instructblip.py.
 private let all = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures")
@@ -58,18 +59,6 @@ private struct EVASubject {
         let result = try Generation.run(model: model, request: config, image: image, progress: SilentProgress())
         return (result["ids"]?.arrayValue ?? []).compactMap { $0.intValue.map(Int32.init) }
     }
-}
-
-private func withTemporaryFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/hadpo-eva-XXXXXX".utf8CString)
-    let made = mkdtemp(&template) != nil
-    try #require(made)
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    defer {
-        for name in (try? File.list(folder)) ?? [] { try? File.remove(File.join(folder, name)) }
-        _ = rmdir(folder)
-    }
-    try body(folder)
 }
 
 @Suite struct EVAModelTests {

@@ -2,6 +2,7 @@ import Glibc
 import HadpoBase
 import HadpoText
 import Testing
+import HadpoTestSupport
 
 @Suite("WordPiece, as transformers' BertTokenizer")
 struct WordPieceTests {
@@ -85,28 +86,18 @@ struct WordPieceTests {
 
 /// A tokenizer from a folder of its own with these files.
 private func load(_ files: [String: String]) throws -> WordPieceTokenizer {
-    var template = Array("/tmp/hadpo-wordpiece-XXXXXX".utf8CString)
-    let folder = try #require(
-        template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
-    defer {
-        for name in files.keys { unlink(File.join(folder, name)) }
-        rmdir(folder)
+    try withTemporaryFolder { folder in
+        for (name, text) in files { try File.writeAtomically(File.join(folder, name), text) }
+        return try WordPieceTokenizer.load(directory: folder)
     }
-    for (name, text) in files { try File.writeAtomically(File.join(folder, name), text) }
-    return try WordPieceTokenizer.load(directory: folder)
 }
 
 private func vocabulary(_ bytes: some Sequence<UInt8>) throws -> WordPieceTokenizer {
-    var template = Array("/tmp/hadpo-vocab-XXXXXX".utf8CString)
-    let folder = try #require(
-        template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
-    let path = File.join(folder, "vocab.txt")
-    defer {
-        unlink(path)
-        rmdir(folder)
+    try withTemporaryFolder { folder in
+        let path = File.join(folder, "vocab.txt")
+        try File.writeAtomically(path, Array(bytes))
+        return try WordPieceTokenizer.load(directory: path)
     }
-    try File.writeAtomically(path, Array(bytes))
-    return try WordPieceTokenizer.load(directory: path)
 }
 
 private func vocabulary(_ text: String) throws -> WordPieceTokenizer { try vocabulary(text.utf8) }

@@ -4,22 +4,10 @@ import HadpoModels
 import HadpoTensor
 import HadpoTrain
 import Testing
+import HadpoTestSupport
 
 private let fixtures = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures/llava")
 private let quiet = SilentProgress()
-
-private func withFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("/tmp/hadpo-guard-XXXXXX".utf8CString)
-    let made = mkdtemp(&template) != nil
-    try #require(made)
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    func remove(_ path: String) {
-        if File.isDirectory(path) { for name in (try? File.list(path)) ?? [] { remove(File.join(path, name)) } }
-        _ = Glibc.remove(path)
-    }
-    defer { remove(folder) }
-    try body(folder)
-}
 
 /// Says what it was told to, one value after the other, and then the last again.
 private final class ScriptedGauge: ModelGauge {
@@ -122,7 +110,7 @@ private func lines(_ path: String) throws -> [JSON] {
             (["figure": "pope.accuracy", "below": 0.55, "patience": 2], [0.5, 0.6, 0.5, 0.5], 9),
         ] as [(JSON, [Double], Int)])
     func rules(_ rule: JSON, _ values: [Double], _ step: Int) throws {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             let log = File.join(folder, "log.jsonl")
             let output = File.join(folder, "adapter")
             let watched = try run(
@@ -154,7 +142,7 @@ private func lines(_ path: String) throws -> [JSON] {
 
     @Test("the best step is kept, bit for bit as it was then")
     func best() throws {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             let output = File.join(folder, "adapter")
             let watched = try run(
                 asking(["keep": "best"]), gauge: ScriptedGauge([0.9, 0.5, 0.8, 0.8, 0.7]), ["output": .string(output)])
@@ -173,7 +161,7 @@ private func lines(_ path: String) throws -> [JSON] {
 
     @Test("an interrupted look is taken again after a resume, and the log is that of a run without the interruption")
     func resume() throws {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             let (log, whole) = (File.join(folder, "log.jsonl"), File.join(folder, "whole.jsonl"))
             let rules: JSON = asking(["stop": [["figure": "pope.accuracy", "falls": 0.25]]])
             let undisturbed = try run(rules, gauge: ScriptedGauge([0.6, 0.7, 0.8, 0.5]), ["log": .string(whole)])
@@ -209,7 +197,7 @@ private func lines(_ path: String) throws -> [JSON] {
 
     @Test("a stopped training goes on under a milder rule, which its state does not forbid")
     func milder() throws {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             let output = File.join(folder, "adapter")
             let strict = try run(
                 asking(["stop": [["figure": "pope.accuracy", "below": 0.55]]]), gauge: ScriptedGauge([0.6, 0.5]),

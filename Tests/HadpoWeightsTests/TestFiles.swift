@@ -3,18 +3,17 @@ import HadpoBase
 import HadpoTensor
 import HadpoWeights
 import Testing
+import HadpoTestSupport
 
 /// A folder of its own for one test, removed at its end.
 final class TestFolder {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/hadpo-weights-XXXXXX".utf8CString)
-        path = try #require(
-            template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } })
+        path = try makeTemporaryFolder()
     }
 
-    deinit { TestFolder.remove(path) }
+    deinit { removeFolder(path) }
 
     func write(_ name: String, _ bytes: [UInt8]) throws -> String {
         let file = path + "/" + name
@@ -27,25 +26,7 @@ final class TestFolder {
 
     func write(_ name: String, _ text: String) throws -> String { try write(name, Array(text.utf8)) }
 
-    var entries: [String] { TestFolder.entries(path) }
-
-    private static func entries(_ path: String) -> [String] {
-        guard let folder = opendir(path) else { return [] }
-        defer { closedir(folder) }
-        var names: [String] = []
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
-    private static func remove(_ path: String) {
-        for name in entries(path) {
-            if unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
-        }
-        rmdir(path)
-    }
+    var entries: [String] { (try? File.list(path)) ?? [] }
 }
 
 /// A file in memory, in a block of exactly its size, so that a read behind its end is seen by the address sanitizer.

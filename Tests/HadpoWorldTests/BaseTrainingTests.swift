@@ -6,21 +6,9 @@ import HadpoText
 import HadpoVision
 import HadpoWorld
 import Testing
+import HadpoTestSupport
 
 private let quiet = SilentProgress()
-
-private func withFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("/tmp/hadpo-base-XXXXXX".utf8CString)
-    let made = mkdtemp(&template) != nil
-    try #require(made)
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    func remove(_ path: String) {
-        if File.isDirectory(path) { for name in (try? File.list(path)) ?? [] { remove(File.join(path, name)) } }
-        _ = Glibc.remove(path)
-    }
-    defer { remove(folder) }
-    try body(folder)
-}
 
 private func config(_ members: JSON) throws -> WorldBaseConfig {
     try ConfigReader.read(members, schema: "hadpo.world-base/1", WorldBaseConfig.init).config
@@ -111,7 +99,7 @@ func imitationGradient() {
 
 @Test("what a base is taught are the very tokens with which it is asked and preference training continues")
 func taughtTokens() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         try WorldCheckpoint().write(to: folder)
         let tokenizer = try TokenizerFile.load(directory: folder)
         var texts = WorldTexts(LLaVAConversation(tokenizer))
@@ -129,7 +117,7 @@ func taughtTokens() throws {
 
 @Test("every picture brings its questions and its description, and only what is answered is taught")
 func languageBatch() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         try WorldCheckpoint().write(to: folder)
         let tokenizer = try TokenizerFile.load(directory: folder)
         let stage = BaseRecipe.world.stages[0]
@@ -155,7 +143,7 @@ func languageBatch() throws {
 
 @Test("a base that goes on from a kept stage ends with the same bits as one trained in one go, at any number of threads")
 func baseStages() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         let whole = File.join(folder, "whole")
         let rest = File.join(folder, "rest")
         let report = try BasePretrainer.run(
@@ -181,7 +169,7 @@ func baseStages() throws {
     "an InstructBLIP's queries begin at places of the picture and near what LLaVA's decoder knows, and come nearer in a few steps"
 )
 func imitation() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         var recipe = BaseRecipe.world(.instructBLIP)
         recipe.imitation?.batch = 8
         recipe.imitation?.steps = 40
@@ -208,7 +196,7 @@ private final class Impatient: Progress {
 
 @Test("a base's training stops when the host says so and leaves no model behind")
 func baseInterruption() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         let error = #expect(throws: HadpoError.self) {
             try BasePretrainer.run(
                 config(["schema": "hadpo.world-base/1", "output": .string(folder)]), device: CPUDevice(threads: 1),

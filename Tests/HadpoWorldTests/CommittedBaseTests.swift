@@ -5,21 +5,9 @@ import HadpoTensor
 import HadpoTrain
 import HadpoWorld
 import Testing
+import HadpoTestSupport
 
 private let quiet = SilentProgress()
-
-private func withFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("/tmp/hadpo-world-XXXXXX".utf8CString)
-    let made = mkdtemp(&template) != nil
-    try #require(made)
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    func remove(_ path: String) {
-        if File.isDirectory(path) { for name in (try? File.list(path)) ?? [] { remove(File.join(path, name)) } }
-        _ = Glibc.remove(path)
-    }
-    defer { remove(folder) }
-    try body(folder)
-}
 
 private func make(_ folder: String, evaluation: Int, training: Int) throws -> JSON {
     let json: JSON = [
@@ -40,7 +28,7 @@ private func figure(_ report: JSON?, _ key: String) throws -> Double { try #requ
 /// pictures it stays well inside them but for its inventions, which lie close to the upper limit (30.9 to 32.2 %, mean 31.6).
 @Test("the committed base sees what is there and invents what belongs to it")
 func committedBase() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         try WorldMake.writeModel(to: folder)
         let report = try WorldEvaluation.run(open(folder), seed: 77, images: 200, progress: quiet)
         #expect(try figure(report["random"], "accuracy") >= 0.88)
@@ -55,7 +43,7 @@ func committedBase() throws {
 
 @Test("a world comes with a model that opens, and its mistakes become pairs that the trainer reads")
 func worldPairs() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         let world = File.join(folder, "world")
         let made = try make(world, evaluation: 10, training: 30)
         #expect(made["model"]?.stringValue == File.join(world, "model"))
@@ -101,7 +89,7 @@ func worldPairs() throws {
 
 @Test("a world's annotations are read back, and one that names no known thing is refused")
 func annotations() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
         _ = try make(folder, evaluation: 4, training: 3)
         let read = try WorldAnnotations(world: folder)
         let drawn = WorldFiles.preference(WorldFiles.Parameters(seed: 3, preferencePictures: 3, evaluationPictures: 4))

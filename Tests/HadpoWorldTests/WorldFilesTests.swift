@@ -4,29 +4,14 @@ import HadpoEval
 import HadpoVision
 import HadpoWorld
 import Testing
-
-private func temporaryFolder() throws -> String {
-    var template = Array("/tmp/hadpo-world-XXXXXX".utf8CString)
-    let made = mkdtemp(&template) != nil
-    try #require(made)
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-private func removeAll(_ path: String) throws {
-    if File.isDirectory(path) {
-        for name in try File.list(path) { try removeAll(File.join(path, name)) }
-        rmdir(path)
-    } else {
-        try File.remove(path)
-    }
-}
+import HadpoTestSupport
 
 private let parameters = WorldFiles.Parameters(seed: 5, preferencePictures: 12, evaluationPictures: 40)
 
 /// A small world on disk for one test.
 private func withWorld(_ body: (WorldFiles.Layout) throws -> Void) throws {
-    let folder = try temporaryFolder()
-    defer { try? removeAll(folder) }
+    let folder = try makeTemporaryFolder()
+    defer { removeFolder(folder) }
     try WorldFiles.write(to: folder, parameters)
     try body(WorldFiles.Layout(folder))
 }
@@ -208,8 +193,8 @@ func impossibleWorlds() {
 
 @Test("the checkpoint's files describe one model: ids of image and pad, rows, picture size")
 func checkpointFiles() throws {
-    let folder = try temporaryFolder()
-    defer { try? removeAll(folder) }
+    let folder = try makeTemporaryFolder()
+    defer { removeFolder(folder) }
     let checkpoint = WorldCheckpoint()
     try checkpoint.write(to: folder)
     let config = try File.readJSON(File.join(folder, "config.json"))

@@ -286,14 +286,15 @@ static void round_to_operand(float *out, const float *x, size_t n, size_t padded
 /* As the tiles do: subnormal operands and results are zero. The caller puts the old state back. */
 static unsigned flush_subnormals(void) {
     unsigned state = _mm_getcsr();
-    _mm_setcsr(state | 0x8040);
+    _mm_setcsr(state | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
     return state;
 }
-/* Part `part` of `parts` of the next step's rows: a row is too short, and the next too far, for the processor to see them coming. */
-INLINE void fetch_part(rows_of r, size_t d, size_t part, size_t parts) {
+/* While `done` to `then` of `all` of a step is computed, that part of the next step's rows is fetched: a row is too short, and the next too
+ * far, for the processor to see them coming. */
+INLINE void fetch_next(rows_of r, size_t d, size_t done, size_t then, size_t all) {
     size_t size = r.dtype == HK_F32 ? 4 : 2;
     const char *p = (const char *)r.p + (r.at + STEP * r.ld) * size;
-    for (size_t i = STEP * part / parts; i < STEP * (part + 1) / parts; i++)
+    for (size_t i = STEP * done / all; i < STEP * hk_min(then, all) / all; i++)
         for (size_t at = 0; at < d * size; at += 64) _mm_prefetch(p + i * r.ld * size + at, _MM_HINT_T1);
 }
 /* A right tile of a step's keys or values. */
@@ -302,8 +303,8 @@ static void pack_few(float *tile, rows_of r, size_t at, const int along, size_t 
     BY_DTYPE(r.dtype, PACK)
 #undef PACK
 }
-/* out[row][16] += x[row][32] times a right tile, `some` rows at a time. */
-INLINE void add_products(const float *tile, const size_t some, const float *x, size_t x_pitch, float *out, size_t out_pitch) {
+/* out[row][16] += x[row][32] times a right tile, for `some` rows. */
+INLINE void add_some(const float *tile, const size_t some, const float *x, size_t x_pitch, float *out, size_t out_pitch) {
     v16 even[4], odd[4];
     UNROLL for (size_t r = 0; r < some; r++) even[r] = odd[r] = splat(0);
     UNROLL for (size_t u = 0; u < 16; u++) {
@@ -315,6 +316,11 @@ INLINE void add_products(const float *tile, const size_t some, const float *x, s
     }
     UNROLL for (size_t r = 0; r < some; r++) store(out + r * out_pitch, load(out + r * out_pitch) + (even[r] + odd[r]));
 }
+static void add_products(const float *tile, size_t rows, const float *x, size_t x_pitch, float *out, size_t out_pitch) {
+    size_t row = 0;
+    for (; row + 4 <= rows; row += 4) add_some(tile, 4, x + row * x_pitch, x_pitch, out + row * out_pitch, out_pitch);
+    for (; row < rows; row++) add_some(tile, 1, x + row * x_pitch, x_pitch, out + row * out_pitch, out_pitch);
+}
 /* S[row][pitch] of sixteen keys and then sixteen more; Q[row][32 D]. */
 static void few_scores(rows_of k, size_t d, size_t rows, const float *Q, float *S, size_t pitch, float *tile) {
     size_t width = hk_blocks(d, DEPTH) * DEPTH;
@@ -322,11 +328,10 @@ static void few_scores(rows_of k, size_t d, size_t rows, const float *Q, float *
     for (size_t i = 0; i < STEP; i += SIDE, S += SIDE) {
         for (size_t row = 0; row < rows; row++) store(S + row * pitch, splat(0));
         for (size_t c = 0; c < d && k.count > i; c += DEPTH) {
-            fetch_part(k, d, i / SIDE * hk_blocks(d, DEPTH) + c / DEPTH, 2 * hk_blocks(d, DEPTH));
+            size_t done = i / SIDE * width + c;
+            fetch_next(k, d, done, done + DEPTH, 2 * width);
             pack_few(tile, k, k.at + i * k.ld + c, 1, k.count - i, d - c);
-            size_t row = 0;
-            for (; row + 4 <= rows; row += 4) add_products(tile, 4, Q + row * width + c, width, S + row * pitch, pitch);
-            for (; row < rows; row++) add_products(tile, 1, Q + row * width + c, width, S + row * pitch, pitch);
+            add_products(tile, rows, Q + c, width, S, pitch);
         }
     }
     _mm_setcsr(state);
@@ -358,19 +363,17 @@ INLINE void mix_bf16(const uint16_t *v, size_t ld, size_t count, const size_t so
 static void few_mix(rows_of v, size_t d, size_t rows, const float *P, size_t pitch, float *out, float *tile) {
     size_t width = hk_blocks(d, SIDE) * SIDE, c = 0;
     unsigned state = flush_subnormals();
-    for (; v.dtype == HK_BF16 && c + 32 <= d; c += 32) {
+    for (; v.dtype == HK_BF16 && c + DEPTH <= d; c += DEPTH) {
         const uint16_t *p = (const uint16_t *)v.p + v.at + c;
         size_t row = 0;
-        fetch_part(v, d, c / DEPTH, hk_blocks(d, DEPTH));
+        fetch_next(v, d, c, c + DEPTH, d);
         for (; row + 4 <= rows; row += 4) mix_bf16(p, v.ld, v.count, 4, P + row * pitch, pitch, out + row * width + c, width);
         for (; row < rows; row++) mix_bf16(p, v.ld, v.count, 1, P + row * pitch, pitch, out + row * width + c, width);
     }
     for (; c < d; c += SIDE) {
-        fetch_part(v, d, c / SIDE, hk_blocks(d, SIDE));
+        fetch_next(v, d, c, c + SIDE, d);
         pack_few(tile, v, v.at + c, 0, d - c, v.count);
-        size_t row = 0;
-        for (; row + 4 <= rows; row += 4) add_products(tile, 4, P + row * pitch, pitch, out + row * width + c, width);
-        for (; row < rows; row++) add_products(tile, 1, P + row * pitch, pitch, out + row * width + c, width);
+        add_products(tile, rows, P, pitch, out + c, width);
     }
     _mm_setcsr(state);
 }

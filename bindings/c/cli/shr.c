@@ -132,7 +132,7 @@ static void length_table(const char *title, json *rows, const char *key)
         if (isnan(value))
             printf("%21s", "-");
         else
-            printf("%20.2f", value * 100);
+            printf("%21.2f", value * 100);
         printf("%14.0f%14.0f\n", number_at(row, "judged", 0), number_at(row, "descriptions", 0));
     }
 }
@@ -160,10 +160,10 @@ static void show_score(json *report)
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
     json *bounds = path_get(corrected, "hal_sents_ratio_bounds");
     if (length_of(bounds) == 2)
-        printf("%-34s%20.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
+        printf("%-34s%21.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
                json_object_get_double(json_object_array_get_idx(bounds, 1)) * 100);
-    printf("%-34s%20.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
-    printf("%-34s%20.2f\n", "words a description", number_at(corrected, "words_per_image", NAN));
+    printf("%-34s%21.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
+    printf("%-34s%21.2f\n", "words a description", number_at(corrected, "words_per_image", NAN));
     printf("\nsentences\n");
     print_outcomes(path_get(corrected, "sentences"));
     printf("\n%.0f images\n", number_at(report, "images", 0));

@@ -259,6 +259,11 @@ $(BUILD)/bench/kernels: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKe
 	$(CC) -O3 -ISources/CHadpoKernels/include -o $@ Tests/Bench/bench_kernels.c Tests/Bench/peaks.c Tests/Bench/allocations.c \
 		$(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) -lm -lpthread -ldl
 
+# The kernels alone, for a peer's process that calls both sides in turns (Tests/Bench/peers/torch_linear.py).
+$(BUILD)/bench/libkernels.so: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKernels/include/*.h)
+	@mkdir -p $(@D)
+	$(CC) -O3 -fPIC -shared -ISources/CHadpoKernels/include -o $@ $(wildcard Sources/CHadpoKernels/*.c) -lm -lpthread -ldl
+
 FUZZ_SECONDS ?= 20
 
 fuzz: deps

@@ -137,66 +137,59 @@ static void pack_shared_task(void *context, size_t chunk, int worker) {
 typedef struct {
     const char *p;               /* the first */
     size_t second, step;         /* bytes to the second column of tiles, to the next tile of K */
+    int fresh;                   /* sums begin at zero */
     const char *next;            /* rows of the next panel, a cache line of each with every tile of K */
     size_t next_rows, next_stride;
 } panel_tiles;
 /* Where another tenant's thread shares the core, a tile's load and a product that stand close together wait for each other; a few empty
  * instructions between them let them overlap (half as fast again there, nothing lost where the core is ours). */
-#define REST __asm__ volatile("nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop");
+#define REST __asm__ volatile("nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop")
 /* The next pair's sums, a cache line of each tile with every tile of K. */
-#define SUMS_SOON(i) _mm_prefetch((const char *)(sums + 4 * TILE + (4 * s + i) * (TILE / BLOCK)), _MM_HINT_T0);
-#define B_SOON for (size_t i = 0; i < b.next_rows; i++) _mm_prefetch(b.next + i * b.next_stride + s * 64, _MM_HINT_T1);
+#define SUMS_SOON(i) _mm_prefetch((const char *)(sums + 4 * TILE + (4 * s + i) * (TILE / BLOCK)), _MM_HINT_T0)
+#define ADD(c, b, a) (left ? _tile_dpbf16ps(c, b, a) : _tile_dpbf16ps(c, a, b))
 /* sums[B's tile][A's tile] += over `steps` tiles of K. Tiles 0 to 3 hold sums, 4 and 5 B's, 6 and 7 A's, which are read once and must not
  * drive B's out of the L1 cache: hence the streaming loads. */
-#define MULTIPLY(NAME, ADD)                                                                                                       \
-    static void NAME##_two(panel_tiles b, const float *a, size_t steps, float *sums) {                                            \
-        _tile_loadd(0, sums, 64);                                                                                                 \
-        _tile_loadd(1, sums + TILE, 64);                                                                                          \
-        _tile_loadd(2, sums + 2 * TILE, 64);                                                                                      \
-        _tile_loadd(3, sums + 3 * TILE, 64);                                                                                      \
-        for (size_t s = 0; s < steps; s++, b.p += b.step, a += 2 * TILE) {                                                        \
-            _tile_stream_loadd(6, a, 64);                                                                                         \
-            REST                                                                                                                  \
-            _tile_loadd(4, b.p, 64);                                                                                              \
-            REST                                                                                                                  \
-            ADD(0, 4, 6);                                                                                                         \
-            SUMS_SOON(0) REST                                                                                                     \
-            _tile_stream_loadd(7, a + TILE, 64);                                                                                  \
-            REST                                                                                                                  \
-            ADD(1, 4, 7);                                                                                                         \
-            SUMS_SOON(1) REST                                                                                                     \
-            _tile_loadd(5, b.p + b.second, 64);                                                                                   \
-            B_SOON REST                                                                                                           \
-            ADD(2, 5, 6);                                                                                                         \
-            SUMS_SOON(2) REST                                                                                                     \
-            ADD(3, 5, 7);                                                                                                         \
-            SUMS_SOON(3)                                                                                                          \
-        }                                                                                                                         \
-        _tile_stored(0, sums, 64);                                                                                                \
-        _tile_stored(1, sums + TILE, 64);                                                                                         \
-        _tile_stored(2, sums + 2 * TILE, 64);                                                                                     \
-        _tile_stored(3, sums + 3 * TILE, 64);                                                                                     \
-    }                                                                                                                             \
-    static void NAME##_one(panel_tiles b, const float *a, size_t steps, float *sums) {                                            \
-        _tile_loadd(0, sums, 64);                                                                                                 \
-        _tile_loadd(2, sums + 2 * TILE, 64);                                                                                      \
-        for (size_t s = 0; s < steps; s++, b.p += b.step, a += 2 * TILE) {                                                        \
-            _tile_stream_loadd(6, a, 64);                                                                                         \
-            REST                                                                                                                  \
-            _tile_loadd(4, b.p, 64);                                                                                              \
-            REST                                                                                                                  \
-            ADD(0, 4, 6);                                                                                                         \
-            _tile_loadd(5, b.p + b.second, 64);                                                                                   \
-            B_SOON REST                                                                                                           \
-            ADD(2, 5, 6);                                                                                                         \
-        }                                                                                                                         \
-        _tile_stored(0, sums, 64);                                                                                                \
-        _tile_stored(2, sums + 2 * TILE, 64);                                                                                     \
+INLINE void multiply(panel_tiles b, const float *a, size_t steps, float *sums, const int left, const int two) {
+    if (b.fresh) {
+        _tile_zero(0);
+        if (two) _tile_zero(1);
+        _tile_zero(2);
+        if (two) _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, 64);
+        if (two) _tile_loadd(1, sums + TILE, 64);
+        _tile_loadd(2, sums + 2 * TILE, 64);
+        if (two) _tile_loadd(3, sums + 3 * TILE, 64);
     }
-#define B_LEFT(c, b, a) _tile_dpbf16ps(c, b, a)
-#define B_RIGHT(c, b, a) _tile_dpbf16ps(c, a, b)
-MULTIPLY(left, B_LEFT)
-MULTIPLY(right, B_RIGHT)
+    for (size_t s = 0; s < steps; s++, b.p += b.step, a += 2 * TILE) {
+        _tile_stream_loadd(6, a, 64);
+        REST;
+        _tile_loadd(4, b.p, 64);
+        REST;
+        ADD(0, 4, 6);
+        SUMS_SOON(0);
+        REST;
+        if (two) {
+            _tile_stream_loadd(7, a + TILE, 64);
+            REST;
+            ADD(1, 4, 7);
+            SUMS_SOON(1);
+            REST;
+        }
+        _tile_loadd(5, b.p + b.second, 64);
+        for (size_t i = 0; i < b.next_rows; i++) _mm_prefetch(b.next + i * b.next_stride + s * 64, _MM_HINT_T1);
+        REST;
+        ADD(2, 5, 6);
+        SUMS_SOON(2);
+        REST;
+        if (two) ADD(3, 5, 7);
+        SUMS_SOON(3);
+    }
+    _tile_stored(0, sums, 64);
+    if (two) _tile_stored(1, sums + TILE, 64);
+    _tile_stored(2, sums + 2 * TILE, 64);
+    if (two) _tile_stored(3, sums + 3 * TILE, 64);
+}
 
 /* The sums of a chunk from C, or to it: row after row of C, so that few pages are open at a time. */
 INLINE void exchange(const job *j, float *sums, size_t first, size_t last, size_t first_pair, size_t pairs, const int writing) {
@@ -209,11 +202,13 @@ INLINE void exchange(const job *j, float *sums, size_t first, size_t last, size_
                 float *tile = sums + (((n - first) / PANEL * pairs + pair) * 4 + (n - first) / SIDE % 2 * 2 + a) * TILE;
                 float *C = j->C + m * j->ldc + n;
                 size_t columns = hk_min(SIDE, last - n);
-                v16 r[16];
+                v16 r[16]; /* indexed by constants alone, so that it stays in registers */
+                float part[TILE];
                 if (writing) {
                     UNROLL for (size_t i = 0; i < SIDE; i++) r[i] = load(tile + i * 16);
                 } else {
-                    for (size_t i = 0; i < SIDE; i++) r[i] = i < rows ? load_up_to(C + i * j->ldc, columns) : splat(0);
+                    for (size_t i = 0; i < SIDE; i++) store(part + i * 16, i < rows ? load_up_to(C + i * j->ldc, columns) : splat(0));
+                    UNROLL for (size_t i = 0; i < SIDE; i++) r[i] = load(part + i * 16);
                 }
                 if (j->left) transpose16(r);
                 if (!writing) {
@@ -221,7 +216,8 @@ INLINE void exchange(const job *j, float *sums, size_t first, size_t last, size_
                 } else if (rows == SIDE && columns == SIDE) {
                     UNROLL for (size_t i = 0; i < SIDE; i++) store(C + i * j->ldc, r[i]);
                 } else {
-                    for (size_t i = 0; i < rows; i++) store_up_to(C + i * j->ldc, r[i], columns);
+                    UNROLL for (size_t i = 0; i < SIDE; i++) store(part + i * 16, r[i]);
+                    for (size_t i = 0; i < rows; i++) store_up_to(C + i * j->ldc, load(part + i * 16), columns);
                 }
             }
         }
@@ -244,7 +240,8 @@ static void multiply_panel(const job *j, float *panel, size_t first, size_t last
                            float *sums) {
     size_t steps = hk_min(BLOCK, hk_blocks(j->k, DEPTH) - step), k = j->k0 + step * DEPTH, next_rows = 0;
     const float *a = j->shared + (step * j->pairs + first_pair * steps) * 2 * TILE;
-    panel_tiles b = {(const char *)panel, TILE * sizeof *panel, 2 * TILE * sizeof *panel, NULL, 0, j->ldb * 2};
+    panel_tiles b = {.p = (const char *)panel, .second = TILE * sizeof *panel, .step = 2 * TILE * sizeof *panel,
+                     .fresh = step == 0 && !j->accumulate, .next_stride = j->ldb * 2};
     pack_panel(panel, j, n, k, steps);
     const char *next = j->fetched ? next_panel(j, first, last, n, k, &next_rows) : NULL;
     for (size_t i = 0; i < pairs; i++, sums += 4 * TILE, a += steps * 2 * TILE) {
@@ -254,10 +251,10 @@ static void multiply_panel(const job *j, float *panel, size_t first, size_t last
             b.next_rows = (i + 1) * next_rows / pairs - row;
         }
         int two = (2 * (first_pair + i) + 1) * SIDE < j->rows;
-        if (j->left && two) left_two(b, a, steps, sums);
-        else if (j->left) left_one(b, a, steps, sums);
-        else if (two) right_two(b, a, steps, sums);
-        else right_one(b, a, steps, sums);
+        if (j->left && two) multiply(b, a, steps, sums, 1, 1);
+        else if (j->left) multiply(b, a, steps, sums, 1, 0);
+        else if (two) multiply(b, a, steps, sums, 0, 1);
+        else multiply(b, a, steps, sums, 0, 0);
     }
 }
 
@@ -312,7 +309,7 @@ static void multiply_task(void *context, size_t chunk, int worker) {
     size_t steps = hk_blocks(j->k, DEPTH), panel_sums = pairs * 4 * TILE;
     configure();
     if (j->accumulate) exchange(j, sums, first, last, first_pair, pairs, 0);
-    else memset(sums, 0, hk_blocks(last - first, PANEL) * panel_sums * sizeof *sums);
+    else if (j->few) memset(sums, 0, hk_blocks(last - first, PANEL) * panel_sums * sizeof *sums);
     size_t begin = first;
     if (j->few)
         for (; begin + PANEL <= last; begin += PANEL)

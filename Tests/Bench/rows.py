@@ -52,13 +52,12 @@ def bench_rate(name):
 
 
 def linear(dtype):
-    """Three shapes, 512 and 1024 rows; of both sides the best call counts."""
+    """Three shapes, 512 and 1024 rows; one process calls both sides in turns."""
     shapes = [f"{m}x{n}x{k}" for m in (512, 1024) for n, k in ((4096, 4096), (11008, 4096), (4096, 11008))]
-    kind = {"bf16": "bf16", "fp16": "f16"}[dtype]
-    ours = {s: lambda r, s=s: first(r, kernel="matmul fast", dtype=kind, shape=f"{s} B^T")["gflops"] for s in shapes}
-    theirs = {s: lambda r, s=s: first(r, shape=s)["gflops_best"] for s in shapes}
-    return Row(Side([BENCH / "kernels", "--linear", kind], ours), Side(peer("torch_linear.py", "--dtype", dtype), theirs),
-               {s: 1.4 for s in shapes})
+    command = peer("torch_linear.py", "--dtype", dtype, "--repeat", "21", "--beside", BENCH / "libkernels.so")
+    ours = {s: lambda r, s=s: first(r, shape=s)["our_gflops"] for s in shapes}
+    theirs = {s: lambda r, s=s: first(r, shape=s)["gflops"] for s in shapes}
+    return Row(Side(command, ours), Side(command, theirs), {s: 1.4 for s in shapes})
 
 
 def inference(name, dtype, weights, layers):

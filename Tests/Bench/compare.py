@@ -5,7 +5,7 @@ usage: compare.py ROW... [--rounds 5] [--layers N] [--json FILE] [--no-peer]
        compare.py --list
        compare.py --prepare ROW...         models, data, peers; no measurement
 
-Each round runs the probe, ours, the probe, the peer, the probe. A round in which the probe's fp32 or read rate moved by more than
+Each round runs the probe, ours, the probe, the peer, the probe; for the rows linear-* one process calls both in turns. A round in which the probe's fp32 or read rate moved by more than
 --tolerance (0.05) is thrown away and, up to twice --rounds, run again. Medians over the rounds that stay; peak memory is VmHWM of
 each process (ru_maxrss). One table, and JSON lines of every round with --json.
 --layers cuts the 7B decoder on both sides: minutes instead of hours, and both models stay in the page cache.
@@ -95,7 +95,7 @@ def moved(before, after):
 
 def run_row(name, row, arguments, probe, log):
     clean = [table.BENCH / f"out_{s}.jsonl" for s in ("random", "popular", "adversarial", "shr")]
-    kept, thrown, last, last_round = [], 0, None, []
+    kept, thrown, every = [], 0, []
     probe_now = measured([probe])[0][0]
     while len(kept) < arguments.rounds and len(kept) + thrown < 2 * arguments.rounds:
         result, drift, peaks = {"ours": {}, "peer": {}}, 0.0, {}
@@ -103,27 +103,27 @@ def run_row(name, row, arguments, probe, log):
             spec = getattr(row, side)
             if spec is None or (side == "peer" and arguments.no_peer):
                 continue
-            if side == "ours" or spec.command != row.ours.command:  # else one process measured both in turns
+            if side == "ours" or spec.command != row.ours.command:  # else one process called both in turns
                 records, seconds, peak = measured(spec.command, clean if side == "ours" else ())
+                peaks[side] = {"seconds": seconds, "peak_bytes": peak}
+                probe_then = measured([probe])[0][0]
+                drift, probe_now = max(drift, moved(probe_now, probe_then)), probe_then
             result[side] = {figure: rate(records) for figure, rate in spec.rates.items()}
-            peaks[side] = {"seconds": seconds, "peak_bytes": peak}
-            probe_then = measured([probe])[0][0]
-            drift, probe_now = max(drift, moved(probe_now, probe_then)), probe_then
         record = {"row": name, "layers": arguments.layers, "drift": round(drift, 4), "kept": drift <= arguments.tolerance,
                   "probe": probe_now, **result, "processes": peaks}
         print(f"  round {len(kept) + thrown + 1}: probe moved {100 * drift:.1f} %", file=sys.stderr, flush=True)
         if log:
             log.write(json.dumps(record) + "\n")
             log.flush()
-        last, last_round = record, last_round + [record]
+        every.append(record)
         if record["kept"]:
             kept.append(record)
         else:
             thrown += 1
     if not kept:
         print(f"{name}: no round was quiet; the figures below are of all {thrown} and may not be quoted")
-        kept = last_round
-    return kept, thrown, last
+        kept = every
+    return kept, thrown
 
 
 def show(name, row, kept, thrown):
@@ -187,7 +187,7 @@ def main():
     print(f"{'row':22} {'figure':32} {'ours':>12} {'peer':>12} {'ratio':>7} {'wanted':>7} {'GiB ours':>9} {'GiB peer':>9}  rounds")
     with open(arguments.json, "a") if arguments.json else open(os.devnull, "w") as log:
         for name in arguments.rows:
-            kept, thrown, _ = run_row(name, known[name], arguments, probe, log)
+            kept, thrown = run_row(name, known[name], arguments, probe, log)
             show(name, known[name], kept, thrown)
             if arguments.limit:
                 show_limited(name, known[name], kept)

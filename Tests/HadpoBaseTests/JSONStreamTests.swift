@@ -1,4 +1,3 @@
-import Glibc
 import HadpoBase
 import Testing
 import HadpoTestSupport

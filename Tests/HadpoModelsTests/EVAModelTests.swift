@@ -1,4 +1,3 @@
-import Glibc
 import HadpoAutograd
 import HadpoBase
 import HadpoModels

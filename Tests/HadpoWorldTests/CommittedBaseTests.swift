@@ -1,4 +1,3 @@
-import Glibc
 import HadpoBase
 import HadpoModels
 import HadpoTensor

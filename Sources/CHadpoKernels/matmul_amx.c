@@ -38,7 +38,7 @@ const char *hk_amx_open(void) {
 enum {
     BLOCK = 16,           /* tiles of K in a panel: 32 KiB, so that it stays in the L1 cache */
     PANEL = 2 * SIDE,     /* columns of C */
-    ROW_BLOCK = 768,      /* rows of A that share one packing of B; two of more than half as many are faster than one */
+    ROW_BLOCK = 768,      /* rows of A that share one packing of B: twice 512 are faster than 1,024 */
     SUMS = 1 << 18,       /* floats of a chunk's sums: 1 MiB, half an L2 cache */
     LITTLE = 1 << 17,     /* floats of A packed, half a mebibyte, that may be read once for every panel */
     SHARED_FLOATS = 6 << 20, /* 24 MiB of A packed at a time */

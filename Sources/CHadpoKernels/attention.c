@@ -1,6 +1,6 @@
 /* attention.c - partition of softmax attention over workers, forward and backward.
  *
- * Forward: a chunk is one head of one block of query rows; blocks share nothing they write.
+ * Forward: a chunk is one block of query rows of one head, or of several when the rows are few; chunks share nothing they write.
  * Backward: dk and dv of a context row collect from every segment that sees it. Segments that share key rows, directly or through
  * others, form a component; a chunk is one kv head of one component and walks its segments, heads and blocks in order. So no two
  * chunks add to one element, and the order of additions is fixed. A pair's [prefix | chosen | rejected] is one component.
@@ -9,10 +9,11 @@
 
 #include <string.h>
 
-enum { ALONE_BELOW = 1 << 19 /* multiply-adds */ };
+enum { ALONE_BELOW = 1 << 19 /* multiply-adds */, FEW_ROW_HEADS = 4 /* of a chunk: their keys are a run of a kilobyte or more */ };
 
 typedef struct {
     size_t segment, segments, row, rows; /* of one segment, or several whole ones with one context */
+    size_t head, heads;
 } query_block;
 
 typedef struct {
@@ -38,8 +39,8 @@ static int reserve(hk_pool *pool, const hk_segment *segments, size_t n, size_t h
 
 static void forward_task(void *context, size_t chunk, int worker) {
     job *j = context;
-    const query_block *b = &j->blocks[chunk / j->t.heads];
-    hk_pool_kernels(j->pool)->attention_forward(&j->t, &j->segments[b->segment], b->segments, b->row, b->rows, chunk % j->t.heads,
+    const query_block *b = &j->blocks[chunk];
+    hk_pool_kernels(j->pool)->attention_forward(&j->t, &j->segments[b->segment], b->segments, b->row, b->rows, b->head, b->heads,
                                                 hk_scratch(j->pool, worker));
 }
 /* Segments from i that make one block: as they lie in q, with one context, few rows in all. */
@@ -67,18 +68,18 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
 #ifdef HK_X86
     if (hk_pool_uses_amx(pool)) return hk_amx_attention_forward(pool, alone, segments, n_segments, &t);
 #endif
-    query_block *list = hk_shared(pool, blocks * sizeof *list);
+    query_block *list = hk_shared(pool, blocks * heads * sizeof *list);
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
     for (size_t i = 0; i < n_segments;) {
         size_t rows, count = gather(segments, n_segments, i, &rows);
-        if (count > 1)
-            list[at++] = (query_block){i, count, 0, rows};
-        else
-            for (size_t row = 0; row < rows; row += HK_QUERY_ROWS) list[at++] = (query_block){i, 1, row, hk_min(HK_QUERY_ROWS, rows - row)};
+        for (size_t row = 0; row < rows; row += HK_QUERY_ROWS) { /* one turn for several segments */
+            size_t m = hk_min(HK_QUERY_ROWS, rows - row), most = m <= HK_FEW_ROWS ? hk_min(FEW_ROW_HEADS, HK_QUERY_ROWS / m) : 1;
+            for (size_t head = 0; head < heads; head += most) list[at++] = (query_block){i, count, row, m, head, hk_min(most, heads - head)};
+        }
         i += count;
     }
     job j = {.t = t, .pool = pool, .segments = segments, .blocks = list};
-    hk_run(pool, alone, at * heads, forward_task, &j);
+    hk_run(pool, alone, at, forward_task, &j);
     return HK_OK;
 }
 

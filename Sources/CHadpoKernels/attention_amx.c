@@ -20,7 +20,7 @@
 #define HK_UNIT 2
 #include "amx_tiles.h"
 
-enum { ROWS = 64, QT = ROWS / SIDE, STEP = DEPTH /* keys */ };
+enum { ROWS = 64, QT = ROWS / SIDE, STEP = DEPTH /* keys */, FEW = 4 /* queries of a segment: in vectors */ };
 
 /* Segments first..<first+count share a context, or it is one alone: its keys are packed once. */
 typedef struct {
@@ -436,7 +436,7 @@ static size_t longest(const hk_segment *segments, size_t n) {
     for (size_t i = 0; i < n; i++) steps = hk_max(steps, hk_blocks(hk_keys_of(&segments[i]), STEP));
     return steps;
 }
-static int is_few(const hk_segment *s) { return s->q_count <= HK_FEW_ROWS; }
+static int is_few(const hk_segment *s) { return s->q_count <= FEW; }
 static int goes_on(const run *r, const hk_segment *segments, size_t i) {
     const hk_segment *a = &segments[r->first], *b = &segments[i];
     return r->first + r->count == i && a->ctx_count && a->ctx_start == b->ctx_start && a->ctx_count == b->ctx_count && is_few(a) == is_few(b);

@@ -7,6 +7,12 @@
 #define HK_X86 1
 #endif
 
+/* Weights that are packed next: `runs` of them, `pitch` bytes apart, each read in steps of `step` bytes for every 16 units. */
+typedef struct {
+    const char *at;
+    size_t runs, pitch, step;
+} hk_source;
+
 /* The matrix product's inner loops for one instruction set and operand form. A unit is what one lane consumes per step: one fp32
  * number, or a pair of bf16 numbers neighbouring in K. A is row-major in units; a panel of B is [unit][columns rounded up to 16]. */
 typedef struct {
@@ -16,14 +22,12 @@ typedef struct {
     size_t depth;   /* units in a block of K, so that a panel's block stays in the L1 cache */
     /* dst[rows][pitch] = A[rows, k] from the element A points at; `transposed`: A is [k, rows]. */
     void (*pack_a)(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round);
-    /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. What lies `ahead`
-     * elements further is fetched into the cache meanwhile (when transposed; that is where rows of weights stream in). */
-    void (*pack_b)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
-                   int transposed, int round);
+    /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. */
+    void (*pack_b)(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed, int round);
     /* C[rows, columns] = (accumulate ? C : 0) + A B, every element one chain over the units in order. B's rows are readable up to
-     * a multiple of 16 columns. */
+     * a multiple of 16 columns. `next` is asked for meanwhile. */
     void (*multiply)(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
-                     size_t ldc, int accumulate);
+                     size_t ldc, int accumulate, hk_source next);
     /* The same for at most HK_FEW_ROWS rows, k elements of K and a transposed B, read in place from element `first`. */
     void (*few_rows)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
                      size_t ldb, int round, float *C, size_t ldc, int accumulate);
@@ -34,7 +38,7 @@ typedef struct {
     void (*few_quantised)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t row,
                           int round, float *C, size_t ldc, int accumulate);
 } hk_product;
-enum { HK_FEW_ROWS = 4, HK_FEW_QUANTISED_ROWS = 8 };
+enum { HK_FEW_ROWS = 8, HK_FEW_QUANTISED_ROWS = 8 };
 
 /* A quantised matrix is stored in groups: sixteen rows (the last ones zeros where the matrix ends) by one block of columns, groups of
  * the same rows one after the other. A group is its rows' scales (fp16; for FP4 fp32), then the codes: for Q8 column by column, a byte
@@ -62,7 +66,9 @@ typedef struct {
 typedef struct {
     const hk_product *product; /* fp32 */
     size_t (*attention_scratch)(size_t head_dim, size_t keys, int backward); /* floats */
-    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head, float *scratch);
+    /* heads x rows <= HK_QUERY_ROWS; one head when there are more than HK_FEW_ROWS rows. */
+    void (*attention_forward)(const hk_attention *t, const hk_segment *s, size_t segments, size_t row, size_t rows, size_t head, size_t heads,
+                              float *scratch);
     void (*attention_backward)(const hk_attention *t, const hk_segment *s, size_t row, size_t rows, size_t head, float *scratch);
     void (*rmsnorm_forward)(size_t R, size_t C, const float *x, const float *w, float eps, float *y, float *rstd);
     void (*rmsnorm_backward)(size_t R, size_t C, const float *x, const float *w, const float *rstd, const float *dy, float *dx);

@@ -12,7 +12,7 @@
 #define HK_UNIT 1
 #define TILE_ROWS 6 /* 24 accumulators of 32 registers */
 #define TILE_VECTORS 4
-#define TILE_DEPTH 256 /* a panel of 64 KiB: L2 feeds it fast enough, and C is touched half as often as with 32 KiB */
+#define TILE_DEPTH 512 /* a panel of 128 KiB: L2 feeds it fast enough, and C is touched half as often as with 64 KiB */
 #include "kernel_table.h"
 #pragma clang attribute pop
 #endif

@@ -51,9 +51,16 @@ static void pack_panel(const job *j, float *panel, size_t column, size_t columns
         j->p->pack_quantised(panel, columns, n, j->B, j->dtype, at, j->ldb, j->b_transposed, j->round);
         return;
     }
-    /* Next comes the next block of K, or the first one of the next panel. */
-    size_t ahead = k + n < j->k ? j->depth : j->p->columns * j->ldb - k;
-    j->p->pack_b(panel, columns, n, j->B, j->dtype, at, j->ldb, ahead, j->b_transposed, j->round);
+    j->p->pack_b(panel, columns, n, j->B, j->dtype, at, j->ldb, j->b_transposed, j->round);
+}
+/* What a chunk packs after the panel at `column` and `k` of its columns from `first` to `last`; rows of weights alone. */
+static hk_source packed_next(const job *j, size_t column, size_t first, size_t last, size_t k) {
+    size_t size = j->dtype == HK_F32 ? 4 : 2;
+    column += j->p->columns;
+    if (column >= last) column = first, k += j->depth;
+    if (!j->b_transposed || hk_is_quantised(j->dtype) || k >= j->k) return (hk_source){0};
+    return (hk_source){(const char *)j->B + (column * j->ldb + j->k0 + k) * size, hk_min(j->p->columns, last - column), j->ldb * size,
+                       16 * j->p->unit * size};
 }
 static size_t panel_floats(const job *j) { return hk_blocks(j->depth, j->p->unit) * j->p->columns; }
 
@@ -91,17 +98,19 @@ static void multiply_task(void *context, size_t chunk, int worker) {
                 p->few_rows(rows, columns, n, A, lda, j->B, j->dtype, c * j->ldb, j->ldb, j->round, C, j->ldc, j->accumulate);
                 continue;
             }
-            if (j->b_in_place) {
-                p->multiply(rows, columns, units, A, lda, (const float *)j->B + (j->k0 + k) * j->ldb + c, j->ldb, C, j->ldc,
-                            j->accumulate || k > 0);
-                continue;
-            }
             const float *B = scratch;
-            if (j->b_packed)
+            size_t ldb = hk_blocks(columns, 16) * 16;
+            hk_source next = {0};
+            if (j->b_in_place) {
+                B = (const float *)j->B + (j->k0 + k) * j->ldb + c;
+                ldb = j->ldb;
+            } else if (j->b_packed) {
                 B = j->B_packed + (k / (j->depth) * hk_blocks(j->N, p->columns) + c / p->columns) * panel_floats(j);
-            else
+            } else {
                 pack_panel(j, scratch, c, columns, k, n);
-            p->multiply(rows, columns, units, A, lda, B, hk_blocks(columns, 16) * 16, C, j->ldc, j->accumulate || k > 0);
+                next = packed_next(j, c, first, last, k);
+            }
+            p->multiply(rows, columns, units, A, lda, B, ldb, C, j->ldc, j->accumulate || k > 0, next);
         }
     }
 }

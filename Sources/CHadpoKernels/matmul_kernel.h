@@ -41,22 +41,15 @@ INLINE void pack_halves(float *dst, size_t pitch, const uint16_t *B, size_t ldb,
 #endif
 /* out[16 u's][pitch] = transpose of sixteen runs along K, for up to 16 columns. */
 INLINE void pack_columns(float *dst, size_t pitch, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb,
-                         size_t ahead, int round) {
-    const size_t size = dtype == HK_F32 ? 4 : 2;
+                         int round) {
     v16 r[16];
     size_t u = 0;
     if (columns == 16) {
 #if HK_UNIT == 1
         if (dtype != HK_F32)
-            for (; u + 32 <= k; u += 32) {
-                UNROLL for (size_t i = 0; i < 16; i++)
-                    __builtin_prefetch((const char *)B + (first + i * ldb + u + ahead) * size, 0, 2);
-                pack_halves(dst + u * pitch, pitch, (const uint16_t *)B + first + u, ldb, dtype, round);
-            }
+            for (; u + 32 <= k; u += 32) pack_halves(dst + u * pitch, pitch, (const uint16_t *)B + first + u, ldb, dtype, round);
 #endif
         for (; (u + 16) * HK_UNIT <= k; u += 16) {
-            UNROLL for (size_t i = 0; i < 16; i++)
-                __builtin_prefetch((const char *)B + (first + i * ldb + u * HK_UNIT + ahead) * size, 0, 2);
             UNROLL for (size_t i = 0; i < 16; i++) r[i] = load_along(B, dtype, first + i * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
             transpose16(r);
             UNROLL for (size_t i = 0; i < 16; i++) store(dst + (u + i) * pitch, r[i]);
@@ -69,12 +62,12 @@ INLINE void pack_columns(float *dst, size_t pitch, size_t columns, size_t k, con
         for (size_t i = 0; i < hk_min(16, units - u); i++) store(dst + (u + i) * pitch, r[i]);
     }
 }
-INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
-                      int transposed, int round) {
+INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                      int round) {
     size_t pitch = hk_blocks(columns, 16) * 16;
     if (transposed) {
         for (size_t c = 0; c < columns; c += 16)
-            pack_columns(dst + c, pitch, hk_min(16, columns - c), k, B, dtype, first + c * ldb, ldb, ahead, round);
+            pack_columns(dst + c, pitch, hk_min(16, columns - c), k, B, dtype, first + c * ldb, ldb, round);
         return;
     }
     for (size_t u = 0; u * HK_UNIT < k; u++) {
@@ -83,13 +76,13 @@ INLINE void pack_b_of(float *dst, size_t columns, size_t k, const void *B, hk_dt
         if (c < columns) store(dst + u * pitch + c, load_across(B, dtype, row + c, next, columns - c, round));
     }
 }
-static void pack_b(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, size_t ahead,
-                   int transposed, int round) {
-    if (dtype == HK_F32 && !round) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, ahead, transposed, 0);
-    else if (dtype == HK_F32) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, ahead, transposed, 1);
-    else if (dtype == HK_BF16) pack_b_of(dst, columns, k, B, HK_BF16, first, ldb, ahead, transposed, 0);
-    else if (!round) pack_b_of(dst, columns, k, B, HK_F16, first, ldb, ahead, transposed, 0);
-    else pack_b_of(dst, columns, k, B, HK_F16, first, ldb, ahead, transposed, 1);
+static void pack_b(float *dst, size_t columns, size_t k, const void *B, hk_dtype dtype, size_t first, size_t ldb, int transposed,
+                   int round) {
+    if (dtype == HK_F32 && !round) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 0);
+    else if (dtype == HK_F32) pack_b_of(dst, columns, k, B, HK_F32, first, ldb, transposed, 1);
+    else if (dtype == HK_BF16) pack_b_of(dst, columns, k, B, HK_BF16, first, ldb, transposed, 0);
+    else if (!round) pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 0);
+    else pack_b_of(dst, columns, k, B, HK_F16, first, ldb, transposed, 1);
 }
 
 static void pack_a(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round) {
@@ -127,7 +120,7 @@ INLINE v16 multiply_add(float a, v16 b, v16 c) {
 #endif
 }
 INLINE void tile(const size_t rows, const size_t vectors, size_t units, const float *A, size_t lda, const float *B, size_t ldb,
-                 float *C, size_t ldc, int accumulate) {
+                 float *C, size_t ldc, int accumulate, hk_source next) {
     v16 acc[TILE_ROWS][TILE_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++) acc[r][v] = accumulate ? load(C + r * ldc + 16 * v) : splat(0);
@@ -136,6 +129,9 @@ INLINE void tile(const size_t rows, const size_t vectors, size_t units, const fl
         UNROLL for (size_t v = 0; v < vectors; v++) __builtin_prefetch(C + (rows + r) * ldc + 16 * v, 1);
     for (size_t first = 0; first < units; first += 16) {
         UNROLL for (size_t r = 0; r < rows; r++) __builtin_prefetch(A + (rows + r) * lda + first);
+        for (size_t i = 0; i < next.runs; i++)
+            for (size_t byte = 0; byte < next.step; byte += 64) __builtin_prefetch(next.at + i * next.pitch + byte, 0, 2);
+        next.at += next.step;
         for (size_t u = first; u < hk_min(first + 16, units); u++) {
             v16 b[TILE_VECTORS];
             UNROLL for (size_t v = 0; v < vectors; v++) b[v] = load(B + u * ldb + 16 * v);
@@ -146,11 +142,11 @@ INLINE void tile(const size_t rows, const size_t vectors, size_t units, const fl
     UNROLL for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++) store(C + r * ldc + 16 * v, acc[r][v]);
 }
-typedef void (*tile_function)(size_t, const float *, size_t, const float *, size_t, float *, size_t, int);
+typedef void (*tile_function)(size_t, const float *, size_t, const float *, size_t, float *, size_t, int, hk_source);
 #define TILE(R, V)                                                                                                                \
     static void tile_##R##_##V(size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C, size_t ldc,        \
-                               int accumulate) {                                                                                  \
-        tile(R, V, units, A, lda, B, ldb, C, ldc, accumulate);                                                                    \
+                               int accumulate, hk_source next) {                                                                  \
+        tile(R, V, units, A, lda, B, ldb, C, ldc, accumulate, next);                                                              \
     }
 #if TILE_VECTORS == 4
 #define TILES(R) TILE(R, 1) TILE(R, 2) TILE(R, 3) TILE(R, 4)
@@ -169,15 +165,17 @@ static const tile_function tiles[TILE_ROWS][TILE_VECTORS] = {TILE_NAMES(1), TILE
 #endif
 
 static void multiply(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
-                     size_t ldc, int accumulate) {
+                     size_t ldc, int accumulate, hk_source next) {
     enum { WIDTH = 16 * TILE_VECTORS };
+    size_t turns = hk_blocks(columns, WIDTH) * hk_blocks(rows, TILE_ROWS), turn = 0;
     for (size_t c = 0; c < columns; c += WIDTH) {
         size_t n = hk_min(WIDTH, columns - c), vectors = hk_blocks(n, 16);
-        for (size_t r = 0; r < rows; r += TILE_ROWS) {
-            size_t m = hk_min(TILE_ROWS, rows - r);
+        for (size_t r = 0; r < rows; r += TILE_ROWS, turn++) {
+            size_t m = hk_min(TILE_ROWS, rows - r), run = next.runs * turn / turns;
+            hk_source part = {next.at + run * next.pitch, next.runs * (turn + 1) / turns - run, next.pitch, next.step};
             float *out = C + r * ldc + c;
             if (n == vectors * 16) {
-                tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, out, ldc, accumulate);
+                tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, out, ldc, accumulate, part);
                 continue;
             }
             /* The last columns go through a padded copy, so that nothing beyond them is touched. */
@@ -188,7 +186,7 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
                     for (size_t j = 0; j < whole; j += 16) store(edge + i * WIDTH + j, load(out + i * ldc + j));
                     store(edge + i * WIDTH + whole, load_first(out + i * ldc + whole, n - whole));
                 }
-            tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, edge, WIDTH, accumulate);
+            tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, edge, WIDTH, accumulate, part);
             for (size_t i = 0; i < m; i++) {
                 for (size_t j = 0; j < whole; j += 16) store(out + i * ldc + j, load(edge + i * WIDTH + j));
                 store_first(out + i * ldc + whole, load(edge + i * WIDTH + whole), n - whole);
@@ -203,7 +201,7 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
 INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype,
                         size_t first, size_t ldb, int round, float *C, size_t ldc, int accumulate) {
     enum { AHEAD = 2048 /* bytes; measured best, by a little */ };
-    const size_t size = dtype == HK_F32 ? 4 : 2;
+    const size_t size = dtype == HK_F32 ? 4 : 2, ahead = hk_min(AHEAD / size, k);
     for (size_t c = 0; c < columns; c += 16, first += 16 * ldb) {
         size_t n = hk_min(16, columns - c), u = 0;
         v16 acc[HK_FEW_ROWS], r[16];
@@ -214,7 +212,7 @@ INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, c
         }
 #define FETCH(at)                                                                                                                 \
     {                                                                                                                             \
-        size_t next = (at) + AHEAD / size < k ? (at) + AHEAD / size : (at) + AHEAD / size - k + 16 * ldb;                         \
+        size_t next = (at) + ahead < k ? (at) + ahead : (at) + ahead - k + 16 * ldb;                                              \
         UNROLL for (size_t i = 0; i < 16; i++) __builtin_prefetch((const char *)B + (first + i * ldb + next) * size, 0, 2);       \
     }
         if (n == 16) {
@@ -261,8 +259,9 @@ INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, c
 static void few_rows(size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
                      size_t ldb, int round, float *C, size_t ldc, int accumulate) {
 #define FEW(T, ROUND)                                                                                                             \
-    (m == 1 ? few_rows_of(1, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                  \
-            : few_rows_of(HK_FEW_ROWS, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate))
+    (m == 1   ? few_rows_of(1, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                \
+     : m <= 4 ? few_rows_of(4, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                \
+              : few_rows_of(HK_FEW_ROWS, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate))
     if (dtype == HK_F32 && !round) FEW(HK_F32, 0);
     else if (dtype == HK_F32) FEW(HK_F32, 1);
     else if (dtype == HK_BF16) FEW(HK_BF16, 0);

@@ -65,7 +65,7 @@ public func hadpo_model_open(
                     found: "heads of \(model.decoder.config.headWidth)",
                     expected: "fp32 or fp16, or heads of a multiple of 16, in all of 32")
             }
-            model.decoder.cacheType = config.cache ?? engine.device.attentionType
+            model.decoder.cacheType = config.cache ?? engine.device.cacheType
             let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights)
             if let adapter = config.adapter {
                 handle.adapter = LoadedAdapter(

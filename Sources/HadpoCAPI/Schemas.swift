@@ -56,8 +56,8 @@ struct ModelConfig: Sendable {
         let cache = try r.choice(
             "kv_cache", default: "auto", of: ["auto", "fp32", "bf16", "fp16", "int8"],
             help:
-                "keys and values while generating; bf16 and fp16 take half the memory, int8 a quarter, and round them; auto: bf16 "
-                + "where the engine's attention rounds to it in any case (fast on AMX), else fp32")
+                "keys and values while generating; bf16 and fp16 take half the memory, int8 a quarter, and round them; auto: fp32 in "
+                + "exact; in fast bf16 where attention rounds to it in any case (AMX), else fp16")
         self.cache = ["fp32": .f32, "bf16": .bf16, "fp16": .f16, "int8": .i8][cache]
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")

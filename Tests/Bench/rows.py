@@ -61,8 +61,8 @@ def linear(dtype):
 
 
 def inference(name, dtype, weights, layers):
-    """Prompt of 640 positions and decoding, against PyTorch and against llama.cpp."""
-    kept = [] if weights == "stored" else ["--weights", weights]
+    """Prompt of 640 positions and decoding: against PyTorch with a picture, against llama.cpp, which has none here, without."""
+    kept = [*([] if weights == "stored" else ["--weights", weights]), *([] if name == "torch" else ["--no-picture"])]
     ours = Side(hadpo("llava-7b", dtype, layers, "--prompt-tokens", "640", "-n", "33", "--beams", "0", "--only", "generate", *kept),
                 {"prompt tok/s": bench_rate("prompt"), "decode tok/s": bench_rate("decode")})
     few = ["--layers", str(layers)] if layers else []

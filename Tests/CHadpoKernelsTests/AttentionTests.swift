@@ -226,23 +226,27 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         }
     }
 
-    @Test("a row alone, four rows and five have the bits they have among many", arguments: everyAttentionISA, [33, 64, 128])
-    func fewRows(isa: UInt32, d: Int) throws {
+    @Test(
+        "few rows have the bits they have among many, several heads taken together", arguments: everyAttentionISA,
+        [(33, 3, 3), (64, 3, 3), (128, 3, 3), (208, 10, 5)])
+    func fewRows(isa: UInt32, shape: (Int, Int, Int)) throws {
+        let (d, heads, kvHeads) = shape
         guard let pool = attentionPool(isa) else { return }
         // A context that ends within a step of keys, scores far from zero, and rows on both sides of the border of a block.
         let T = 150
         var c = AttentionCase(
-            heads: 3, kvHeads: 3, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T, pad: 5, scale: 9)
+            heads: heads, kvHeads: kvHeads, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T, pad: 5,
+            scale: 9)
         let x = c.inputs(seed: 77 + d)
         let all = try #require(c.forward(pool, x))
-        for (first, count) in [(0, 1), (1, 4), (62, 4), (63, 5), (100, 3), (149, 1)] {
+        for (first, count) in [(0, 1), (1, 4), (62, 4), (63, 5), (70, 8), (80, 9), (100, 3), (149, 1)] {
             for context in [0, first / 2, first] {
                 let rows = first..<(first + count)
                 c.segments = [segment(rows, ctx: 0..<context, own: context..<(first + count))]
                 let few = try #require(c.forward(pool, x))
                 let out = (rows.lowerBound * c.ldq)..<(rows.upperBound * c.ldq - c.pad)
                 #expect(firstDifference(Array(few.out[out]), Array(all.out[out])) == nil, "rows \(rows), context \(context)")
-                let lse = (rows.lowerBound * 3)..<(rows.upperBound * 3)
+                let lse = (rows.lowerBound * heads)..<(rows.upperBound * heads)
                 #expect(firstDifference(Array(few.lse[lse]), Array(all.lse[lse])) == nil)
             }
         }

@@ -10,7 +10,7 @@ enum { MOST_RUNS = 64, PICTURE_WIDTH = 640, PICTURE_HEIGHT = 480 };
 typedef struct {
     session session;
     const invocation *call;
-    hadpo_image *image;
+    hadpo_image *image; /* NULL: text alone */
     char *question;
     int positions; /* of the prompt, the picture's rows included */
     int repeat, tokens, beams;
@@ -93,12 +93,15 @@ static int drawn_picture(hadpo_image **image)
 
 /* ---- generating --------------------------------------------------------------------------------------------------- */
 
+/* A template asks about a picture; the whole prompt needs none. */
+static const char *asked_as(const bench *b) { return b->image == NULL ? "prompt" : "question"; }
+
 /* An answer of exactly `tokens` tokens; its record in *answer. */
 static int generate(const bench *b, int tokens, int beams, json **answer)
 {
     json *request = json_object_new_object();
     json_object_object_add(request, "schema", json_object_new_string("hadpo.generate/1"));
-    json_object_object_add(request, "question", json_object_new_string(b->question));
+    json_object_object_add(request, asked_as(b), json_object_new_string(b->question));
     json_object_object_add(request, "max_new_tokens", json_object_new_int(tokens));
     json_object_object_add(request, "min_new_tokens", json_object_new_int(tokens));
     json_object_object_add(request, "num_beams", json_object_new_int(beams));
@@ -133,7 +136,7 @@ static int warm_up(bench *b)
     if (outcome != DONE) return outcome;
     if (wanted == 0 || wanted == b->positions) return DONE;
     if (wanted < b->positions)
-        return usage_error(&bench_command, "--prompt-tokens %d: the picture and the question are %d already", wanted, b->positions);
+        return usage_error(&bench_command, "--prompt-tokens %d: the prompt is %d already", wanted, b->positions);
     static const char word[] = " and";
     size_t length = strlen(b->question), more = (size_t)(wanted - b->positions) * (sizeof word - 1);
     char *longer = realloc(b->question, length + more + 1);
@@ -157,7 +160,7 @@ static int bench_generation(bench *b)
         decode[i] = number_at(answer, "seconds", 0) - prefill[i];
         json_object_put(answer);
     }
-    snprintf(size, sizeof size, "%d positions with picture", b->positions);
+    snprintf(size, sizeof size, "%d positions %s picture", b->positions, b->image == NULL ? "without" : "with");
     row(b, "prompt", size, b->positions, "tok", prefill, b->repeat);
     if (b->tokens > 1) {
         /* The first token comes from the prompt's own pass. */
@@ -186,7 +189,7 @@ static int bench_score(bench *b)
     strcpy(completion, "The");
     for (int i = 1; i < b->tokens; i++) strcat(completion, " and");
     json_object_object_add(request, "schema", json_object_new_string("hadpo.score/1"));
-    json_object_object_add(request, "question", json_object_new_string(b->question));
+    json_object_object_add(request, asked_as(b), json_object_new_string(b->question));
     json_object_object_add(request, "completion", json_object_new_string(completion));
     free(completion);
     const char *text = json_text(request);
@@ -299,6 +302,8 @@ static void print_head(const bench *b)
 static int run_bench(invocation *call)
 {
     if (call->n_files > 1) return usage_error(&bench_command, "one picture at a time");
+    bool sees = !cli_switch(call, "no_picture");
+    if (call->n_files == 1 && !sees) return usage_error(&bench_command, "--no-picture, and a picture: %s", call->files[0]);
     const char *question = cli_text(call, "question"), *only = cli_text(call, "only");
     bench b = {{NULL, NULL}, call, NULL, NULL, 0, (int)number_at(call->cli, "repeat", 3), (int)number_at(call->cli, "tokens", 32),
                (int)number_at(call->cli, "beams", 5)};
@@ -318,7 +323,7 @@ static int run_bench(invocation *call)
     double start = seconds_now();
     int outcome = open_model(&b.session, call);
     double seconds = seconds_now() - start;
-    if (outcome == DONE) outcome = call->n_files == 1 ? decode_image(call->files[0], &b.image) : drawn_picture(&b.image);
+    if (outcome == DONE && sees) outcome = call->n_files == 1 ? decode_image(call->files[0], &b.image) : drawn_picture(&b.image);
     if (outcome == DONE) print_head(&b);
     if (outcome == DONE) row(&b, "load", "", 0, "", &seconds, 1);
     events_label("warming up");
@@ -335,6 +340,7 @@ static int run_bench(invocation *call)
 static const flag bench_flags[] = {
     {'Q', "question", TEXT, "TEXT", "cli.question", "what to ask (default: Describe this image in detail.)"},
     {0, "prompt-tokens", INTEGER, "N", "cli.prompt_tokens", "lengthen the question until prompt and picture are N positions"},
+    {0, "no-picture", SWITCH, NULL, "cli.no_picture", "text alone, as a language model is timed"},
     {'n', "new-tokens", INTEGER, "N", "cli.tokens", "tokens of every answer, end tokens forbidden (32)"},
     {'b', "beams", INTEGER, "N", "cli.beams", "decode so many sequences together too; 0: do not (5)"},
     {0, "repeat", INTEGER, "N", "cli.repeat", "runs of which the median counts (3)"},
@@ -355,7 +361,7 @@ const command bench_command = {
     "Times are medians after a first pass that is not counted. Without a picture one is drawn.\n"
     "\n"
     "  load          opening the folder; mapped weights are read from disk when they are first used, in the first pass\n"
-    "  prompt        picture and question, to the first token\n"
+    "  prompt        picture (unless --no-picture) and question, to the first token\n"
     "  decode        the tokens after it: one sequence, then the beams of a search, which share every read of the weights\n"
     "  score         the log-probability of an answer, the prompt included\n"
     "  DPO step      policy forward and back, optimizer; the reference once computed, once known from an earlier pass\n"

@@ -5,9 +5,10 @@ usage: compare.py ROW... [--rounds 5] [--layers N] [--json FILE] [--no-peer]
        compare.py --list
        compare.py --prepare ROW...         models, data, peers; no measurement
 
-Each round runs the probe, ours, the probe, the peer, the probe; for the rows linear-* one process calls both in turns. A round in which the probe's fp32 or read rate moved by more than
---tolerance (0.05) is thrown away and, up to twice --rounds, run again. Medians over the rounds that stay; peak memory is VmHWM of
-each process (ru_maxrss). One table, and JSON lines of every round with --json.
+Each round runs the probe, ours, the probe, the peer, the probe; for the rows linear-* one process calls both in turns. A figure's bound is
+the read rate for decoding, and what the processor multiplies for all else. A round in which the probe of a figure's bound moved by more
+than --tolerance (0.05) counts for nothing there and, up to twice --rounds, another is run. Medians over the rounds that stay; where none
+does, of all, marked ~. Peak memory is VmHWM of each process (ru_maxrss). One table, and JSON lines of every round with --json.
 --layers cuts the 7B decoder on both sides: minutes instead of hours, and both models stay in the page cache.
 """
 import argparse
@@ -89,16 +90,26 @@ def prepare(name, row, layers, python):
 
 
 def moved(before, after):
-    keys = [k for k in ("fp32_gflops", "amx_bf16_gflops", "read_gbytes_per_s") if before.get(k)]
-    return max((abs(after[k] / before[k] - 1) for k in keys), default=0)
+    """How far each bound moved between two probes."""
+    def of(*keys):
+        return max((abs(after[k] / before[k] - 1) for k in keys if before.get(k)), default=0)
+    return {"compute": of("fp32_gflops", "bf16_gflops", "amx_bf16_gflops"), "read": of("read_gbytes_per_s")}
+
+
+def bound(figure):
+    return "read" if "decode" in figure else "compute"
+
+
+def quiet(records, figure, tolerance):
+    return [record for record in records if record["drift"][bound(figure)] <= tolerance]
 
 
 def run_row(name, row, arguments, probe, log):
     clean = [table.BENCH / f"out_{s}.jsonl" for s in ("random", "popular", "adversarial", "shr")]
-    kept, thrown, every = [], 0, []
+    every = []
     probe_now = measured([probe])[0][0]
-    while len(kept) < arguments.rounds and len(kept) + thrown < 2 * arguments.rounds:
-        result, drift, peaks = {"ours": {}, "peer": {}}, 0.0, {}
+    while len(every) < 2 * arguments.rounds and any(len(quiet(every, f, arguments.tolerance)) < arguments.rounds for f in row.ours.rates):
+        result, drift, peaks = {"ours": {}, "peer": {}}, {"compute": 0.0, "read": 0.0}, {}
         for side in ("ours", "peer"):
             spec = getattr(row, side)
             if spec is None or (side == "peer" and arguments.no_peer):
@@ -107,46 +118,44 @@ def run_row(name, row, arguments, probe, log):
                 records, seconds, peak = measured(spec.command, clean if side == "ours" else ())
                 peaks[side] = {"seconds": seconds, "peak_bytes": peak}
                 probe_then = measured([probe])[0][0]
-                drift, probe_now = max(drift, moved(probe_now, probe_then)), probe_then
+                drift = {key: max(drift[key], value) for key, value in moved(probe_now, probe_then).items()}
+                probe_now = probe_then
             result[side] = {figure: rate(records) for figure, rate in spec.rates.items()}
-        record = {"row": name, "layers": arguments.layers, "drift": round(drift, 4), "kept": drift <= arguments.tolerance,
-                  "probe": probe_now, **result, "processes": peaks}
-        print(f"  round {len(kept) + thrown + 1}: probe moved {100 * drift:.1f} %", file=sys.stderr, flush=True)
+        record = {"row": name, "layers": arguments.layers, "drift": drift, "probe": probe_now, **result, "processes": peaks}
+        print(f"  round {len(every) + 1}: the probe's products moved {100 * drift['compute']:.1f} %, reading {100 * drift['read']:.1f} %",
+              file=sys.stderr, flush=True)
         if log:
             log.write(json.dumps(record) + "\n")
             log.flush()
         every.append(record)
-        if record["kept"]:
-            kept.append(record)
-        else:
-            thrown += 1
-    if not kept:
-        print(f"{name}: no round was quiet; the figures below are of all {thrown} and may not be quoted")
-        kept = every
-    return kept, thrown
+    return every
 
 
-def show(name, row, kept, thrown):
-    def middle(side, figure):
-        values = [record[side][figure] for record in kept if record[side]]
+def show(name, row, every, tolerance):
+    def middle(records, side, figure):
+        values = [record[side][figure] for record in records if record[side]]
         return statistics.median(values) if values else None
 
     def peak(side):
-        values = [record["processes"][side]["peak_bytes"] for record in kept if side in record["processes"]]
+        values = [record["processes"][side]["peak_bytes"] for record in every if side in record["processes"]]
         return f"{statistics.median(values) / 2**30:.2f}" if values else "-"
 
     for figure in row.ours.rates:
-        ours, peer = middle("ours", figure), middle("peer", figure)
-        ratio = f"{ours / peer:.2f}" if peer else "-"
+        kept = quiet(every, figure, tolerance)
+        records, rounds = kept or every, f"{len(kept)}+{len(every) - len(kept)}{'' if kept else ' ~'}"
+        ours, peer = middle(records, "ours", figure), middle(records, "peer", figure)
+        # Of a round's two sides: their own medians may come from different hours.
+        ratios = [record["ours"][figure] / record["peer"][figure] for record in records if record["peer"]]
+        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
         wanted = f"{row.wanted[figure]:.2f}" if figure in row.wanted else "-"
         print(f"{name:22} {figure:32} {ours:12.3f} {peer if peer is not None else float('nan'):12.3f} {ratio:>7} {wanted:>7} "
-              f"{peak('ours'):>9} {peak('peer'):>9}  {len(kept)}+{thrown}", flush=True)
+              f"{peak('ours'):>9} {peak('peer'):>9}  {rounds}", flush=True)
 
 
-def show_limited(name, row, kept):
+def show_limited(name, row, every):
     """Ours once more with no more memory than its own peak: the weights must not be streamed from disk."""
-    limit = int(statistics.median(record["processes"]["ours"]["peak_bytes"] for record in kept))
-    free = statistics.median(record["processes"]["ours"]["seconds"] for record in kept)
+    limit = int(statistics.median(record["processes"]["ours"]["peak_bytes"] for record in every))
+    free = statistics.median(record["processes"]["ours"]["seconds"] for record in every)
     _, seconds, _ = measured(row.ours.command, [table.BENCH / f"out_{s}.jsonl" for s in ("random", "popular", "adversarial", "shr")], limit)
     print(f"{name:22} under a limit of {limit / 2**30:.2f} GiB: {seconds:.1f} s, without {free:.1f} s ({seconds / free:.2f}, wanted 1.10)")
 
@@ -187,10 +196,10 @@ def main():
     print(f"{'row':22} {'figure':32} {'ours':>12} {'peer':>12} {'ratio':>7} {'wanted':>7} {'GiB ours':>9} {'GiB peer':>9}  rounds")
     with open(arguments.json, "a") if arguments.json else open(os.devnull, "w") as log:
         for name in arguments.rows:
-            kept, thrown = run_row(name, known[name], arguments, probe, log)
-            show(name, known[name], kept, thrown)
+            every = run_row(name, known[name], arguments, probe, log)
+            show(name, known[name], every, arguments.tolerance)
             if arguments.limit:
-                show_limited(name, known[name], kept)
+                show_limited(name, known[name], every)
 
 
 def make_model_python():

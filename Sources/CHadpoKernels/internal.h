@@ -151,7 +151,7 @@ int hk_amx_attention_backward(hk_pool *pool, int alone, const hk_segment *segmen
 
 /* ---- quantised_vnni.c ---- */
 int hk_vnni_open(void); /* true when the processor has what it needs */
-/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B up to so many rows. */
+/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B; where there is AMX, up to so many rows. */
 enum { HK_VNNI_ROWS = 32 };
 int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
                    size_t ldc);

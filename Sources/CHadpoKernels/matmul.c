@@ -140,7 +140,8 @@ int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_
     if (openblas && !quantised)
         return hk_openblas_matmul(pool, a_transposed, b_transposed, M, N, K, A, lda, B, b_dtype, ldb, beta, C, ldc);
 #ifdef HK_X86
-    if (hk_pool_uses_vnni(pool) && (b_dtype == HK_Q8 || b_dtype == HK_Q4) && b_transposed && !a_transposed && M <= HK_VNNI_ROWS)
+    if (hk_pool_uses_vnni(pool) && (b_dtype == HK_Q8 || b_dtype == HK_Q4) && b_transposed && !a_transposed &&
+        (M <= HK_VNNI_ROWS || !amx))
         return hk_vnni_matmul(pool, M, N, K, A, lda, B, b_dtype, beta, C, ldc);
 #endif
     /* OpenBLAS cannot read these: our fp32 product can. Rounding them to tiles would cost a few rows three times their passage. */

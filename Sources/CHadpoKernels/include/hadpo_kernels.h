@@ -8,9 +8,10 @@
  *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
- *   Exceptions, of FAST alone: a few rows by a quantised B^T are multiplied otherwise than more rows are. With VNNI up to 32 rows by
- *   Q8 or Q4 in int8 (A quantised as Q8 is); on AMX up to eight rows by FP4 in fp32. And on AMX dk and dv of attention are summed
- *   thirty-two queries at a time from a segment's first, so that a split into segments moves their roundings.
+ *   Exceptions, of FAST on AMX alone: up to 32 rows by a Q8 or Q4 B^T are multiplied in int8, up to eight by FP4 in fp32, and more in bf16;
+ *   dk and dv of attention are summed thirty-two queries at a time from a segment's first, so that a split into segments moves their
+ *   roundings.
+ *   With VNNI and without AMX, FAST multiplies any number of rows by a Q8 or Q4 B^T in int8 (A quantised as Q8 is).
  *   "+=" outputs accumulate; all others are overwritten.
  */
 #ifndef HADPO_KERNELS_H
@@ -40,7 +41,7 @@ typedef struct hk_pool hk_pool;
 hk_pool *hk_pool_create(int threads, hk_isa isa, hk_numerics numerics, const char **why);
 void hk_pool_free(hk_pool *pool);
 int hk_pool_threads(const hk_pool *pool);
-int hk_pool_uses_vnni(const hk_pool *pool); /* FAST with AVX-512 VNNI and VBMI: up to 32 rows by Q8 or Q4 are multiplied in int8 */
+int hk_pool_uses_vnni(const hk_pool *pool); /* FAST with AVX-512 VNNI and VBMI: rows by Q8 or Q4 are multiplied in int8 */
 const char *hk_pool_isa_name(const hk_pool *pool); /* static: "amx-bf16", "avx512-bf16", "avx512", "avx2", "portable", "openblas" */
 
 /* A pool serves one caller at a time, and a task does not call hk_parallel or any operation of its own pool.

@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-enum { ALONE_BELOW = 1 << 19 /* multiply-adds */, FEW_ROW_HEADS = 4 /* of a chunk: their keys are a run of a kilobyte or more */ };
+enum { ALONE_BELOW = 1 << 19 /* multiply-adds */, MOST_HEADS = 4 /* of a chunk of few rows: their keys lie side by side */ };
+_Static_assert((int)MOST_HEADS * (int)HK_FEW_ROWS <= (int)HK_QUERY_ROWS, "scratch has scores for so many");
 
 typedef struct {
     size_t segment, segments, row, rows; /* of one segment, or several whole ones with one context */
@@ -47,7 +48,7 @@ static void forward_task(void *context, size_t chunk, int worker) {
 static size_t gather(const hk_segment *segments, size_t n, size_t i, size_t *rows) {
     size_t last = i + 1;
     *rows = segments[i].q_count;
-    while (last < n && segments[i].ctx_count > 0 && segments[last].ctx_start == segments[i].ctx_start &&
+    while (last < n && segments[i].ctx_count > 0 && segments[i].q_count > 0 && segments[last].ctx_start == segments[i].ctx_start &&
            segments[last].ctx_count == segments[i].ctx_count && segments[last].q_start == segments[i].q_start + *rows &&
            segments[last].q_count > 0 && *rows + segments[last].q_count <= HK_QUERY_ROWS)
         *rows += segments[last++].q_count;
@@ -70,10 +71,12 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
 #endif
     query_block *list = hk_shared(pool, blocks * heads * sizeof *list);
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
+    /* The chunks of one sequence must be enough for all threads; bits do not depend on it. */
+    size_t together = hk_max(1, hk_min(MOST_HEADS, heads / (2 * (size_t)hk_pool_threads(pool))));
     for (size_t i = 0; i < n_segments;) {
         size_t rows, count = gather(segments, n_segments, i, &rows);
         for (size_t row = 0; row < rows; row += HK_QUERY_ROWS) { /* one turn for several segments */
-            size_t m = hk_min(HK_QUERY_ROWS, rows - row), most = m <= HK_FEW_ROWS ? hk_min(FEW_ROW_HEADS, HK_QUERY_ROWS / m) : 1;
+            size_t m = hk_min(HK_QUERY_ROWS, rows - row), most = m <= HK_FEW_ROWS ? together : 1;
             for (size_t head = 0; head < heads; head += most) list[at++] = (query_block){i, count, row, m, head, hk_min(most, heads - head)};
         }
         i += count;

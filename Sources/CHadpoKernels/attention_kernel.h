@@ -90,7 +90,7 @@ static void scores(const hk_segment *s, size_t row, size_t rows, size_t known, c
             key_rows all = of_head(Y, heads, h, head_dim), y = widened(all, &r, head_dim, packed);
             const float *x = X + h * head_dim;
             float *out = S + h * heads->pitch + r.logical;
-            if (rows - r.first_query <= HK_FEW_ROWS) { /* in place; what a row does not see is computed and not looked at */
+            if (rows - r.first_query <= FEW_ROWS) { /* in place; what a row does not see is computed and not looked at */
                 few_rows(rows - r.first_query, r.count, head_dim, x + r.first_query * ldx, ldx, y.data, y.dtype, y.first, y.ld, 0,
                          out + r.first_query * pitch, pitch, 0);
                 continue;

@@ -19,7 +19,8 @@ typedef struct {
     size_t unit;    /* elements of K in a unit: 1 or 2 */
     size_t rows;    /* of the register tile */
     size_t columns; /* of the register tile and of a panel */
-    size_t depth;   /* units in a block of K, so that a panel's block stays in the L1 cache */
+    size_t depth;   /* units in a block of K, so that a panel's block stays in the L2 cache */
+    size_t few;     /* rows of few_rows, at most HK_FEW_ROWS */
     /* dst[rows][pitch] = A[rows, k] from the element A points at; `transposed`: A is [k, rows]. */
     void (*pack_a)(float *dst, size_t pitch, size_t rows, size_t k, const float *A, size_t lda, int transposed, int round);
     /* dst[units][pitch] = B[k, columns] from element `first`; `transposed`: B is [columns, k]. Padding is zero. */
@@ -28,7 +29,7 @@ typedef struct {
      * a multiple of 16 columns. `next` is asked for meanwhile. */
     void (*multiply)(size_t rows, size_t columns, size_t units, const float *A, size_t lda, const float *B, size_t ldb, float *C,
                      size_t ldc, int accumulate, hk_source next);
-    /* The same for at most HK_FEW_ROWS rows, k elements of K and a transposed B, read in place from element `first`. */
+    /* The same for at most `few` rows, k elements of K and a transposed B, read in place from element `first`. */
     void (*few_rows)(size_t rows, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
                      size_t ldb, int round, float *C, size_t ldc, int accumulate);
     /* pack_b and few_rows for a quantised B. A panel begins at a multiple of 64 elements of K and of 16 of the other dimension;
@@ -151,7 +152,7 @@ int hk_amx_attention_backward(hk_pool *pool, int alone, const hk_segment *segmen
 
 /* ---- quantised_vnni.c ---- */
 int hk_vnni_open(void); /* true when the processor has what it needs */
-/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Faster than expanding B; where there is AMX, up to so many rows. */
+/* C[M,N] = beta C + A B^T; B is Q8 or Q4. Up to HK_VNNI_ROWS rows multiply B as it streams in, and where there is AMX more are left to it. */
 enum { HK_VNNI_ROWS = 32 };
 int hk_vnni_matmul(hk_pool *pool, size_t M, size_t N, size_t K, const float *A, size_t lda, const void *B, hk_dtype dtype, float beta, float *C,
                    size_t ldc);

@@ -155,7 +155,7 @@ int hk_matmul(hk_pool *pool, int a_transposed, int b_transposed, size_t M, size_
     job j = {.pool = pool, .p = p, .a_transposed = a_transposed, .b_transposed = b_transposed, .round = hk_pool_rounds(pool) && !plain_quantised,
              .N = N, .lda = lda, .B = B, .dtype = b_dtype, .ldb = ldb, .ldc = ldc};
     int plain = p->unit == 1 && !j.round;
-    j.few = b_transposed && M <= (quantised ? (size_t)HK_FEW_QUANTISED_ROWS : (size_t)HK_FEW_ROWS);
+    j.few = b_transposed && M <= (quantised ? (size_t)HK_FEW_QUANTISED_ROWS : p->few);
     j.depth = j.few ? K : p->depth * p->unit;
     j.a_packed = a_transposed || !plain || (N > 4 * p->columns && M > 4 * p->rows && K > j.depth);
     j.b_in_place = plain && b_dtype == HK_F32 && !b_transposed && N % 16 == 0 && M <= 2 * p->rows;

@@ -7,6 +7,9 @@
 #include "internal.h"
 #include "operand_kernel.h"
 
+/* Rows that are multiplied as B streams in; registers of narrower vectors hold the sums of four. */
+enum { FEW_ROWS = TILE_VECTORS == 4 ? HK_FEW_ROWS : 4 };
+
 #if HK_UNIT == 1
 /* The two 16-bit numbers of each lane as fp32, the one at the lower address first. */
 INLINE void split_halves(v16 pairs, hk_dtype dtype, v16 *first, v16 *second) {
@@ -197,31 +200,32 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
 
 /* ---- a few rows ----
  * The pass over W is the whole cost then: sixteen columns are transposed in registers and multiplied at once, without a packed copy.
- * The chains are those of the tile. */
-INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype,
-                        size_t first, size_t ldb, int round, float *C, size_t ldc, int accumulate) {
-    enum { AHEAD = 2048 /* bytes; measured best, by a little */ };
-    const size_t size = dtype == HK_F32 ? 4 : 2, ahead = hk_min(AHEAD / size, k);
-    for (size_t c = 0; c < columns; c += 16, first += 16 * ldb) {
-        size_t n = hk_min(16, columns - c), u = 0;
-        v16 acc[HK_FEW_ROWS], r[16];
-        const float *a[HK_FEW_ROWS];
-        UNROLL for (size_t i = 0; i < rows; i++) {
-            a[i] = A + hk_min(i, m - 1) * lda; /* rows that do not exist repeat the last one */
-            acc[i] = accumulate ? load_up_to(C + hk_min(i, m - 1) * ldc + c, n) : splat(0);
-        }
-#define FETCH(at)                                                                                                                 \
-    {                                                                                                                             \
-        size_t next = (at) + ahead < k ? (at) + ahead : (at) + ahead - k + 16 * ldb;                                              \
-        UNROLL for (size_t i = 0; i < 16; i++) __builtin_prefetch((const char *)B + (first + i * ldb + next) * size, 0, 2);       \
+ * The chains are those of the tile. One row's chain waits for its additions and conversions: two groups of
+ * sixteen columns are on their way together then. */
+INLINE void few_rows_of(const size_t rows, const size_t groups, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B,
+                        hk_dtype dtype, size_t first, size_t ldb, int round, float *C, size_t ldc, int accumulate) {
+    enum { AHEAD = 1024 /* bytes; measured best, by a little */ };
+    const size_t size = dtype == HK_F32 ? 4 : 2, ahead = hk_min(AHEAD / size, k), whole = groups * 16 <= columns;
+    v16 acc[FEW_ROWS], r[16]; /* rows x groups */
+    const float *a[FEW_ROWS];
+    size_t u = 0;
+    UNROLL for (size_t j = 0; j < rows; j++) {
+        a[j] = A + hk_min(j, m - 1) * lda; /* rows that do not exist repeat the last one */
+        UNROLL for (size_t g = 0; g < groups; g++)
+            acc[j * groups + g] = accumulate ? load_up_to(C + hk_min(j, m - 1) * ldc + 16 * g, hk_min(16, columns - 16 * g)) : splat(0);
     }
-        if (n == 16) {
+#define FETCH(at, g)                                                                                                              \
+    {                                                                                                                             \
+        size_t next = first + 16 * g * ldb + ((at) + ahead < k ? (at) + ahead : (at) + ahead - k + 16 * groups * ldb);            \
+        UNROLL for (size_t i = 0; i < 16; i++) __builtin_prefetch((const char *)B + (i * ldb + next) * size, 0, 2);               \
+    }
+    if (whole) {
 #if HK_UNIT == 1
-            if (dtype != HK_F32)
-                for (; u + 32 <= k; u += 32) {
-                    FETCH(u)
-                    UNROLL for (size_t i = 0; i < 16; i++)
-                        r[i] = load_raw((const uint16_t *)B + first + i * ldb + u);
+        if (dtype != HK_F32)
+            for (; u + 32 <= k; u += 32)
+                UNROLL for (size_t g = 0; g < groups; g++) {
+                    FETCH(u, g)
+                    UNROLL for (size_t i = 0; i < 16; i++) r[i] = load_raw((const uint16_t *)B + first + (16 * g + i) * ldb + u);
                     transpose16(r);
                     UNROLL for (size_t i = 0; i < 16; i++) {
                         v16 even, odd;
@@ -229,48 +233,64 @@ INLINE void few_rows_of(const size_t rows, size_t m, size_t columns, size_t k, c
                         even = round ? round_to_bf16(even) : even;
                         odd = round ? round_to_bf16(odd) : odd;
                         UNROLL for (size_t j = 0; j < rows; j++) {
-                            acc[j] = multiply_add(a[j][u + 2 * i], even, acc[j]);
-                            acc[j] = multiply_add(a[j][u + 2 * i + 1], odd, acc[j]);
+                            acc[j * groups + g] = multiply_add(a[j][u + 2 * i], even, acc[j * groups + g]);
+                            acc[j * groups + g] = multiply_add(a[j][u + 2 * i + 1], odd, acc[j * groups + g]);
                         }
                     }
                 }
 #endif
-            for (; (u + 16) * HK_UNIT <= k; u += 16) {
-                FETCH(u * HK_UNIT)
+        for (; (u + 16) * HK_UNIT <= k; u += 16)
+            UNROLL for (size_t g = 0; g < groups; g++) {
+                FETCH(u * HK_UNIT, g)
                 UNROLL for (size_t i = 0; i < 16; i++)
-                    r[i] = load_along(B, dtype, first + i * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
+                    r[i] = load_along(B, dtype, first + (16 * g + i) * ldb + u * HK_UNIT, 16 * HK_UNIT, round);
                 transpose16(r);
                 UNROLL for (size_t i = 0; i < 16; i++)
-                    UNROLL for (size_t j = 0; j < rows; j++) acc[j] = multiply_add(a[j][u + i], r[i], acc[j]);
+                    UNROLL for (size_t j = 0; j < rows; j++)
+                        acc[j * groups + g] = multiply_add(a[j][u + i], r[i], acc[j * groups + g]);
             }
-        }
-        for (size_t units = hk_blocks(k, HK_UNIT); u < units; u += 16) {
-            for (size_t i = 0; i < 16; i++)
-                r[i] = i < n ? load_along(B, dtype, first + i * ldb + u * HK_UNIT, k - u * HK_UNIT, round) : splat(0);
-            transpose16(r);
-            for (size_t i = 0; i < hk_min(16, units - u); i++)
-                UNROLL for (size_t j = 0; j < rows; j++) acc[j] = multiply_add(a[j][u + i], r[i], acc[j]);
-        }
-        UNROLL for (size_t j = 0; j < rows; j++)
-            if (j < m) store_up_to(C + j * ldc + c, acc[j], n);
     }
 #undef FETCH
+    for (size_t units = hk_blocks(k, HK_UNIT); u < units; u += 16)
+        UNROLL for (size_t g = 0; g < groups; g++) {
+            for (size_t i = 0; i < 16; i++)
+                r[i] = 16 * g + i < columns ? load_along(B, dtype, first + (16 * g + i) * ldb + u * HK_UNIT, k - u * HK_UNIT, round) : splat(0);
+            transpose16(r);
+            for (size_t i = 0; i < hk_min(16, units - u); i++)
+                UNROLL for (size_t j = 0; j < rows; j++) acc[j * groups + g] = multiply_add(a[j][u + i], r[i], acc[j * groups + g]);
+        }
+    UNROLL for (size_t j = 0; j < rows; j++)
+        UNROLL for (size_t g = 0; g < groups; g++)
+            if (j < m) store_up_to(C + j * ldc + 16 * g, acc[j * groups + g], hk_min(16, columns - 16 * g));
+}
+INLINE void few_rows_by(const hk_dtype dtype, const int round, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B,
+                        size_t first, size_t ldb, float *C, size_t ldc, int accumulate) {
+    for (size_t c = 0; c < columns;) {
+        size_t rest = columns - c;
+#define PRODUCT(ROWS, GROUPS)                                                                                                     \
+    {                                                                                                                             \
+        few_rows_of(ROWS, GROUPS, m, rest, k, A, lda, B, dtype, first + c * ldb, ldb, round, C + c, ldc, accumulate);             \
+        c += 16 * GROUPS;                                                                                                         \
+    }
+        if (m == 1 && rest >= 32) PRODUCT(1, 2)
+        else if (m == 1) PRODUCT(1, 1)
+        else if (m <= 4) PRODUCT(4, 1)
+        else PRODUCT(FEW_ROWS, 1)
+#undef PRODUCT
+    }
 }
 static void few_rows(size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B, hk_dtype dtype, size_t first,
                      size_t ldb, int round, float *C, size_t ldc, int accumulate) {
-#define FEW(T, ROUND)                                                                                                             \
-    (m == 1   ? few_rows_of(1, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                \
-     : m <= 4 ? few_rows_of(4, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate)                                \
-              : few_rows_of(HK_FEW_ROWS, m, columns, k, A, lda, B, T, first, ldb, ROUND, C, ldc, accumulate))
-    if (dtype == HK_F32 && !round) FEW(HK_F32, 0);
-    else if (dtype == HK_F32) FEW(HK_F32, 1);
-    else if (dtype == HK_BF16) FEW(HK_BF16, 0);
-    else if (!round) FEW(HK_F16, 0);
-    else FEW(HK_F16, 1);
-#undef FEW
+#define PRODUCT(T, ROUND) few_rows_by(T, ROUND, m, columns, k, A, lda, B, first, ldb, C, ldc, accumulate)
+    if (dtype == HK_F32 && !round) PRODUCT(HK_F32, 0);
+    else if (dtype == HK_F32) PRODUCT(HK_F32, 1);
+    else if (dtype == HK_BF16) PRODUCT(HK_BF16, 0);
+    else if (!round) PRODUCT(HK_F16, 0);
+    else PRODUCT(HK_F16, 1);
+#undef PRODUCT
 }
 
 #include "quantised_product_kernel.h"
 
-const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, pack_a, pack_b, multiply, few_rows,
+const hk_product HK_PRODUCT = {HK_UNIT, TILE_ROWS, 16 * TILE_VECTORS, TILE_DEPTH, FEW_ROWS, pack_a, pack_b, multiply, few_rows,
                                pack_quantised, few_quantised};

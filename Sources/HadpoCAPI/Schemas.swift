@@ -17,7 +17,10 @@ struct EngineConfig: Sendable {
         threads = try r.int("threads", default: 0, in: 0...1024, help: "0: every processor this process may use")
         kernels = try r.choice("kernels", default: .auto, help: "auto takes the best that the processor has")
         numerics = try r.choice(
-            "numerics", default: .exact, help: "exact: fp32 products; fast: operands rounded to bf16, fp32 sums")
+            "numerics", default: .exact,
+            help:
+                "exact: fp32 products; fast: operands rounded to bf16 (with VNNI, those by int8 and int4 weights to 8 bits), fp32 sums"
+        )
         memoryLimit = try r.int(
             "memory_limit", default: 0, in: 0...Int.max, help: "bytes for tensors, caches and images; 0: none")
     }
@@ -56,8 +59,8 @@ struct ModelConfig: Sendable {
         let cache = try r.choice(
             "kv_cache", default: "auto", of: ["auto", "fp32", "bf16", "fp16", "int8"],
             help:
-                "keys and values while generating; bf16 and fp16 take half the memory, int8 a quarter, and round them; auto: fp32 in "
-                + "exact; in fast bf16 where attention rounds to it in any case (AMX), else fp16")
+                "keys and values while generating; bf16 and fp16 take half the memory, int8 a quarter, and round them; auto: fp32; in "
+                + "fast bf16 on AMX, where attention rounds to it in any case, and fp16 on AVX-512")
         self.cache = ["fp32": .f32, "bf16": .bf16, "fp16": .f16, "int8": .i8][cache]
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")

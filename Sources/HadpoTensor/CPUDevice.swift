@@ -36,9 +36,11 @@ package final class CPUDevice: Device, @unchecked Sendable {
 
     package var threads: Int { Int(hk_pool_threads(pool)) }
     package var kernelName: String { String(cString: hk_pool_isa_name(pool)) }
-    /// What keys and values are kept in where nobody says: bf16 where attention rounds to it in any case; else `fast` has 16 bits that
-    /// round them eight times as finely as it rounds every product's operands.
-    package var cacheType: DType { hk_attention_dtype(pool) == HK_BF16 ? .bf16 : numerics == .fast ? .f16 : .f32 }
+    /// What keys and values are kept in where nobody says: bf16 where attention rounds to it in any case; else `fast` on AVX-512 has fp16,
+    /// which rounds eight times as finely as its products round their operands and ends at 65,504. Elsewhere fp16 takes time to widen.
+    package var cacheType: DType {
+        hk_attention_dtype(pool) == HK_BF16 ? .bf16 : numerics == .fast && kernelName.hasPrefix("avx512") ? .f16 : .f32
+    }
 
     private func check(_ result: Int32) throws(HadpoError) {
         if result != 0 { throw HadpoError(.noMemory, "scratch memory of a kernel is not available") }

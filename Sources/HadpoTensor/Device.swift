@@ -2,7 +2,8 @@ import HadpoBase
 
 // Dimensions: R rows (tokens, patches), C columns, M/N/K of a product, V vocabulary, H heads, D head width.
 
-/// How matrix products are computed. `exact`: fp32 products. `fast`: operands rounded to bf16, fp32 sums.
+/// How matrix products are computed. `exact`: fp32 products. `fast`: operands rounded to bf16 (or, by int8 and int4
+/// weights with VNNI, to 8 bits), fp32 sums.
 package enum Numerics: String, Sendable, CaseIterable { case exact, fast }
 
 /// Inner kernels by name, as `engine.kernels` spells them.

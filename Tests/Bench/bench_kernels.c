@@ -46,8 +46,10 @@ static float *numbers(size_t n) {
 }
 
 /* ---- peaks ---- */
-/* What the products of a pool can reach: exact ones multiply in fp32, fast ones with the best that the processor has for bf16. */
-static double peak_flops(hk_numerics numerics) {
+/* What the products of a pool can reach: exact ones multiply in fp32, fast ones with the best that the processor has for bf16, or for
+ * 8-bit integers where they multiply those. */
+static double peak_flops(hk_numerics numerics, int integers) {
+    if (integers) return peak_of(PEAK_INT8, threads, 2);
     double fp32 = peak_of(PEAK_FP32, threads, 2);
     if (numerics != HK_FAST || isa == HK_PORTABLE || isa == HK_AVX2 || isa == HK_AVX512 || isa == HK_OPENBLAS) return fp32;
     double bf16 = peak_of(PEAK_BF16, threads, 2), amx = isa == HK_AVX512_BF16 ? 0 : peak_of(PEAK_AMX_BF16, threads, 2);
@@ -119,7 +121,8 @@ static void bench_matmul(size_t M, size_t N, size_t K, int a_transposed, int b_t
     memset(p.B, 0x3c, p.copies * p.bytes); /* about 1 in every type; zeros would be one shared page */
     snprintf(shape, sizeof shape, "%zux%zux%zu%s%s", M, N, K, a_transposed ? " A^T" : "", b_transposed ? " B^T" : "");
     double bytes = M <= 16 ? (double)p.bytes : 0;
-    double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics);
+    int integers = (dtype == HK_Q8 || dtype == HK_Q4) && b_transposed && hk_pool_uses_vnni(p.pool) && strcmp(hk_pool_isa_name(p.pool), "amx-bf16") != 0;
+    double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics, integers);
     report(name, shape, types[dtype], measure(run_product, &p), 2.0 * (double)M * (double)N * (double)K, bytes, peak);
     hk_pool_free(p.pool);
     free((void *)p.A);
@@ -163,7 +166,7 @@ static void bench_attention(size_t sequences, size_t prefix, size_t branch, size
     double flop = 2.0 * pairs * (double)(heads * head_dim);
     char shape[64];
     snprintf(shape, sizeof shape, "%zux(%zu+2*%zu) heads %zu dim %zu", sequences, prefix, branch, heads, head_dim);
-    double peak = peak_flops(HK_EXACT);
+    double peak = peak_flops(HK_EXACT, 0);
     report("attention forward", shape, "f32", measure(run_forward, &a), 2 * flop, 0, peak);
     report("attention backward", shape, "f32", measure(run_backward, &a), 5 * flop, 0, peak);
     hk_pool_free(a.pool);

@@ -110,7 +110,7 @@ def evaluation(task, dtype, layers):
         rates = {"descriptions/min": lambda r: 20 * 60 / r[-1]["wall_seconds"]}
         wanted = {"descriptions/min": 5}
     command += ["--numerics", "fast", "--json", "--quiet"]
-    # At full depth transformers needs minutes an answer, and its rate does not depend on how many there are.
+    # At full depth transformers needs minutes an answer, and its rate does not depend on how many there are: one, unwarmed as ours.
     few = [] if layers else ["--count", "1"]
     theirs = Side(peer("transformers_answers.py", task, folder("llava-7b", dtype, layers), data, "--dtype", dtype, "--cold", *few),
                   {figure: lambda r: r[-1]["answers_a_minute"] for figure in rates})

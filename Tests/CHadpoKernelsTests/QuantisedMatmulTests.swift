@@ -158,6 +158,38 @@ private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
         }
     }
 
+    @Test(
+        "activations that are zero, subnormal, infinite or no number spoil their own row alone", arguments: everyMatmulISA,
+        [false, true])
+    func extremeActivations(isa: UInt32, fast: Bool) throws {
+        guard let pool = Pool(isa, fast: fast) else { return }
+        for dtype in [HK_Q8, HK_Q4] {
+            let p = QuantisedProduct(transposed: true, M: 40, N: 50, K: 576, dtype: dtype)
+            let whole = try #require(Case(pool, p, seed: 9))
+            let plain = try #require(whole.run(pool))
+            var a = whole.a
+            for k in 0..<p.K { a[3 * p.lda + k] = 0 }
+            a[5 * p.lda + 100] = .nan
+            a[7 * p.lda + 575] = -.infinity
+            for k in 32..<64 { a[8 * p.lda + k] = 1e-42 }
+            for rows in [0..<40, 3..<9] {
+                let result = try #require(p.run(pool, a, whole.w, whole.c, rows: rows))
+                for row in rows {
+                    let out = result[((row - rows.lowerBound) * p.ldc)..<((row - rows.lowerBound) * p.ldc + p.N)]
+                    switch row {
+                    case 3: #expect(out.allSatisfy { $0 == 0 })
+                    case 5: #expect(out.allSatisfy { $0.isNaN })
+                    case 7: #expect(out.allSatisfy { !$0.isFinite })
+                    case 8: #expect(out.allSatisfy { $0.isFinite })
+                    default:
+                        guard rows.count == p.M else { continue }  // fewer rows are multiplied in another form on some
+                        #expect(firstDifference(Array(out), Array(plain[(row * p.ldc)..<(row * p.ldc + p.N)])) == nil)
+                    }
+                }
+            }
+        }
+    }
+
     @Test("with quantised weights too one thread and several give the same bits", arguments: everyMatmulISA, [false, true])
     func threadsDoNotShow(isa: UInt32, fast: Bool) throws {
         guard let one = Pool(isa, threads: 1, fast: fast), let two = Pool(isa, threads: 2, fast: fast),

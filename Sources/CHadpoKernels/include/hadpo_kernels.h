@@ -31,7 +31,8 @@ typedef enum { HK_F32 = 0, HK_F16 = 1, HK_BF16 = 2, HK_Q8 = 3, HK_Q4 = 4, HK_FP4
  * opened with dlopen on first use; the promises about bits above do not hold for it. */
 typedef enum { HK_AUTO = 0, HK_PORTABLE = 1, HK_AVX2 = 2, HK_AVX512 = 3, HK_AVX512_BF16 = 4, HK_OPENBLAS = 5, HK_AMX_BF16 = 6 } hk_isa;
 
-/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation; on AMX those of attention too. */
+/* EXACT: fp32 products. FAST: matmul operands rounded to bf16 while packing, fp32 accumulation; on AMX those of attention too;
+ * with VNNI, A to 8 bits by Q8 and Q4. */
 typedef enum { HK_EXACT = 0, HK_FAST = 1 } hk_numerics;
 
 /* Worker threads plus the caller. Idle workers sleep. Owns per-worker scratch, grown on demand and kept. */

@@ -112,7 +112,10 @@ class Tool(unittest.TestCase):
                 self.assertGreater(row["peak_bytes"], 1 << 20)
         table = self.run_tool("bench", *MODEL, "--only", "generate", "-n", "4").stdout
         self.assertIn("decode beams", table)
-        for wrong in (["--only", "all"], ["--only", "train"], ["--repeat", "0"], ["--prompt-tokens", "3"], [PICTURE, PICTURE]):
+        blind = self.run_tool("bench", *MODEL, "--no-picture", "-n", "4", "-b", "0", "--prompt-tokens", "40").stdout
+        self.assertIn("40 positions without picture", blind)
+        for wrong in (["--only", "all"], ["--only", "train"], ["--repeat", "0"], ["--prompt-tokens", "3"], [PICTURE, PICTURE],
+                      ["--no-picture", PICTURE]):
             with self.subTest(wrong):
                 self.run_tool("bench", *MODEL, *wrong, code=2)
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,8 @@ def main():
     parser.add_argument("--no-swift", action="store_true", help="only the tests of the installed tree")
     options = parser.parse_args()
     stage = options.stage.resolve()
+    # A shell starts its background jobs with Ctrl-C ignored, which their children inherit: the tests of Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tally, start = Tally(), time.monotonic()
     if not options.no_swift:
         swift_tests(tally)

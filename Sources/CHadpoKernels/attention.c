@@ -55,8 +55,6 @@ static size_t gather(const hk_segment *segments, size_t n, size_t i, size_t *row
     return last - i;
 }
 
-hk_dtype hk_attention_dtype(const hk_pool *pool) { return hk_pool_uses_amx(pool) ? HK_BF16 : HK_F32; }
-
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse) {
@@ -69,7 +67,7 @@ int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_seg
 #ifdef HK_X86
     if (hk_pool_uses_amx(pool)) return hk_amx_attention_forward(pool, alone, segments, n_segments, &t);
 #endif
-    query_block *list = hk_shared(pool, blocks * heads * sizeof *list);
+    query_block *list = hk_shared(pool, blocks * heads * sizeof *list); /* at most */
     if (!list || !reserve(pool, segments, n_segments, head_dim, 0)) return HK_NO_MEMORY;
     /* The chunks of one sequence must be enough for all threads; bits do not depend on it. */
     size_t together = hk_max(1, hk_min(MOST_HEADS, heads / (2 * (size_t)hk_pool_threads(pool))));

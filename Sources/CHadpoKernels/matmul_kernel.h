@@ -133,8 +133,8 @@ INLINE void tile(const size_t rows, const size_t vectors, size_t units, const fl
     for (size_t first = 0; first < units; first += 16) {
         UNROLL for (size_t r = 0; r < rows; r++) __builtin_prefetch(A + (rows + r) * lda + first);
         for (size_t i = 0; i < next.runs; i++)
-            for (size_t byte = 0; byte < next.step; byte += 64) __builtin_prefetch(next.at + i * next.pitch + byte, 0, 2);
-        next.at += next.step;
+            for (size_t byte = 0; byte < next.step; byte += 64)
+                __builtin_prefetch(next.at + i * next.pitch + first / 16 * next.step + byte, 0, 2);
         for (size_t u = first; u < hk_min(first + 16, units); u++) {
             v16 b[TILE_VECTORS];
             UNROLL for (size_t v = 0; v < vectors; v++) b[v] = load(B + u * ldb + 16 * v);
@@ -174,8 +174,13 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
     for (size_t c = 0; c < columns; c += WIDTH) {
         size_t n = hk_min(WIDTH, columns - c), vectors = hk_blocks(n, 16);
         for (size_t r = 0; r < rows; r += TILE_ROWS, turn++) {
-            size_t m = hk_min(TILE_ROWS, rows - r), run = next.runs * turn / turns;
-            hk_source part = {next.at + run * next.pitch, next.runs * (turn + 1) / turns - run, next.pitch, next.step};
+            size_t m = hk_min(TILE_ROWS, rows - r);
+            hk_source part = next; /* this tile's share */
+            if (next.runs) {
+                size_t run = next.runs * turn / turns;
+                part.at += run * next.pitch;
+                part.runs = next.runs * (turn + 1) / turns - run;
+            }
             float *out = C + r * ldc + c;
             if (n == vectors * 16) {
                 tiles[m - 1][vectors - 1](units, A + r * lda, lda, B + c, ldb, out, ldc, accumulate, part);
@@ -200,8 +205,8 @@ static void multiply(size_t rows, size_t columns, size_t units, const float *A, 
 
 /* ---- a few rows ----
  * The pass over W is the whole cost then: sixteen columns are transposed in registers and multiplied at once, without a packed copy.
- * The chains are those of the tile. One row's chain waits for its additions and conversions: two groups of
- * sixteen columns are on their way together then. */
+ * The chains are those of the tile. One row's chain waits for its additions and conversions: two groups of sixteen columns are on their
+ * way together then. */
 INLINE void few_rows_of(const size_t rows, const size_t groups, size_t m, size_t columns, size_t k, const float *A, size_t lda, const void *B,
                         hk_dtype dtype, size_t first, size_t ldb, int round, float *C, size_t ldc, int accumulate) {
     enum { AHEAD = 1024 /* bytes; measured best, by a little */ };

@@ -278,6 +278,10 @@ const hk_product *hk_pool_product(const hk_pool *pool) { return pool->product; }
 int hk_pool_rounds(const hk_pool *pool) { return pool->rounds; }
 int hk_pool_uses_vnni(const hk_pool *pool) { return pool->vnni; }
 int hk_pool_uses_amx(const hk_pool *pool) { return pool->isa == HK_AMX_BF16; }
+hk_dtype hk_cache_dtype(const hk_pool *pool) {
+    if (pool->isa == HK_AMX_BF16) return HK_BF16;
+    return pool->isa == HK_AVX512_BF16 || (pool->isa == HK_AVX512 && pool->rounds) ? HK_F16 : HK_F32;
+}
 int hk_pool_uses_openblas(const hk_pool *pool) { return pool->isa == HK_OPENBLAS; }
 
 int hk_reserve(hk_pool *pool, size_t floats) {

@@ -36,10 +36,13 @@ package final class CPUDevice: Device, @unchecked Sendable {
 
     package var threads: Int { Int(hk_pool_threads(pool)) }
     package var kernelName: String { String(cString: hk_pool_isa_name(pool)) }
-    /// What keys and values are kept in where nobody says: bf16 where attention rounds to it in any case; else `fast` on AVX-512 has fp16,
-    /// which rounds eight times as finely as its products round their operands and ends at 65,504. Elsewhere fp16 takes time to widen.
+    /// What keys and values are kept in where nobody says.
     package var cacheType: DType {
-        hk_attention_dtype(pool) == HK_BF16 ? .bf16 : numerics == .fast && kernelName.hasPrefix("avx512") ? .f16 : .f32
+        switch hk_cache_dtype(pool) {
+        case HK_BF16: .bf16
+        case HK_F16: .f16
+        default: .f32
+        }
     }
 
     private func check(_ result: Int32) throws(HadpoError) {

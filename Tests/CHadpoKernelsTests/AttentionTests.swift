@@ -228,7 +228,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test(
         "few rows have the bits they have among many, several heads taken together", arguments: everyAttentionISA,
-        [(33, 3, 3), (64, 3, 3), (128, 3, 3), (208, 10, 5)])
+        [(33, 3, 3), (64, 3, 3), (128, 3, 3), (208, 10, 5), (64, 18, 9)])
     func fewRows(isa: UInt32, shape: (Int, Int, Int)) throws {
         let (d, heads, kvHeads) = shape
         guard let pool = attentionPool(isa) else { return }
@@ -259,7 +259,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         guard let pool = attentionPool(isa) else { return }
         let dtype = hk_dtype(rawValue: code)
         // What attention rounds in any case may be rounded before.
-        let rounded = hk_attention_dtype(pool.raw) == dtype
+        let rounded = hk_cache_dtype(pool.raw) == dtype
         #expect(rounded == (isa == HK_AMX_BF16.rawValue && dtype == HK_BF16))
         for c in Self.cases {
             var raw = c.inputs(seed: 5)
@@ -351,6 +351,16 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         let g = try #require(c.backward(one, x, a))
         let h = try #require(c.backward(many, x, b))
         #expect(firstDifference(g.dq, h.dq) == nil && firstDifference(g.dk, h.dk) == nil && firstDifference(g.dv, h.dv) == nil)
+        // How many heads few rows take together depends on the threads: four, four and one.
+        let rows = (0..<3).map { segment(($0 * 3)..<($0 * 3 + $0 + 1), own: ($0 * 90)..<($0 * 90 + 90)) }
+        let few = AttentionCase(heads: 18, kvHeads: 9, headDim: 64, segments: rows, qRows: 9, kRows: 270)
+        let y = few.inputs(seed: 10)
+        let expected = try #require(few.forward(one, y))
+        for threads: Int32 in [2, 9] {
+            let pool = try #require(attentionPool(isa, threads: threads))
+            let found = try #require(few.forward(pool, y))
+            #expect(firstDifference(found.out, expected.out) == nil && firstDifference(found.lse, expected.lse) == nil)
+        }
     }
 
     @Test("large scores do not overflow")

@@ -5,7 +5,7 @@
  *   M rows of activations, N output columns, K summed dimension; R rows, C columns of an elementwise op.
  *   Activations, gradients and optimizer state are fp32. Weights are fp32, fp16 or bf16 as stored, or quantised.
  *   Every function returns 0, or HK_NO_MEMORY when its scratch could not be had; nothing is written past the outputs.
- *   The result does not depend on the number of threads (chunk borders are fixed by the shapes), and a row of a matmul
+ *   The result does not depend on the number of threads (nothing is summed across the borders of chunks), and a row of a matmul
  *   or of an attention depends only on that row's inputs and the weights: not on M, not on its neighbours, not on how
  *   the keys are split into context and own range. So cached = uncached, batched = single, shared prefix = plain, in bits.
  *   Exceptions, of FAST on AMX alone: up to 32 rows by a Q8 or Q4 B^T are multiplied in int8, up to eight by FP4 in fp32, and more in bf16;
@@ -87,8 +87,10 @@ typedef struct {
 int hk_attention_forward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                          size_t head_dim, float scale, const float *q, size_t ldq, const void *k, size_t ldk, const void *v,
                          size_t ldv, hk_dtype kv_dtype, float *out, size_t ldo, float *lse);
-/* BF16 where attention rounds q, k and v to it, else F32: a cache in that form gives the bits of one in fp32. */
-hk_dtype hk_attention_dtype(const hk_pool *pool);
+/* What a cache of keys and values should be kept in. FAST on AMX: BF16, to which attention rounds q, k and v in any case, so that it gives
+ * the bits of one in fp32. FAST on AVX-512: F16, which rounds eight times as finely as products round their operands and ends at 65,504.
+ * Else F32: EXACT rounds nothing, and elsewhere fp16 takes time to widen. */
+hk_dtype hk_cache_dtype(const hk_pool *pool);
 /* dq overwritten for the query rows; dk, dv += (a context row collects from every segment that sees it; the caller zeroes). */
 int hk_attention_backward(hk_pool *pool, const hk_segment *segments, size_t n_segments, size_t heads, size_t kv_heads,
                           size_t head_dim, float scale, const float *q, size_t ldq, const float *k, size_t ldk,

@@ -121,7 +121,8 @@ static void bench_matmul(size_t M, size_t N, size_t K, int a_transposed, int b_t
     memset(p.B, 0x3c, p.copies * p.bytes); /* about 1 in every type; zeros would be one shared page */
     snprintf(shape, sizeof shape, "%zux%zux%zu%s%s", M, N, K, a_transposed ? " A^T" : "", b_transposed ? " B^T" : "");
     double bytes = M <= 16 ? (double)p.bytes : 0;
-    int integers = (dtype == HK_Q8 || dtype == HK_Q4) && b_transposed && hk_pool_uses_vnni(p.pool) && strcmp(hk_pool_isa_name(p.pool), "amx-bf16") != 0;
+    int integers = (dtype == HK_Q8 || dtype == HK_Q4) && b_transposed && hk_pool_uses_vnni(p.pool) &&
+                   strcmp(hk_pool_isa_name(p.pool), "amx-bf16") != 0;
     double peak = bytes > 0 ? peak_bandwidth() : peak_flops(numerics, integers);
     report(name, shape, types[dtype], measure(run_product, &p), 2.0 * (double)M * (double)N * (double)K, bytes, peak);
     hk_pool_free(p.pool);

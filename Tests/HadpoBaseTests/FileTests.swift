@@ -3,15 +3,6 @@ import HadpoBase
 import Testing
 import HadpoTestSupport
 
-/// A folder of its own, removed with what the test left in it.
-private final class Folder {
-    let path: String
-    init() throws {
-        path = try makeTemporaryFolder()
-    }
-    deinit { removeFolder(path) }
-}
-
 @Suite struct Files {
     @Test("paths are joined and split") func paths() {
         #expect(File.join("a", "b") == "a/b")
@@ -25,7 +16,7 @@ private final class Folder {
     }
 
     @Test("what was written atomically is read back and no temporary file stays") func roundTrip() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let path = File.join(folder.path, "x.bin")
         let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         try File.writeAtomically(path, [1, 2, 3])
@@ -37,7 +28,7 @@ private final class Folder {
     }
 
     @Test("an abandoned write leaves the old file and no temporary one") func abandoned() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let path = File.join(folder.path, "x")
         try File.writeAtomically(path, "old")
         do {
@@ -58,7 +49,7 @@ private final class Folder {
     }
 
     @Test("missing files, folders in their place and NUL in paths are errors with the path") func missing() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let error = #expect(throws: HadpoError.self) { try File.read(folder.path + "/none") }
         #expect(error?.place == folder.path + "/none")
         #expect(error?.message == "cannot open: No such file or directory")
@@ -71,7 +62,7 @@ private final class Folder {
     }
 
     @Test("folders are made with those above them") func directories() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         try File.makeDirectories(folder.path + "/a/b/c")
         #expect(File.isDirectory(folder.path + "/a/b/c"))
         try File.makeDirectories(folder.path + "/a/b/c")
@@ -81,7 +72,7 @@ private final class Folder {
     }
 
     @Test("appending after a kill drops the torn line and keeps a whole one") func torn() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let path = File.join(folder.path, "log.jsonl")
         try LineAppender(path).append(["a": "é"])
         #expect(try File.read(path) == Array("{\"a\": \"\\u00e9\"}\n".utf8))

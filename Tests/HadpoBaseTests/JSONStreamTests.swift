@@ -6,9 +6,7 @@ import HadpoTestSupport
     private func stream(
         _ text: String, under keys: [String] = [], limit: Int = 1 << 28, stopAfter: Int = .max
     ) throws -> [(key: String, value: JSON)] {
-        let folder = try makeTemporaryFolder(), path = File.join(folder, "stream.json")
-        defer { removeFolder(folder) }
-        try File.writeAtomically(path, text)
+        let folder = try TemporaryFolder(), path = try folder.write("stream.json", text)
         var found: [(key: String, value: JSON)] = []
         try JSONStream.elements(ofFile: path, under: keys, elementLimit: limit) { key, element throws(HadpoError) in
             #expect(element.index == found.count { $0.key == key })
@@ -61,9 +59,7 @@ import HadpoTestSupport
 
     @Test("an integer is found without building the element, and doubt is left to the parser") func firstInteger() throws {
         func integer(_ text: String) throws -> Int? {
-            let folder = try makeTemporaryFolder(), path = File.join(folder, "stream.json")
-            defer { removeFolder(folder) }
-            try File.writeAtomically(path, "[\(text)]")
+            let folder = try TemporaryFolder(), path = try folder.write("stream.json", "[\(text)]")
             var result: Int?
             try JSONStream.elements(ofFile: path) { _, element in
                 result = element.firstInteger("id")

@@ -93,13 +93,14 @@ import Testing
         #expect(refusal("{\(members), \"\\u006b4999\": 1}")?.message == "duplicate key")
     }
 
-    @Test("a file of several megabytes is read in well under a second") func speed() throws {
+    @Test("the time to read an object grows with its members, not with their square") func speed() throws {
         let members = (0..<120_000).map { "\"token\($0)é\": \($0)" }.joined(separator: ", ")
         let started = processorSeconds()
         let json = try parse("{\"vocab\": {\(members)}}")
         #expect(json["vocab"]?.objectValue?.count == 120_000)
-        // Processor time of this thread, so that a loaded machine does not matter; measured 0.1 s.
-        #expect(processorSeconds() - started < 1)
+        // Processor time of this thread. Measured 0.1 s, and 2.8 s beside 16 busy cores; a duplicate sought by comparing with every
+        // earlier key takes minutes.
+        #expect(processorSeconds() - started < 20)
     }
 
     private func processorSeconds() -> Double {

@@ -1,6 +1,7 @@
 import Glibc
 import HadpoBase
 import HadpoEval
+import HadpoTestSupport
 import Testing
 
 /// The synonym table lies outside the repository.
@@ -36,7 +37,7 @@ private func synonyms() -> String? {
             let text = try #require(caption["caption"]?.stringValue)
             #expect(JSON(objects.mentions(text).map(\.node)) == caption["nodes"], "\(text)")
         }
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write(
             "captions.jsonl",
             captions.map { ["image_id": $0["image_id"] ?? nil, "caption": $0["caption"] ?? nil] as JSON }.map { $0.text() + "\n" }
@@ -80,7 +81,7 @@ private func synonyms() -> String? {
 }
 
 @Suite struct CHAIRScoring {
-    private func score(_ folder: EvalFolder, _ keys: [JSON.Member]) throws -> JSON {
+    private func score(_ folder: TemporaryFolder, _ keys: [JSON.Member]) throws -> JSON {
         let config = JSON.object(
             [
                 .init("schema", "hadpo.chair-score/1"), .init("synonyms", .string(folder["synonyms.txt"])),
@@ -90,7 +91,7 @@ private func synonyms() -> String? {
     }
 
     @Test("truth is the union of instances and reference captions, over several files") func truth() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("synonyms.txt", "dog, puppy\ncat, kitten\ncar, auto\n")
         try folder.write(
             "instances.json",
@@ -125,7 +126,7 @@ private func synonyms() -> String? {
     }
 
     @Test("captions without objects have no CHAIRi instead of a division by zero") func empty() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("synonyms.txt", "dog, puppy\n")
         try folder.write("objects.json", "{\"1\": [], \"2\": []}")
         try folder.write("said.json", "{\"1\": \"Nothing here.\", \"2\": \"\"}")

@@ -1,5 +1,6 @@
 import HadpoBase
 import HadpoEval
+import HadpoTestSupport
 import Testing
 
 @Suite struct BuildingPopeFiles {
@@ -46,7 +47,7 @@ import Testing
     }
 
     @Test("COCO instances, segmentation lines and a plain object give the same files") func formats() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("pope.json", pope())
         try folder.write("map.json", map())
         try folder.write("coco.json", coco())
@@ -80,7 +81,7 @@ import Testing
     }
 
     @Test("what cannot be built is an error that leaves no file behind") func impossible() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("few.json", "{\"a\": [\"x\", \"y\", \"z\"]}")
         func message(_ keys: [JSON.Member], _ text: String? = nil) throws -> String? {
             if let text { try folder.write("in.json", text) }

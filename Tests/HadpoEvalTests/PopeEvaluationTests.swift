@@ -1,5 +1,6 @@
 import HadpoBase
 import HadpoEval
+import HadpoTestSupport
 import Testing
 
 private func evaluate(_ config: JSON) throws -> JSON {
@@ -16,7 +17,7 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
     private func answer(_ id: Int, _ text: String) -> JSON { ["question_id": JSON(id), "answer": .string(text)] }
 
     @Test("several splits, several rules, pooled figures and records stand in one report") func whole() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         let asked = questions(4)
         try folder.write("coco_pope_random.json", lines(asked.map(\.record)))
         try folder.write("other.json", lines(asked.map(\.record)))
@@ -52,7 +53,7 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
     @Test("missing, surplus, doubled and foreign answers have names and counts, and the denominator is told") func outcomes()
         throws
     {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         var asked = questions(6)
         asked.append(PopeQuestion(id: 1, image: "9.jpg", text: "Is there a second 1?", isYes: false))
         try folder.write("q.json", lines(asked.map(\.record)))
@@ -87,7 +88,7 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
 
     @Test("answers in another order find their questions, answers without ids go by position, foreign files are refused")
     func order() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("q.json", lines(questions(4).map(\.record)))
         try folder.write("shuffled.jsonl", lines([answer(4, "no"), answer(1, "yes"), answer(3, "yes"), answer(2, "no")]))
         try folder.write("bare.jsonl", lines(["yes", "no", "yes", "no", "yes"].map { ["answer": .string($0)] }))
@@ -107,7 +108,7 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
     }
 
     @Test("two runs are compared question by question on the same resampled pictures") func comparison() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         let asked = questions(400, perImage: 4)
         try folder.write("q.json", lines(asked.map(\.record)))
         // 30 questions only the run gets right, 14 only the baseline; the order of the baseline's file does not matter.

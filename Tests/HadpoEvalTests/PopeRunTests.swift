@@ -10,12 +10,12 @@ import HadpoTestSupport
 /// A fixture model, six questions on two of its pictures in mixed order, and a folder that goes away.
 private final class PopeSubject {
     let fixtures = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures/llava")
-    let folder: String
+    let folder: TemporaryFolder
     let model: LLaVA15
 
     /// - Parameter words: the tokenizer has words for yes and no, as real ones do; the fixture's begins both with the same token.
     init(_ name: String = "old-f32", words: Bool = false) throws {
-        folder = try makeTemporaryFolder()
+        folder = try TemporaryFolder()
         let device = try CPUDevice(numerics: .exact)
         let checkpoint = try LLaVAFolder(
             ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
@@ -26,13 +26,9 @@ private final class PopeSubject {
                 config: checkpoint.config, source: checkpoint.parameters(device: device), device: device,
                 tokenizer: WordTokenizer(base: opened.tokenizer), pipeline: opened.pipeline, fingerprint: "") : opened
         for picture in ["wide.jpg", "tall.png"] {
-            try File.writeAtomically(path(picture), try File.read(File.join(fixtures, "pictures/" + picture)))
+            try File.writeAtomically(folder[picture], try File.read(File.join(fixtures, "pictures/" + picture)))
         }
         try write("questions.json", PopeSubject.questions)
-    }
-
-    deinit {
-        removeFolder(folder)
     }
 
     static let questions = [
@@ -44,10 +40,8 @@ private final class PopeSubject {
         PopeQuestion(id: 6, image: "tall.png", text: "Is there a man in the image?", isYes: false),
     ]
 
-    func path(_ name: String) -> String { File.join(folder, name) }
-
     func write(_ name: String, _ questions: [PopeQuestion]) throws {
-        try File.writeAtomically(path(name), questions.map { $0.record.text() + "\n" }.joined())
+        try File.writeAtomically(folder[name], questions.map { $0.record.text() + "\n" }.joined())
     }
 
     func run(_ keys: [JSON.Member] = [], answers: String = "answers.jsonl", progress: any Progress = SilentProgress()) throws
@@ -56,8 +50,9 @@ private final class PopeSubject {
         let config = try ConfigReader.read(
             .object(
                 [
-                    .init("schema", "hadpo.pope/1"), .init("questions", .string(path("questions.json"))),
-                    .init("images", .string(folder)), .init("answers", .string(path(answers))), .init("max_new_tokens", 10),
+                    .init("schema", "hadpo.pope/1"), .init("questions", .string(folder["questions.json"])),
+                    .init("images", .string(folder.path)), .init("answers", .string(folder[answers])),
+                    .init("max_new_tokens", 10),
                 ] + keys), schema: "hadpo.pope/1", PopeRunConfig.init
         ).config
         return try PopeRun.run(model: model, config: config, progress: progress)
@@ -100,14 +95,14 @@ private final class Listener: Progress {
     func alone(_ compat: String) throws {
         let subject = try PopeSubject()
         let report = try subject.run([.init("compat", .string(compat))])
-        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
         #expect(lines.map { $0["question_id"]?.intValue } == [1, 2, 3, 4, 5, 6])
         for (question, line) in zip(PopeSubject.questions, lines) {
             let request = try ConfigReader.read(
                 ["schema": "hadpo.generate/1", "question": .string(question.text), "max_new_tokens": 10],
                 schema: "hadpo.generate/1", GenerationConfig.init
             ).config
-            let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+            let image = try RGBImage.decode(try File.read(subject.folder[question.image]))
             let answer = try Generation.run(model: subject.model, request: request, image: image, progress: SilentProgress())
             let ids = (answer["ids"]?.arrayValue ?? []).compactMap { $0.intValue.map(Int32.init) }
             let wanted = compat == "hadpo" ? subject.model.tokenizer.decodeStripped(ids) : answer["text"]?.stringValue
@@ -115,15 +110,16 @@ private final class Listener: Progress {
             #expect(line["question"]?.stringValue == question.text)
         }
         #expect(Set(lines.map { $0["answer"]?.stringValue }).count > 1, "the answers do not tell anything apart")
-        let whole = try File.read(subject.path("answers.jsonl"))
+        let whole = try File.read(subject.folder["answers.jsonl"])
         for batch in [1, 2, 7] {
             _ = try subject.run([.init("compat", .string(compat)), .init("batch", JSON(batch))], answers: "other.jsonl")
-            #expect(try File.read(subject.path("other.jsonl")) == whole)
-            try File.remove(subject.path("other.jsonl"))
+            #expect(try File.read(subject.folder["other.jsonl"]) == whole)
+            try File.remove(subject.folder["other.jsonl"])
         }
         #expect(report["n"]?.intValue == 6)
         #expect(report["asked"]?.intValue == 6)
-        #expect(report["protocol"]?["questions_sha256"]?.stringValue == SHA256.hex(try File.read(subject.path("questions.json"))))
+        #expect(
+            report["protocol"]?["questions_sha256"]?.stringValue == SHA256.hex(try File.read(subject.folder["questions.json"])))
         // Without words for yes and no there is nothing to compare at the first token.
         #expect(report["roc_area"]?.isNull == true && lines[0]["yes_minus_no"] == nil)
     }
@@ -133,14 +129,14 @@ private final class Listener: Progress {
         let subject = try PopeSubject(words: true)
         let report = try subject.run()
         #expect(report["roc_area"]?.doubleValue != nil)
-        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
         let question = PopeSubject.questions[4]
         func first(_ completion: String) throws -> Float {
             let request = try ConfigReader.read(
                 ["schema": "hadpo.score/1", "question": .string(question.text), "completion": .string(completion)],
                 schema: "hadpo.score/1", ScoringConfig.init
             ).config
-            let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+            let image = try RGBImage.decode(try File.read(subject.folder[question.image]))
             return try Scoring.run(model: subject.model, request: request, image: image, progress: SilentProgress())[0]
         }
         // Logits here, log-probabilities there: their common denominator rounds in fp32.
@@ -152,13 +148,13 @@ private final class Listener: Progress {
     func resume() throws {
         let subject = try PopeSubject()
         let first = try subject.run()
-        let whole = try File.read(subject.path("answers.jsonl"))
+        let whole = try File.read(subject.folder["answers.jsonl"])
         var lines = whole.split(separator: 0x0A).map { Array($0) + [0x0A] }
         lines.swapAt(0, 4)
-        try File.writeAtomically(subject.path("answers.jsonl"), Array(lines[..<3].joined()) + lines[3].prefix(20))
+        try File.writeAtomically(subject.folder["answers.jsonl"], Array(lines[..<3].joined()) + lines[3].prefix(20))
         let listener = Listener()
         let second = try subject.run(progress: listener)
-        #expect(try File.read(subject.path("answers.jsonl")) == whole)
+        #expect(try File.read(subject.folder["answers.jsonl"]) == whole)
         #expect(second["asked"]?.intValue == 3)
         #expect(second["resumed"]?.intValue == 3)
         #expect(second["accuracy"] == first["accuracy"])
@@ -167,7 +163,7 @@ private final class Listener: Progress {
 
         let third = try subject.run()
         #expect(third["asked"]?.intValue == 0)
-        #expect(try File.read(subject.path("answers.jsonl")) == whole)
+        #expect(try File.read(subject.folder["answers.jsonl"]) == whole)
     }
 
     @Test("a missing picture is named before work, an unreadable one when it comes, and nothing is lost")
@@ -182,13 +178,13 @@ private final class Listener: Progress {
         let missing = error()
         #expect(missing?.status == .io && missing?.place?.contains("question 7") == true)
         #expect(missing?.found?.contains("none.jpg") == true)
-        #expect(try File.read(subject.path("answers.jsonl")).isEmpty)
+        #expect(try File.read(subject.folder["answers.jsonl"]).isEmpty)
 
-        try File.writeAtomically(subject.path("none.jpg"), "no picture")
+        try File.writeAtomically(subject.folder["none.jpg"], "no picture")
         let unreadable = error()
         #expect(unreadable?.place?.contains("question 7") == true && unreadable?.place?.contains("none.jpg") == true)
-        #expect(try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").count == 6)
-        try File.writeAtomically(subject.path("none.jpg"), try File.read(subject.path("wide.jpg")))
+        #expect(try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").count == 6)
+        try File.writeAtomically(subject.folder["none.jpg"], try File.read(subject.folder["wide.jpg"]))
         #expect(try subject.run()["asked"]?.intValue == 1)
     }
 
@@ -196,16 +192,16 @@ private final class Listener: Progress {
     func foreign() throws {
         let subject = try PopeSubject()
         let line = PopeAnswer(id: 1, question: "Another question?", text: "Yes").record.text() + "\n"
-        try File.writeAtomically(subject.path("answers.jsonl"), line)
+        try File.writeAtomically(subject.folder["answers.jsonl"], line)
         #expect(throws: HadpoError.self) { try subject.run() }
-        #expect(try File.read(subject.path("answers.jsonl")) == Array(line.utf8))
+        #expect(try File.read(subject.folder["answers.jsonl"]) == Array(line.utf8))
     }
 
     @Test("several files in one call ask a shared question once, write each file's answers, and are continued")
     func several() throws {
         let subject = try PopeSubject()
         _ = try subject.run()
-        let alone = try File.read(subject.path("answers.jsonl"))
+        let alone = try File.read(subject.folder["answers.jsonl"])
         // Questions 1 and 5 again under other ids, and one of its own.
         let second = [
             PopeQuestion(id: 1, image: "tall.png", text: "Is there a cup in the image?", isYes: true),
@@ -215,23 +211,23 @@ private final class Listener: Progress {
         try subject.write("second.json", second)
         func further(_ answers: String) -> JSON.Member {
             .init(
-                "further", [["questions": .string(subject.path("second.json")), "answers": .string(subject.path(answers))]])
+                "further", [["questions": .string(subject.folder["second.json"]), "answers": .string(subject.folder[answers])]])
         }
         let report = try subject.run([further("b.jsonl")], answers: "a.jsonl")
         #expect(report["asked"] == 7 && report["resumed"] == 0)
         #expect(report["splits"]?[0]?["n"] == 6 && report["splits"]?[1]?["n"] == 3)
-        #expect(try File.read(subject.path("a.jsonl")) == alone)
-        let whole = try File.read(subject.path("b.jsonl"))
+        #expect(try File.read(subject.folder["a.jsonl"]) == alone)
+        let whole = try File.read(subject.folder["b.jsonl"])
         let lines = try JSONLines.parse(whole, source: "b").map(\.value)
         let first = try JSONLines.parse(alone, source: "a").map(\.value)
         #expect(lines.map { $0["question_id"] } == [1, 2, 3])
         #expect(lines[0]["answer"] == first[4]["answer"] && lines[1]["answer"] == first[0]["answer"])
 
         // Cut off within the second file's first line, the answers that the first file has are not asked for again.
-        try File.writeAtomically(subject.path("b.jsonl"), Array(whole.prefix(20)))
+        try File.writeAtomically(subject.folder["b.jsonl"], Array(whole.prefix(20)))
         let resumed = try subject.run([further("b.jsonl")], answers: "a.jsonl")
         #expect(resumed["asked"] == 1 && resumed["resumed"] == 6)
-        #expect(try File.read(subject.path("b.jsonl")) == whole)
+        #expect(try File.read(subject.folder["b.jsonl"]) == whole)
         #expect(throws: HadpoError.self) { try subject.run([further("a.jsonl")], answers: "a.jsonl") }
     }
 
@@ -239,13 +235,13 @@ private final class Listener: Progress {
     func beams() throws {
         let subject = try PopeSubject("new-bf16")
         _ = try subject.run([.init("num_beams", 3)])
-        let lines = try JSONLines.parse(File.read(subject.path("answers.jsonl")), source: "answers").map(\.value)
+        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
         let question = PopeSubject.questions[3]
         let request = try ConfigReader.read(
             ["schema": "hadpo.generate/1", "question": .string(question.text), "max_new_tokens": 10, "num_beams": 3],
             schema: "hadpo.generate/1", GenerationConfig.init
         ).config
-        let image = try RGBImage.decode(try File.read(subject.path(question.image)))
+        let image = try RGBImage.decode(try File.read(subject.folder[question.image]))
         let answer = try Generation.run(model: subject.model, request: request, image: image, progress: SilentProgress())
         #expect(lines[3]["answer"] == answer["text"])
     }

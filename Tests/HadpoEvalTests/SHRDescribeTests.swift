@@ -3,6 +3,7 @@ import HadpoEval
 import HadpoModels
 import HadpoTensor
 import HadpoVision
+import HadpoTestSupport
 import Testing
 
 @Suite struct DescribingPictures {
@@ -15,7 +16,7 @@ import Testing
         return try folder.openLLaVA(device: device, processor: .pad, progress: SilentProgress())
     }
 
-    private func describe(_ folder: EvalFolder, _ model: LLaVA15, _ keys: [JSON.Member]) throws -> JSON {
+    private func describe(_ folder: TemporaryFolder, _ model: LLaVA15, _ keys: [JSON.Member]) throws -> JSON {
         // One picture through Visual Genome's url, the others by their own file names; 4 is listed twice.
         try folder.write(
             "val.json",
@@ -37,7 +38,7 @@ import Testing
     }
 
     @Test("pictures are found by Visual Genome's urls or by name, and a missing one is named before work") func files() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         let missing = #expect(throws: HadpoError.self) {
             try describe(folder, try model(), [.init("output", .string(folder["a.jsonl"]))])
         }
@@ -48,7 +49,7 @@ import Testing
 
     @Test("a cut run is continued to the same file, and another run's file is refused", arguments: [1, 3])
     func resume(_ beams: Int) throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         let model = try model()
         func run(_ output: String, _ more: [JSON.Member] = []) throws -> JSON {
             try folder.write(

@@ -1,6 +1,7 @@
 import Glibc
 import HadpoBase
 import HadpoEval
+import HadpoTestSupport
 import Testing
 
 func readSHRRequests(_ keys: [JSON.Member]) throws -> JSON {
@@ -27,11 +28,11 @@ private func batchLine(_ id: String, _ text: JSON, finish: String = "stop", stat
 
 /// Upstream's own run over twelve images, written out as the files it read.
 private struct Recorded {
-    let folder: EvalFolder
+    let folder: TemporaryFolder
     let fixture: JSON
 
     init() throws {
-        folder = try EvalFolder()
+        folder = try TemporaryFolder()
         fixture = try File.readJSON(File.join(fixtureFolder, "shr_upstream.json"))
         try folder.write("vg/image_data.json", fixture["image_data"]?.text() ?? "")
         try folder.write("vg/region_descriptions.json", fixture["regions"]?.text() ?? "")
@@ -124,8 +125,8 @@ private struct Recorded {
 }
 
 @Suite struct SHROutcomesByName {
-    private func world() throws -> EvalFolder {
-        let folder = try EvalFolder()
+    private func world() throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
         let ids = Array(1...9)
         try folder.write(
             "image_data.json",
@@ -158,7 +159,7 @@ private struct Recorded {
         return folder
     }
 
-    private func files(_ folder: EvalFolder) -> [JSON.Member] {
+    private func files(_ folder: TemporaryFolder) -> [JSON.Member] {
         [
             .init("answers", .string(folder["answers.jsonl"])), .init("image_data", .string(folder["image_data.json"])),
             .init("regions", .string(folder["regions.json"])), .init("val_images", .string(folder["val.json"])),
@@ -242,7 +243,7 @@ private struct Recorded {
     }
 
     @Test("the content hash covers the body's bytes as they stand in the file") func keys() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         let body = "{ \"model\":\"m\",\"x\": \"\\\"body\\\": {\", \"t\":1e0 }"
         try folder.write("r.jsonl", "{\"custom_id\": \"a\", \"note\": {\"body\": 1}, \"body\" : \(body) , \"z\": \"body\"}\n\n")
         #expect(try SHRReplies.keys(requests: folder["r.jsonl"]) == ["a": SHA256.hex(Array(body.utf8))])
@@ -269,7 +270,7 @@ private struct Recorded {
     }
 
     @Test("a model that says less gains in the plain ratio and not at equal length") func comparison() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         // The long one is the short one and more, which is where models hallucinate.
         try folder.write("long.jsonl", records(["cchh", "chhh", "cchh"]))
         var lines = ""
@@ -297,7 +298,7 @@ private struct Recorded {
     }
 
     @Test("two verdict files are compared sentence by sentence, with kappa") func agreement() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("a.jsonl", records(["hhcc", "hcjh", "uc"]))
         try folder.write("b.jsonl", records(["hccc", "hcch", "ch", "h"]))
         let config: JSON = [
@@ -326,7 +327,7 @@ private struct Recorded {
 }
 
 @Suite struct AnnotationsAsJudge {
-    private func score(_ folder: EvalFolder, _ keys: [JSON.Member] = []) throws -> JSON {
+    private func score(_ folder: TemporaryFolder, _ keys: [JSON.Member] = []) throws -> JSON {
         try folder.write(
             "regions.json",
             """
@@ -349,7 +350,7 @@ private struct Recorded {
 
     @Test("objects of a sentence are looked up among the image's, by synonyms, and denials are no claims") func synonyms() throws
     {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         try folder.write("synonyms.txt", "dog, puppy\ncat, kitten\n")
         let report = try score(folder, [.init("synonyms", .string(folder["synonyms.txt"]))])
         #expect(report["judge"]?["kind"] == "annotations" && report["outcomes"]?["no_regions"]?["first"] == ["3"])
@@ -361,7 +362,7 @@ private struct Recorded {
     }
 
     @Test("without synonyms the annotations' own words are the vocabulary") func words() throws {
-        let folder = try EvalFolder()
+        let folder = try TemporaryFolder()
         _ = try score(folder)
         let lines = try folder.lines("out/sentences.jsonl")
         // Nobody annotated a puppy or a cat; grass is right, red is not of image 2.

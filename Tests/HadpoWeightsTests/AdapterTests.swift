@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoTensor
 import HadpoWeights
+import HadpoTestSupport
 import Testing
 
 @Suite struct AdapterTests {
@@ -142,7 +143,7 @@ import Testing
 
     @Test("A folder without weights or configuration is an error with its path")
     func emptyFolder() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         #expect(failure { () throws(HadpoError) in try read(folder.path) }?.place?.hasSuffix("adapter_config.json") == true)
         _ = try folder.write("adapter_config.json", #"{"r":1,"lora_alpha":1,"target_modules":[]}"#)
         #expect(failure { () throws(HadpoError) in try read(folder.path) }?.place == folder.path)
@@ -154,7 +155,7 @@ import Testing
         "An adapter that was written is read back the same",
         arguments: [AdapterLayout.original, .huggingFace, .huggingFaceNested])
     func roundTrip(_ layout: AdapterLayout) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let adapter = try read(fixture("adapter-original"))
         var config = adapter.config
         config.usesRankStabilisation = true
@@ -181,7 +182,7 @@ import Testing
 
     @Test("Targets are names for the original layout and a pattern within the language model for HF layouts")
     func targetModules() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let adapter = try read(fixture("adapter-bin"))
         try AdapterFile.write(
             folder: folder.path, config: adapter.config, pairs: adapter.pairs, layout: .original, progress: progress)
@@ -206,7 +207,7 @@ import Testing
 
     @Test("A pair whose rank is not the configuration's is not written")
     func wrongRank() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let adapter = try read(fixture("adapter-bin"))
         var config = adapter.config
         config.rank = 3
@@ -219,7 +220,7 @@ import Testing
 
     @Test("The projector is written under upstream's keys and read back")
     func projector() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let weight = try tensor([1, 2, 3, 4], [2, 2])
         try ProjectorFile.write(folder: folder.path, [("mm_projector.0.weight", weight)], progress: progress)
         let path = folder.path + "/non_lora_trainables.safetensors"

@@ -2,6 +2,7 @@ import Glibc
 import HadpoBase
 import HadpoTensor
 import HadpoWeights
+import HadpoTestSupport
 import Testing
 
 @Suite struct CheckpointTests {
@@ -20,7 +21,7 @@ import Testing
 
     @Test("The index's weight_map decides: what it leaves out is not there, and its order is kept")
     func authoritative() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("one.safetensors", shard(["a", "b", "shared"]))
         _ = try folder.write("two.safetensors", shard(["shared", "c"]))
         _ = try folder.write(
@@ -39,7 +40,7 @@ import Testing
 
     @Test("A tensor that the index promises and the shard lacks is an error that names both")
     func missingInShard() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("one.safetensors", shard(["a"]))
         _ = try folder.write("model.safetensors.index.json", #"{"weight_map":{"b":"one.safetensors"}}"#)
         let error = failure { () throws(HadpoError) in try open(folder.path) }
@@ -49,7 +50,7 @@ import Testing
 
     @Test("A shard that does not exist is an error with its path")
     func missingShard() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("model.safetensors.index.json", #"{"weight_map":{"b":"one.safetensors"}}"#)
         let error = failure { () throws(HadpoError) in try open(folder.path) }
         #expect(error?.status == .io && error?.place == folder.path + "/one.safetensors")
@@ -59,7 +60,7 @@ import Testing
         "An index that names files outside its folder is refused",
         arguments: ["/etc/passwd", "../x.safetensors", "a/b", "", "a\\u0000b"])
     func escaping(_ name: String) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("model.safetensors.index.json", #"{"weight_map":{"b":"\#(name)"}}"#)
         #expect([.format, .json].contains(failure { () throws(HadpoError) in try open(folder.path) }?.status))
     }
@@ -68,7 +69,7 @@ import Testing
         "An index without a usable weight_map is refused",
         arguments: ["[]", "{}", #"{"weight_map":[]}"#, #"{"weight_map":{"a":1}}"#, "", "{", #"{"weight_map":{"a":"f","a":"f"}}"#])
     func badIndex(_ text: String) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("model.safetensors.index.json", text)
         let error = failure { () throws(HadpoError) in try open(folder.path) }
         #expect(error?.place?.contains("model.safetensors.index.json") == true, "\(String(describing: error))")
@@ -76,7 +77,7 @@ import Testing
 
     @Test("One file in a folder wins over an index, and safetensors over torch files")
     func searchOrder() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("pytorch_model.bin", "not looked at")
         _ = try folder.write("model.safetensors.index.json", "not looked at")
         _ = try folder.write("model.safetensors", shard(["a"]))
@@ -85,7 +86,7 @@ import Testing
 
     @Test("A folder without weights, a missing file and a pipe are errors with the path")
     func nothingThere() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let empty = failure { () throws(HadpoError) in try open(folder.path) }
         #expect(empty?.status == .io && empty?.expected?.contains("model.safetensors") == true)
         let missing = failure { () throws(HadpoError) in try open(folder.path + "/none.bin") }
@@ -101,7 +102,7 @@ import Testing
 
     @Test("A wrong shape is an error that names file, tensor, what was found and what was expected")
     func wrongShape() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = try folder.write("model.safetensors", shard(["a"]))
         let checkpoint = try open(folder.path)
         let error = failure { () throws(HadpoError) in try checkpoint.tensor("a", shape: [2, 1]) }
@@ -113,7 +114,7 @@ import Testing
 
     @Test("A tensor outlives its checkpoint")
     func lifetime() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("model.safetensors", shard(["a", "b"]))
         let tensor = try open(folder.path).tensor("b")
         #expect(tensorBytes(tensor) == [2, 3])
@@ -121,7 +122,7 @@ import Testing
 
     @Test("A file that became shorter is an error in read mode")
     func shortened() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = try folder.write("model.safetensors", shard(["a", "b"]))
         let checkpoint = try open(folder.path, .read)
         try #require(truncate(path, 100) == 0)
@@ -130,7 +131,7 @@ import Testing
 
     @Test("Opening a checkpoint of 1 GB does not bring its data into memory")
     func sparse() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         // Padded to a multiple of 8 as real files are: a tensor at an odd address would be copied.
         let header = #"{"big":{"dtype":"F16","shape":[536870912],"data_offsets":[0,1073741824]}}       "#
         let path = try folder.write("model.safetensors", safetensors(header))
@@ -151,7 +152,7 @@ import Testing
     func fingerprint() throws {
         let header = #"{"a":{"dtype":"U8","shape":[100000],"data_offsets":[0,100000]}}"#
         func print(_ name: String, _ bytes: [UInt8], _ load: LoadMode = .map) throws -> String {
-            let folder = try TestFolder()
+            let folder = try TemporaryFolder()
             return try open(folder.write(name, bytes), load).fingerprint(progress: progress)
         }
         let renamed = #"{"b":{"dtype":"U8","shape":[100000],"data_offsets":[0,100000]}}"#

@@ -1,33 +1,8 @@
-import Glibc
 import HadpoBase
 import HadpoTensor
 import HadpoWeights
 import Testing
 import HadpoTestSupport
-
-/// A folder of its own for one test, removed at its end.
-final class TestFolder {
-    let path: String
-
-    init() throws {
-        path = try makeTemporaryFolder()
-    }
-
-    deinit { removeFolder(path) }
-
-    func write(_ name: String, _ bytes: [UInt8]) throws -> String {
-        let file = path + "/" + name
-        let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-        try #require(descriptor >= 0)
-        defer { close(descriptor) }
-        try #require(bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
-        return file
-    }
-
-    func write(_ name: String, _ text: String) throws -> String { try write(name, Array(text.utf8)) }
-
-    var entries: [String] { (try? File.list(path)) ?? [] }
-}
 
 /// A file in memory, in a block of exactly its size, so that a read behind its end is seen by the address sanitizer.
 func memoryFile(_ bytes: [UInt8], _ name: String = "test.bin", arena: Arena = Arena(limit: 256 << 20)) -> ByteFile {

@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoTensor
 import HadpoWeights
+import HadpoTestSupport
 import Testing
 
 @Suite struct TorchWriterTests {
@@ -24,7 +25,7 @@ import Testing
 
     @Test("What was written is read back in bits, flat and under a key", arguments: [nil, "model"] as [String?])
     func roundTrip(_ key: String?) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = folder.path + "/x.pth"
         let writer = try TorchWriter(path, Self.plans, under: key, progress: progress)
         let tensors = try Self.plans.enumerated().map { try filled($1, $0) }
@@ -46,7 +47,7 @@ import Testing
 
     @Test("Checksums are those of zip: 123456789 gives CBF43926")
     func checksum() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = folder.path + "/x.pth"
         let storage = try Arena().allocate(9)
         storage.base.copyMemory(from: Array("123456789".utf8), byteCount: 9)
@@ -63,7 +64,7 @@ import Testing
 
     @Test("A tensor that is missing, comes twice or is not as planned is refused, and nothing is left behind")
     func notAsPlanned() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         do {
             let writer = try TorchWriter(
                 folder.path + "/x.pth", [TensorPlan("a", .f32, [2]), TensorPlan("b", .f32, [1])], progress: progress)
@@ -81,7 +82,7 @@ import Testing
         "More than a zip without 64-bit offsets can hold is refused before anything is written",
         arguments: [[1 << 30, 1], [1 << 29, 2], [Int.max, 2], [1 << 62, 4], [-1]])
     func tooLarge(_ shape: [Int]) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = folder.path + "/x.pth"
         let error = failure { () throws(HadpoError) in
             try TorchWriter(path, [TensorPlan("small", .f32, [1]), TensorPlan("a", .f32, shape)], progress: SilentProgress())

@@ -2,6 +2,7 @@ import Glibc
 import HadpoBase
 import HadpoTensor
 import HadpoWeights
+import HadpoTestSupport
 import Testing
 
 @Suite struct WriterTests {
@@ -9,7 +10,7 @@ import Testing
 
     @Test("What was written is read back, in any order of writing, from the map and by reading")
     func roundTrip() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = folder.path + "/x.safetensors"
         let a = try tensor([1, 2, 3, 4, 5, 6], [2, 3])
         let half = try Arena().allocate(6)
@@ -38,7 +39,7 @@ import Testing
 
     @Test("Data starts at a multiple of 64 bytes and every tensor is aligned to its element")
     func alignment() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = folder.path + "/x.safetensors"
         let plans = [TensorPlan("byte", .u8, [3]), TensorPlan("half", .bf16, [1]), TensorPlan("wide", .i64, [1])]
         let writer = try SafetensorsWriter(path, plans, progress: progress)
@@ -57,7 +58,7 @@ import Testing
 
     @Test("A writer that is given up leaves nothing behind and keeps the old file")
     func abandoned() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let path = try folder.write("x.safetensors", "old")
         do {
             let writer = try SafetensorsWriter(path, [TensorPlan("a", .f32, [1])], progress: progress)
@@ -71,7 +72,7 @@ import Testing
 
     @Test("A tensor that is not planned, comes twice or has another type or shape is refused")
     func notAsPlanned() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let writer = try SafetensorsWriter(folder.path + "/x.safetensors", [TensorPlan("a", .f32, [2])], progress: progress)
         let good = try tensor([1, 2], [2])
         #expect(failure { () throws(HadpoError) in try writer.write("b", good) }?.message.contains("not planned") == true)
@@ -91,7 +92,7 @@ import Testing
 
     @Test("Shards hold at most the given bytes, in order, and their index leads back to every tensor")
     func shards() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let plans = (0..<5).map { TensorPlan("t\($0)", .f32, [4]) } + [TensorPlan("big", .f32, [20])]
         let writer = try CheckpointWriter(folder: folder.path, plans, maxShardBytes: 40, progress: progress)
         for (index, plan) in plans.enumerated() {
@@ -109,7 +110,7 @@ import Testing
 
     @Test("One shard is written as one file without an index")
     func oneShard() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let writer = try CheckpointWriter(folder: folder.path, [TensorPlan("a", .f32, [1])], progress: progress)
         try writer.write("a", tensor([7], [1]))
         try writer.finish()
@@ -118,7 +119,7 @@ import Testing
 
     @Test("Shards are refused beside a model.safetensors, which readers would take instead of them")
     func hiddenShards() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         _ = try folder.write("model.safetensors", "old")
         let plans = [TensorPlan("a", .f32, [1]), TensorPlan("b", .f32, [1])]
         let error = failure { () throws(HadpoError) in
@@ -129,7 +130,7 @@ import Testing
 
     @Test("A full disk is an error with the path and leaves no file, neither when room is reserved nor later")
     func fullDisk() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         guard mount("tmpfs", folder.path, "tmpfs", 0, "size=256k") == 0 else {
             print("SKIPPED: the full-disk test needs the right to mount a tmpfs")
             return

@@ -9,10 +9,10 @@ private let parameters = WorldFiles.Parameters(seed: 5, preferencePictures: 12, 
 
 /// A small world on disk for one test.
 private func withWorld(_ body: (WorldFiles.Layout) throws -> Void) throws {
-    let folder = try makeTemporaryFolder()
-    defer { removeFolder(folder) }
-    try WorldFiles.write(to: folder, parameters)
-    try body(WorldFiles.Layout(folder))
+    try withTemporaryFolder { folder in
+        try WorldFiles.write(to: folder, parameters)
+        try body(WorldFiles.Layout(folder))
+    }
 }
 
 @Test("the picture files decode to the drawn scenes, under both of an evaluation picture's names")
@@ -192,20 +192,20 @@ func impossibleWorlds() {
 
 @Test("the checkpoint's files describe one model: ids of image and pad, rows, picture size")
 func checkpointFiles() throws {
-    let folder = try makeTemporaryFolder()
-    defer { removeFolder(folder) }
-    let checkpoint = WorldCheckpoint()
-    try checkpoint.write(to: folder)
-    let config = try File.readJSON(File.join(folder, "config.json"))
-    #expect(config["image_token_index"]?.intValue == checkpoint.imageTokenID)
-    #expect(config["text_config"]?["vocab_size"]?.intValue == checkpoint.embeddingRows)
-    #expect(config["vision_config"]?["image_size"] == 64 && config["image_seq_length"] == 16)
-    let added = try File.readJSON(File.join(folder, "added_tokens.json"))
-    #expect(added["<image>"]?.intValue == checkpoint.imageTokenID && added["<pad>"]?.intValue == checkpoint.padTokenID)
-    let tokenizer = try File.readJSON(File.join(folder, "tokenizer.json"))
-    #expect(tokenizer["model"]?["vocab"]?.objectValue?.count == checkpoint.tokenizer.pieces.count)
-    let names = try File.list(folder)
-    #expect(names.count == 9)
+    try withTemporaryFolder { folder in
+        let checkpoint = WorldCheckpoint()
+        try checkpoint.write(to: folder)
+        let config = try File.readJSON(File.join(folder, "config.json"))
+        #expect(config["image_token_index"]?.intValue == checkpoint.imageTokenID)
+        #expect(config["text_config"]?["vocab_size"]?.intValue == checkpoint.embeddingRows)
+        #expect(config["vision_config"]?["image_size"] == 64 && config["image_seq_length"] == 16)
+        let added = try File.readJSON(File.join(folder, "added_tokens.json"))
+        #expect(added["<image>"]?.intValue == checkpoint.imageTokenID && added["<pad>"]?.intValue == checkpoint.padTokenID)
+        let tokenizer = try File.readJSON(File.join(folder, "tokenizer.json"))
+        #expect(tokenizer["model"]?["vocab"]?.objectValue?.count == checkpoint.tokenizer.pieces.count)
+        let names = try File.list(folder)
+        #expect(names.count == 9)
+    }
 }
 
 @Test("preference files have the shapes of HA-DPO's LLaVA data")

@@ -1,12 +1,13 @@
 import HadpoBase
 import HadpoTrain
+import HadpoTestSupport
 import Testing
 
 @Suite struct ReadingSampleFiles {
-    private let folder: DataFolder
+    private let folder: TemporaryFolder
 
     init() throws {
-        folder = try DataFolder()
+        folder = try TemporaryFolder()
         try folder.write("img/a.png", "picture")
     }
 

@@ -1,14 +1,15 @@
 import HadpoBase
 import HadpoTrain
+import HadpoTestSupport
 import Testing
 
 @Suite struct ReadingUpstreamPairs {
-    private let folder: DataFolder
+    private let folder: TemporaryFolder
     private let images: VisualGenomeImages
     private let lists: JSON = ["chosen": ["c0", "c1", "c2"], "rejected": ["r0", "r1", "r2"]]
 
     init() throws {
-        folder = try DataFolder()
+        folder = try TemporaryFolder()
         let records = (1...12).map { id -> JSON in
             ["image_id": JSON(id), "url": "https://cs.stanford.edu/people/rak248/VG_100K_2/\(id).jpg", "width": 8, "height": 8]
         }

@@ -17,7 +17,7 @@ import HadpoTestSupport
 
     @Test("what was written atomically is read back and no temporary file stays") func roundTrip() throws {
         let folder = try TemporaryFolder()
-        let path = File.join(folder.path, "x.bin")
+        let path = folder["x.bin"]
         let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         try File.writeAtomically(path, [1, 2, 3])
         try File.writeAtomically(path, bytes)
@@ -29,7 +29,7 @@ import HadpoTestSupport
 
     @Test("an abandoned write leaves the old file and no temporary one") func abandoned() throws {
         let folder = try TemporaryFolder()
-        let path = File.join(folder.path, "x")
+        let path = folder["x"]
         try File.writeAtomically(path, "old")
         do {
             let file = try AtomicFile(path)
@@ -73,7 +73,7 @@ import HadpoTestSupport
 
     @Test("appending after a kill drops the torn line and keeps a whole one") func torn() throws {
         let folder = try TemporaryFolder()
-        let path = File.join(folder.path, "log.jsonl")
+        let path = folder["log.jsonl"]
         try LineAppender(path).append(["a": "é"])
         #expect(try File.read(path) == Array("{\"a\": \"\\u00e9\"}\n".utf8))
         try File.writeAtomically(path, "{\"a\": 1}\n{\"a\": 2")

@@ -6,14 +6,15 @@ import HadpoTestSupport
     private func stream(
         _ text: String, under keys: [String] = [], limit: Int = 1 << 28, stopAfter: Int = .max
     ) throws -> [(key: String, value: JSON)] {
-        let folder = try TemporaryFolder(), path = try folder.write("stream.json", text)
+        let folder = try TemporaryFolder()
         var found: [(key: String, value: JSON)] = []
-        try JSONStream.elements(ofFile: path, under: keys, elementLimit: limit) { key, element throws(HadpoError) in
+        try JSONStream.elements(ofFile: folder.write("stream.json", text), under: keys, elementLimit: limit) {
+            key, element throws(HadpoError) in
             #expect(element.index == found.count { $0.key == key })
             found.append((key, try element.parse()))
             return found.count < stopAfter
         }
-        return found
+        return withExtendedLifetime(folder) { found }
     }
 
     @Test("elements of an array come one by one, whatever they are") func array() throws {
@@ -59,13 +60,13 @@ import HadpoTestSupport
 
     @Test("an integer is found without building the element, and doubt is left to the parser") func firstInteger() throws {
         func integer(_ text: String) throws -> Int? {
-            let folder = try TemporaryFolder(), path = try folder.write("stream.json", "[\(text)]")
+            let folder = try TemporaryFolder()
             var result: Int?
-            try JSONStream.elements(ofFile: path) { _, element in
+            try JSONStream.elements(ofFile: folder.write("stream.json", "[\(text)]")) { _, element in
                 result = element.firstInteger("id")
                 return true
             }
-            return result
+            return withExtendedLifetime(folder) { result }
         }
         #expect(try integer("{\"image_id\": 4, \"id\" : 12}") == 12)
         #expect(try integer("{\"x\": \"id\", \"y\": \"\\\"id\\\": 3\", \"id\":7}") == 7)

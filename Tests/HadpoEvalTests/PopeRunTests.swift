@@ -41,7 +41,7 @@ private final class PopeSubject {
     ]
 
     func write(_ name: String, _ questions: [PopeQuestion]) throws {
-        try File.writeAtomically(folder[name], questions.map { $0.record.text() + "\n" }.joined())
+        try folder.write(name, questions.map { $0.record.text() + "\n" }.joined())
     }
 
     func run(_ keys: [JSON.Member] = [], answers: String = "answers.jsonl", progress: any Progress = SilentProgress()) throws
@@ -95,7 +95,7 @@ private final class Listener: Progress {
     func alone(_ compat: String) throws {
         let subject = try PopeSubject()
         let report = try subject.run([.init("compat", .string(compat))])
-        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
+        let lines = try subject.folder.lines("answers.jsonl")
         #expect(lines.map { $0["question_id"]?.intValue } == [1, 2, 3, 4, 5, 6])
         for (question, line) in zip(PopeSubject.questions, lines) {
             let request = try ConfigReader.read(
@@ -129,7 +129,7 @@ private final class Listener: Progress {
         let subject = try PopeSubject(words: true)
         let report = try subject.run()
         #expect(report["roc_area"]?.doubleValue != nil)
-        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
+        let lines = try subject.folder.lines("answers.jsonl")
         let question = PopeSubject.questions[4]
         func first(_ completion: String) throws -> Float {
             let request = try ConfigReader.read(
@@ -183,7 +183,7 @@ private final class Listener: Progress {
         try File.writeAtomically(subject.folder["none.jpg"], "no picture")
         let unreadable = error()
         #expect(unreadable?.place?.contains("question 7") == true && unreadable?.place?.contains("none.jpg") == true)
-        #expect(try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").count == 6)
+        #expect(try subject.folder.lines("answers.jsonl").count == 6)
         try File.writeAtomically(subject.folder["none.jpg"], try File.read(subject.folder["wide.jpg"]))
         #expect(try subject.run()["asked"]?.intValue == 1)
     }
@@ -235,7 +235,7 @@ private final class Listener: Progress {
     func beams() throws {
         let subject = try PopeSubject("new-bf16")
         _ = try subject.run([.init("num_beams", 3)])
-        let lines = try JSONLines.parse(File.read(subject.folder["answers.jsonl"]), source: "answers").map(\.value)
+        let lines = try subject.folder.lines("answers.jsonl")
         let question = PopeSubject.questions[3]
         let request = try ConfigReader.read(
             ["schema": "hadpo.generate/1", "question": .string(question.text), "max_new_tokens": 10, "num_beams": 3],

@@ -215,7 +215,7 @@ import Testing
             try AdapterFile.write(
                 folder: folder.path, config: config, pairs: adapter.pairs, layout: .original, progress: progress)
         }
-        #expect(folder.entries == [])
+        #expect(try folder.entries == [])
     }
 
     @Test("The projector is written under upstream's keys and read back")

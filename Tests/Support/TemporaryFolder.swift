@@ -12,7 +12,7 @@ package final class TemporaryFolder {
     deinit { removeFolder(path) }
 
     package subscript(name: String) -> String { File.join(path, name) }
-    package var entries: [String] { (try? File.list(path)) ?? [] }
+    package var entries: [String] { get throws(HadpoError) { try File.list(path) } }
 
     /// Makes the folders above `name` too.
     /// - Returns: the path.

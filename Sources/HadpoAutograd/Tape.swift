@@ -13,7 +13,7 @@ package protocol TapeObserver: AnyObject {
 }
 
 package final class Tape {
-    package let device: any Device
+    package let device: Device
     package let progress: any Progress
     /// False: values only, nothing is remembered (inference, the reference model).
     package let isRecording: Bool
@@ -29,7 +29,7 @@ package final class Tape {
     }
     private var steps: [Step] = []
 
-    package init(device: any Device, progress: any Progress, isRecording: Bool = false, usesAdapters: Bool = true) {
+    package init(device: Device, progress: any Progress, isRecording: Bool = false, usesAdapters: Bool = true) {
         self.device = device
         self.progress = progress
         self.isRecording = isRecording

@@ -4,7 +4,7 @@ import HadpoTensor
 // Operations that move rows, log-probabilities, and recomputation.
 
 extension Tape {
-    /// y[i] = table[ids[i]], R x C. The caller has checked the ids.
+    /// y[i] = table[ids[i]], R x C.
     package func gather(_ table: Value, ids: [Int32]) throws(HadpoError) -> Value {
         let device = device
         let y = try device.allocate([ids.count, table.columns])
@@ -17,10 +17,10 @@ extension Tape {
     }
 
     /// The same numbers with another number of columns (a convolution's weight as a matrix, a vector as one row).
-    package func reshape(_ x: Value, _ shape: [Int]) -> Value {
-        let output = result(x.data.reshaped(shape), from: [x])
+    package func reshape(_ x: Value, _ shape: [Int]) throws(HadpoError) -> Value {
+        let output = result(try x.data.reshaped(shape), from: [x])
         let device = device
-        record(output) { dy throws(HadpoError) in try x.receive(dy.reshaped(x.shape), owned: false, on: device) }
+        record(output) { dy throws(HadpoError) in try x.receive(try dy.reshaped(x.shape), owned: false, on: device) }
         return output
     }
 
@@ -70,7 +70,7 @@ extension Tape {
             let dpicked = picked.needsGradient ? try device.allocate(picked.shape) : nil
             for range in chunks {
                 try progress.tick()
-                let x = picked.data.rows(range)
+                let x = try picked.data.rows(range)
                 let logits = try device.allocate([range.count, vocabulary])
                 try device.matmul(x, aTransposed: false, head.data, bTransposed: true, into: logits, accumulate: false)
                 try device.logProbBackward(logits, ids: Array(ids[range]), lse: lse.elements(range), dlogp: dlogp.elements(range))
@@ -109,12 +109,5 @@ extension Tape {
             if let dx = start.takeGradient() { try x.receive(dx, owned: false, on: device) }
         }
         return output
-    }
-}
-
-extension Tensor {
-    /// A run of elements of a one-dimensional tensor.
-    package func elements(_ range: Range<Int>) -> Tensor {
-        Tensor(storage: storage, byteOffset: byteOffset + range.lowerBound * dtype.byteCount, shape: [range.count], dtype: dtype)
     }
 }

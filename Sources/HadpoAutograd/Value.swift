@@ -22,7 +22,7 @@ package final class Value {
     package var columns: Int { data.columns }
 
     /// Adds `part` to the gradient. `owned`: nobody else looks at `part`, it may be kept and written to.
-    package func receive(_ part: Tensor, owned: Bool, on device: any Device) throws(HadpoError) {
+    package func receive(_ part: Tensor, owned: Bool, on device: Device) throws(HadpoError) {
         guard needsGradient else { return }
         guard let gradient else {
             self.gradient = part
@@ -40,7 +40,7 @@ package final class Value {
     }
 
     /// A tensor to write the next part of the gradient into, and whether to add to what is there (else overwrite).
-    package func gradientTarget(on device: any Device) throws(HadpoError) -> (tensor: Tensor, accumulate: Bool) {
+    package func gradientTarget(on device: Device) throws(HadpoError) -> (tensor: Tensor, accumulate: Bool) {
         if let gradient {
             if ownsGradient { return (gradient, true) }
             let copy = try device.allocate(data.shape)
@@ -56,7 +56,7 @@ package final class Value {
     }
 
     /// Like `gradientTarget`, for kernels that only add: zeros when there was nothing.
-    package func gradientSum(on device: any Device) throws(HadpoError) -> Tensor {
+    package func gradientSum(on device: Device) throws(HadpoError) -> Tensor {
         let (tensor, accumulate) = try gradientTarget(on: device)
         if !accumulate { try device.zero(tensor) }
         return tensor

@@ -43,7 +43,7 @@ final class ImageHandle {
 
 final class EngineHandle {
     let config: EngineConfig
-    let device: CPUDevice
+    let device: Device
     let interrupt = Flag()
     private let isBusy = Flag()
     private let process = getpid()
@@ -54,7 +54,7 @@ final class EngineHandle {
         self.config = config
         self.onEvent = onEvent
         self.user = user
-        device = try CPUDevice(
+        device = try Device(
             threads: config.threads, kernels: config.kernels, numerics: config.numerics, arena: Arena(limit: config.memoryLimit))
     }
 

@@ -33,7 +33,7 @@ package struct ParameterPlace {
 /// Parameters out of weight files. Names are those of the network ("language_model.model.layers.0..."); `lookUp` turns them into
 /// places. Frozen parameters are views into the mapped file; trainable ones are fp32 copies.
 package final class CheckpointParameters: ParameterSource {
-    private let device: any Device
+    private let device: Device
     private let weights: WeightFormat
     private let lookUp: (String) -> ParameterPlace
     private let isTrainable: (String) -> Bool
@@ -41,7 +41,7 @@ package final class CheckpointParameters: ParameterSource {
     package private(set) var trainable: [(name: String, value: Value)] = []
 
     package init(
-        device: any Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false },
+        device: Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false },
         lookUp: @escaping (String) -> ParameterPlace
     ) {
         self.device = device
@@ -102,7 +102,7 @@ package final class CheckpointParameters: ParameterSource {
         case .reshaped(let other): return try file.tensor(place.name, shape: other).reshaped(shape)
         case .rows(let rows, let total):
             let fused = try file.tensor(place.name, shape: [total] + shape.dropFirst())
-            return fused.reshaped([total, shape.dropFirst().reduce(1, *)]).rows(rows).reshaped(shape)
+            return try fused.reshaped([total, shape.dropFirst().reduce(1, *)]).rows(rows).reshaped(shape)
         case .lackingRows(let count):
             let present = max(0, (shape.first ?? 0) - count)
             let short = try file.tensor(place.name, shape: [present] + shape.dropFirst())

@@ -152,7 +152,7 @@ package enum Export {
     /// The file beside the language model that holds a trained part, MiniGPT-4's projection or LAVIS' InstructBLIP: under its own name, what
     /// was not trained as it is.
     private static func write(
-        _ part: Checkpoint, _ changes: [String: [Patch]], to folder: String, _ device: any Device, _ progress: any Progress
+        _ part: Checkpoint, _ changes: [String: [Patch]], to folder: String, _ device: Device, _ progress: any Progress
     ) throws(HadpoError) {
         let name = File.name(of: part.path)
         guard part.files.count == 1, name.hasSuffix(".pth") else {
@@ -177,17 +177,23 @@ package enum Export {
         try writer.finish()
     }
 
-    private static func patched(_ stored: Tensor, _ changes: [Patch], _ device: any Device) throws(HadpoError) -> Tensor {
+    private static func patched(_ stored: Tensor, _ changes: [Patch], _ device: Device) throws(HadpoError) -> Tensor {
         let whole = try device.allocate(stored.shape, stored.dtype)
         try device.copy(stored, into: whole)
         for change in changes {
             let part = try rounded(change.tensor, stored.dtype, device)
-            try device.copy(part, into: change.rows.map { whole.rows($0) } ?? whole)
+            guard let rows = change.rows else {
+                try device.copy(part, into: whole)
+                continue
+            }
+            // Of a fused bias a row is one number: its tensor has one axis.
+            let matrix = try whole.reshaped([stored.shape.first ?? 1, stored.shape.dropFirst().reduce(1, *)])
+            try device.copy(part, into: try matrix.rows(rows))
         }
         return whole
     }
 
-    private static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: any Device) throws(HadpoError) -> Tensor {
+    private static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: Device) throws(HadpoError) -> Tensor {
         if tensor.dtype == dtype { return tensor }
         let result = try device.allocate(tensor.shape, dtype)
         try device.convert(tensor, into: result)

@@ -119,7 +119,7 @@ package enum Generation {
             var next: [Int] = []
             var tokens: [Int32] = []
             for (row, i) in active.enumerated() {
-                var scores = logits.rows(row..<row + 1).floats()
+                var scores = try logits.rows(row..<row + 1).floats()
                 if rule.keepsFirstLogits, states[i].ids.isEmpty { states[i].firstLogits = scores }
                 let id = try choice.next(&scores, history: states[i].history + states[i].ids, random: &states[i].random)
                 states[i].ids.append(id)

@@ -56,7 +56,9 @@ extension Generation {
         var logits = try session.open(
             continuations.flatMap { Array(repeating: $0, count: count) },
             room: min(max(0, rule.maxNewTokens - 1), PromptSession.roomStep))
-        if rule.keepsFirstLogits { for i in all.indices { all[i].firstLogits = logits.rows(i * count..<i * count + 1).floats() } }
+        if rule.keepsFirstLogits {
+            for i in all.indices { all[i].firstLogits = try logits.rows(i * count..<i * count + 1).floats() }
+        }
         var active = Array(all.indices)
         while true {
             var next: [Int] = []
@@ -65,7 +67,7 @@ extension Generation {
                 var logProbs: [[Float]] = []
                 for beam in 0..<count {
                     let row = place * count + beam
-                    var scores = logits.rows(row..<row + 1).floats()
+                    var scores = try logits.rows(row..<row + 1).floats()
                     scores.withUnsafeMutableBufferPointer { scores in
                         ScoreProcessing.logSoftmax(scores)
                         ScoreProcessing.penalizeRepetition(

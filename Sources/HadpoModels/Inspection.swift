@@ -68,7 +68,7 @@ package enum Inspection {
         try writer.finish()
     }
 
-    private static func integers(_ ids: [Int32], _ device: any Device) throws(HadpoError) -> Tensor {
+    private static func integers(_ ids: [Int32], _ device: Device) throws(HadpoError) -> Tensor {
         let tensor = try device.allocate([ids.count], .i64)
         for (i, id) in ids.enumerated() { tensor.pointer.storeBytes(of: Int64(id), toByteOffset: 8 * i, as: Int64.self) }
         return tensor

@@ -29,7 +29,7 @@ package struct InstructBLIPConfig: Sendable {
 package final class InstructBLIP: VisionLanguageModel {
     package var family: ModelFamily { .instructBLIP }
     package let config: InstructBLIPConfig
-    package let device: any Device
+    package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
     package let fingerprint: String
@@ -44,7 +44,7 @@ package final class InstructBLIP: VisionLanguageModel {
     package private(set) var trainedParameters: [(name: String, value: Value)] = []
 
     package init(
-        config: InstructBLIPConfig, source: any ParameterSource, device: any Device, conversation: any Conversation,
+        config: InstructBLIPConfig, source: any ParameterSource, device: Device, conversation: any Conversation,
         pipeline: ImagePipeline, fingerprint: String
     ) throws(HadpoError) {
         self.config = config
@@ -258,7 +258,7 @@ package final class InstructBLIPFolder: ModelFolder {
         tokenizer = try TokenizerFile.load(directory: path)
         vocabulary = try WordPieceTokenizer.load(directory: File.join(path, "qformer_tokenizer"))
         notes = []
-        try checkVocabularies()
+        try checkInstructionVocabulary()
     }
 
     /// - Parameters:
@@ -289,6 +289,15 @@ package final class InstructBLIPFolder: ModelFolder {
             ]
         }
         addedRows = max(0, tokenizer.vocabularyCount - text.vocabulary)
+        // Each of those rows is an added token's. An id far behind the others would make rows, by the million, for tokens that are not there.
+        for id in text.vocabulary..<text.vocabulary + addedRows {
+            guard let token = Int32(exactly: id), tokenizer.isAdded(token) else {
+                throw HadpoError(
+                    .weights, "an added token's id leaves a gap behind the embeddings", at: path,
+                    found: "\(tokenizer.vocabularyCount) ids, but no token \(id)",
+                    expected: "ids without a gap from \(text.vocabulary) on; look at added_tokens.json")
+            }
+        }
         var notes: [String] = []
         if addedRows > 0 {
             notes.append(
@@ -308,7 +317,7 @@ package final class InstructBLIPFolder: ModelFolder {
             EVAFiles.unused(rest) { used.contains($0) || ($0.hasPrefix("Qformer.bert.") && !$0.hasSuffix("position_ids")) },
         ].compactMap { $0 }
         self.notes = notes
-        try checkVocabularies()
+        try checkInstructionVocabulary()
     }
 
     /// Sizes of a Q-Former out of its tensors, and what they do not say out of BERT's configuration.
@@ -363,16 +372,11 @@ package final class InstructBLIPFolder: ModelFolder {
         }
     }
 
-    private func checkVocabularies() throws(HadpoError) {
+    private func checkInstructionVocabulary() throws(HadpoError) {
         guard vocabulary.vocabularyCount <= config.qformer.vocabulary else {
             throw HadpoError(
                 .weights, "the Q-Former's vocabulary has more pieces than it has embeddings", at: path,
                 found: "\(vocabulary.vocabularyCount) pieces", expected: "at most \(config.qformer.vocabulary)")
-        }
-        guard tokenizer.vocabularyCount <= config.text.vocabulary else {
-            throw HadpoError(
-                .weights, "the tokenizer has more pieces than the model has embeddings", at: path,
-                found: "\(tokenizer.vocabularyCount) pieces", expected: "at most \(config.text.vocabulary)")
         }
     }
 
@@ -397,8 +401,8 @@ package final class InstructBLIPFolder: ModelFolder {
             checkpoint, LLaVANames.spell(name, names), isTable && addedRows > 0 ? .lackingRows(addedRows) : .same)
     }
 
-    package func openModel(
-        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    package func makeModel(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         let pipeline = try EVAFiles.pipeline(config.vision, processor, at: path)
         let conversation = InstructBLIPConversation(

@@ -12,7 +12,7 @@ import HadpoWeights
 package final class LLaVA15: VisionLanguageModel {
     package var family: ModelFamily { .llava }
     package let config: LLaVAConfig
-    package let device: any Device
+    package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
     package let fingerprint: String
@@ -27,7 +27,7 @@ package final class LLaVA15: VisionLanguageModel {
 
     /// Names of the network's parts; each checkpoint layout spells them differently (`LLaVANames`).
     package init(
-        config: LLaVAConfig, source: any ParameterSource, device: any Device, tokenizer: any Tokenizer, pipeline: ImagePipeline,
+        config: LLaVAConfig, source: any ParameterSource, device: Device, tokenizer: any Tokenizer, pipeline: ImagePipeline,
         fingerprint: String
     ) throws(HadpoError) {
         self.config = config

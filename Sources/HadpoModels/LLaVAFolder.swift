@@ -117,21 +117,16 @@ package final class LLaVAFolder: ModelFolder {
         }
     }
 
-    package func openModel(
-        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    package func makeModel(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         try openLLaVA(device: device, processor: processor, weights: weights, progress: progress)
     }
 
     package func openLLaVA(
-        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat = .stored, progress: any Progress
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat = .stored, progress: any Progress
     ) throws(HadpoError) -> LLaVA15 {
         let tokenizer = try TokenizerFile.load(directory: path)
-        guard tokenizer.vocabularyCount <= config.text.vocabulary else {
-            throw HadpoError(
-                .weights, "the tokenizer has more pieces than the model has embeddings", at: path,
-                found: "\(tokenizer.vocabularyCount) pieces", expected: "at most \(config.text.vocabulary)")
-        }
         let pipeline = try imagePipeline(processor)
         let model = try LLaVA15(
             config: config, source: parameters(device: device, weights: weights), device: device, tokenizer: tokenizer,

@@ -13,7 +13,7 @@ import HadpoWeights
 
 package final class MiniGPT4: VisionLanguageModel {
     package var family: ModelFamily { .minigpt4 }
-    package let device: any Device
+    package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
     package let fingerprint: String
@@ -34,7 +34,7 @@ package final class MiniGPT4: VisionLanguageModel {
     static let normEpsilon: Float = 1e-5
 
     package init(
-        vision visionConfig: EVAVisionConfig, text: LlamaConfig, source: any ParameterSource, device: any Device,
+        vision visionConfig: EVAVisionConfig, text: LlamaConfig, source: any ParameterSource, device: Device,
         tokenizer: any Tokenizer, pipeline: ImagePipeline, fingerprint: String
     ) throws(HadpoError) {
         self.device = device
@@ -61,7 +61,7 @@ package final class MiniGPT4: VisionLanguageModel {
         let x = try lnVision(tape, vision(tape, pixels))
         let rows = 1 + visionConfig.patches
         let patches = try tape.concatenate(pixels.indices.map { (x, $0 * rows + 1..<($0 + 1) * rows) })
-        let features = tape.reshape(patches, [pixels.count * imageRows, Self.group * visionConfig.width])
+        let features = try tape.reshape(patches, [pixels.count * imageRows, Self.group * visionConfig.width])
         try tape.observer?.observe("vision.features", features.data)
         return features
     }
@@ -222,8 +222,8 @@ package final class MiniGPT4Folder: ModelFolder {
         return ParameterPlace(checkpoint, LLaVANames.spell(name, names))
     }
 
-    package func openModel(
-        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    package func makeModel(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         // Upstream reads the slow one, and where text follows a written-out <s> the fast one differs.
         let hasModel = File.exists(File.join(path, "tokenizer.model"))

@@ -8,7 +8,7 @@ package enum ModelFamily: String, Sendable, CaseIterable {
     case minigpt4 = "minigpt4"
     case instructBLIP = "instructblip"
 
-    /// Tells the family of files by what is in them, never by their names (models.md 1.0).
+    /// Tells the family of files by what is in them, never by their names (they can be renamed).
     package static func openFolder(_ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError)
         -> any ModelFolder
     {
@@ -117,9 +117,9 @@ package protocol ModelFolder: AnyObject {
 
     /// Where a parameter of the network is stored.
     func locate(_ name: String) -> ParameterPlace
-    /// - Parameter weights: the type that the decoder's matrices are brought to while loading; nil leaves them as stored.
-    func openModel(
-        device: any Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    /// The family's part of `openModel`.
+    func makeModel(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel
 }
 
@@ -150,9 +150,24 @@ package enum WeightFormat: String, Sendable, CaseIterable {
 }
 
 extension ModelFolder {
+    /// The model, with what must hold for every family checked: each id that its tokenizer can give has a row of the embeddings.
+    /// - Parameter weights: the type that the decoder's matrices are brought to while loading; `.stored` leaves them as they are.
+    package func openModel(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+    ) throws(HadpoError) -> any VisionLanguageModel {
+        let model = try makeModel(device: device, processor: processor, weights: weights, progress: progress)
+        let rows = min(model.decoder.embedding.rows, model.decoder.head.rows)
+        guard model.tokenizer.vocabularyCount <= rows else {
+            throw HadpoError(
+                .weights, "the tokenizer has more pieces than the model has embeddings", at: path,
+                found: "\(model.tokenizer.vocabularyCount) pieces", expected: "at most \(rows)")
+        }
+        return model
+    }
+
     /// Parameters by the network's names. Trainable ones become fp32 copies, the others are views into the files.
     package func parameters(
-        device: any Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false }
+        device: Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false }
     ) -> CheckpointParameters {
         CheckpointParameters(device: device, weights: weights, isTrainable: isTrainable) { [self] name in locate(name) }
     }

@@ -9,7 +9,7 @@ import HadpoTensor
 /// Matrices have the variance of PyTorch's linear layers, 1 / (3 inputs); tables of embeddings and positions a deviation of 0.1,
 /// which is about what such matrices make of a picture. Norms start as the identity, biases at zero.
 package final class RandomParameters: ParameterSource {
-    private let device: any Device
+    private let device: Device
     private let seed: UInt64
     private let isFrozen: (String) -> Bool
     /// In the order in which the network asked for them.
@@ -17,7 +17,7 @@ package final class RandomParameters: ParameterSource {
 
     private static let tableDeviation = 0.1
 
-    package init(device: any Device, seed: UInt64, isFrozen: @escaping (String) -> Bool = { _ in false }) {
+    package init(device: Device, seed: UInt64, isFrozen: @escaping (String) -> Bool = { _ in false }) {
         self.device = device
         self.seed = seed
         self.isFrozen = isFrozen

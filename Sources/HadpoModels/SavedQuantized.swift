@@ -20,17 +20,17 @@ package enum SavedQuantized {
                     expected: "\(dtype.byteCount(of: shape).map { "U8 [\($0)]" } ?? "rows of whole blocks") for \(shape)")
             }
             let stored = try place.checkpoint.tensor(name)
-            return (Tensor(storage: stored.storage, byteOffset: stored.byteOffset, shape: shape, dtype: dtype), dtype)
+            return (try Tensor(storage: stored.storage, byteOffset: stored.byteOffset, shape: shape, dtype: dtype), dtype)
         }
         return nil
     }
 
     package static func write(
-        _ name: String, _ matrix: Tensor, _ dtype: DType, _ writer: CheckpointWriter, _ device: any Device
+        _ name: String, _ matrix: Tensor, _ dtype: DType, _ writer: CheckpointWriter, _ device: Device
     ) throws(HadpoError) {
         let quantized = try device.allocate(matrix.shape, dtype)
         try device.quantize(matrix, into: quantized)
-        let bytes = Tensor(
+        let bytes = try Tensor(
             storage: quantized.storage, byteOffset: quantized.byteOffset, shape: [quantized.byteCount], dtype: .u8)
         try writer.write(name + suffix(dtype), bytes)
     }

@@ -9,7 +9,7 @@ import HadpoWeights
 /// What the generator, the evaluators and the trainer need of a model family. One family is one class that conforms.
 package protocol VisionLanguageModel: AnyObject {
     var family: ModelFamily { get }
-    var device: any Device { get }
+    var device: Device { get }
     var decoder: LlamaDecoder { get }
     /// How questions and answers become ids.
     var conversation: any Conversation { get }

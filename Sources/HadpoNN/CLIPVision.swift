@@ -92,9 +92,9 @@ package final class CLIPVision {
         let unfolded = try tape.device.tensor(
             pixels.flatMap { CLIPVision.unfold($0, size: config.imageSize, patch: config.patchSize) },
             [pixels.count * patches, 3 * config.patchSize * config.patchSize])
-        let flat = tape.reshape(patchEmbedding, [config.width, 3 * config.patchSize * config.patchSize])
+        let flat = try tape.reshape(patchEmbedding, [config.width, 3 * config.patchSize * config.patchSize])
         let embedded = try tape.linear(Value(unfolded), weight: flat)
-        let classRow = tape.reshape(classEmbedding, [1, config.width])
+        let classRow = try tape.reshape(classEmbedding, [1, config.width])
         var parts: [(value: Value, rows: Range<Int>)] = []
         for i in pixels.indices {
             parts.append((classRow, 0..<1))

@@ -66,7 +66,7 @@ package final class EVAVision {
     private let blocks: [EVABlock]
 
     /// - Parameter prefix: what stands before "embeddings", e.g. "vision_model".
-    package init(_ source: any ParameterSource, prefix: String, _ config: EVAVisionConfig, device: any Device) throws(HadpoError)
+    package init(_ source: any ParameterSource, prefix: String, _ config: EVAVisionConfig, device: Device) throws(HadpoError)
     {
         self.config = config
         let c = config.width
@@ -95,7 +95,7 @@ package final class EVAVision {
             [pixels.count * patches, inputs])
         let embedded = try tape.linear(
             Value(unfolded), weight: tape.reshape(patchEmbedding, [config.width, inputs]), bias: patchBias)
-        let classRow = tape.reshape(classEmbedding, [1, config.width])
+        let classRow = try tape.reshape(classEmbedding, [1, config.width])
         var parts: [(value: Value, rows: Range<Int>)] = []
         for i in pixels.indices {
             parts.append((classRow, 0..<1))

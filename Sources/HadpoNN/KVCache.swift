@@ -9,9 +9,9 @@ package final class KVCache {
     private(set) var layers: [(k: Tensor, v: Tensor)]
     private let width: Int
     private let dtype: DType
-    private let device: any Device
+    private let device: Device
 
-    package init(device: any Device, layers: Int, width: Int, capacity: Int, dtype: DType = .f32) throws(HadpoError) {
+    package init(device: Device, layers: Int, width: Int, capacity: Int, dtype: DType = .f32) throws(HadpoError) {
         let columns = KVCache.columns(width, dtype)
         var made: [(k: Tensor, v: Tensor)] = []
         for _ in 0..<layers {
@@ -29,7 +29,7 @@ package final class KVCache {
         var row = 0
         for destination in destinations {
             for (rows, cached) in [(k, layers[layer].k), (v, layers[layer].v)] {
-                let new = rows.rows(row..<row + destination.count)
+                let new = try rows.rows(row..<row + destination.count)
                 if dtype == .i8 {
                     try device.cacheRows(new, into: cached.rows(destination))
                 } else {

@@ -139,7 +139,7 @@ package final class LlamaDecoder {
     /// Of the layers' matrices.
     package var weightType: DType { layers.first?.q.weight.data.dtype ?? embedding.data.dtype }
 
-    package func makeCache(device: any Device, capacity: Int) throws(HadpoError) -> KVCache {
+    package func makeCache(device: Device, capacity: Int) throws(HadpoError) -> KVCache {
         try KVCache(
             device: device, layers: config.layers, width: config.kvHeads * config.headWidth, capacity: capacity, dtype: cacheType)
     }

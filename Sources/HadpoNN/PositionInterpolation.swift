@@ -8,7 +8,7 @@ import HadpoTensor
 
 /// [1 + g*g, C] to [1 + n*n, C]; the first row, the class token's, stays. Leading axes of length 1 are passed over.
 package func interpolatedPositions(
-    _ positions: Tensor, side n: Int, on device: any Device
+    _ positions: Tensor, side n: Int, on device: Device
 ) throws(HadpoError) -> Tensor {
     let c = positions.columns
     let g = Int(Double(max(0, positions.rows - 1)).squareRoot().rounded())

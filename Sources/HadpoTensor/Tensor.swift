@@ -103,31 +103,80 @@ package struct Tensor: @unchecked Sendable {
     package let shape: [Int]
     package let dtype: DType
 
-    /// The caller has checked that shape and offset lie within the storage.
-    package init(storage: Storage, byteOffset: Int = 0, shape: [Int], dtype: DType) {
+    /// Number of elements, and rows and columns when seen as a matrix: all leading dimensions are rows.
+    package let count: Int
+    package let rows: Int
+    package let byteCount: Int
+
+    /// - Throws: INTERNAL where the tensor would not lie within the storage. Whoever reads a file checks the file's numbers first, with a
+    ///   message about the file; this is what stands behind every view.
+    package init(storage: Storage, byteOffset: Int = 0, shape: [Int], dtype: DType) throws(HadpoError) {
+        guard let bytes = dtype.byteCount(of: shape), byteOffset >= 0, byteOffset <= storage.byteCount,
+            bytes <= storage.byteCount - byteOffset
+        else { throw Tensor.outside(storage, byteOffset, shape, dtype) }
         self.storage = storage
         self.byteOffset = byteOffset
         self.shape = shape
         self.dtype = dtype
+        byteCount = bytes
+        // Cannot overflow, since the bytes did not: a quantised number takes half a byte at least.
+        rows = shape.dropLast().reduce(1, &*)
+        count = rows &* (shape.last ?? 1)
     }
 
-    package var count: Int { shape.reduce(1, *) }
-    package var byteCount: Int { dtype.isQuantized ? dtype.byteCount(of: shape) ?? 0 : count * dtype.byteCount }
-    /// Rows and columns when seen as a matrix: all leading dimensions are rows.
+    @inline(never)
+    private static func outside(_ storage: Storage, _ offset: Int, _ shape: [Int], _ dtype: DType) -> HadpoError {
+        HadpoError(
+            .internal, "a tensor would lie outside its memory", found: "\(dtype.rawValue) \(shape) at byte \(offset)",
+            expected: "within \(storage.byteCount) bytes; please report this")
+    }
+
     package var columns: Int { shape.last ?? 1 }
-    package var rows: Int { shape.dropLast().reduce(1, *) }
     package var pointer: UnsafeMutableRawPointer { storage.base + byteOffset }
 
     /// The same numbers under another shape of equal count.
-    package func reshaped(_ shape: [Int]) -> Tensor {
-        Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
+    package func reshaped(_ shape: [Int]) throws(HadpoError) -> Tensor {
+        let other = try Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
+        guard other.count == count else {
+            throw HadpoError(
+                .internal, "a tensor under a shape of another size", found: "\(shape)",
+                expected: "\(count) numbers, as in \(self.shape); please report this")
+        }
+        return other
     }
 
     /// Rows `range` of the matrix view, without a copy. A quantised matrix can be cut at multiples of 16 rows alone.
-    package func rows(_ range: Range<Int>) -> Tensor {
-        let before =
-            dtype.isQuantized
-            ? dtype.byteCount(of: [range.lowerBound, columns]) ?? 0 : range.lowerBound * columns * dtype.byteCount
-        return Tensor(storage: storage, byteOffset: byteOffset + before, shape: [range.count, columns], dtype: dtype)
+    package func rows(_ range: Range<Int>) throws(HadpoError) -> Tensor {
+        guard range.lowerBound >= 0, range.upperBound <= rows, !dtype.isQuantized || range.lowerBound % 16 == 0,
+            let before = dtype.byteCount(of: [range.lowerBound, columns])
+        else { throw outside(range, rows, "rows") }
+        return try Tensor(storage: storage, byteOffset: byteOffset + before, shape: [range.count, columns], dtype: dtype)
     }
+
+    /// A run of elements of the tensor seen as a vector.
+    package func elements(_ range: Range<Int>) throws(HadpoError) -> Tensor {
+        guard range.lowerBound >= 0, range.upperBound <= count, !dtype.isQuantized else {
+            throw outside(range, count, "elements")
+        }
+        return try Tensor(
+            storage: storage, byteOffset: byteOffset + range.lowerBound * dtype.byteCount, shape: [range.count], dtype: dtype)
+    }
+
+    @inline(never)
+    private func outside(_ range: Range<Int>, _ limit: Int, _ what: StaticString) -> HadpoError {
+        HadpoError(
+            .internal, "a view beyond its tensor", found: "\(what) \(range) of \(dtype.rawValue) \(shape)",
+            expected: "within 0..<\(limit); please report this")
+    }
+
+    /// A copy of the numbers of an fp32 tensor, for looking at.
+    package func floats() throws(HadpoError) -> [Float] {
+        guard dtype == .f32 else {
+            throw HadpoError(.internal, "the numbers of a tensor that is not fp32 were asked for", found: dtype.rawValue)
+        }
+        return withExtendedLifetime(storage) { Array(UnsafeBufferPointer(start: UnsafePointer(f32), count: count)) }
+    }
+
+    /// For backends, which know that the tensor is fp32.
+    var f32: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
 }

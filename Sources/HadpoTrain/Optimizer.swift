@@ -11,7 +11,7 @@ package final class TrainableParameter {
     let m: Tensor
     let v: Tensor
 
-    package init(_ name: String, _ value: Value, device: any Device) throws(HadpoError) {
+    package init(_ name: String, _ value: Value, device: Device) throws(HadpoError) {
         self.name = name
         self.value = value
         m = try device.zeros(value.shape)
@@ -37,18 +37,18 @@ package final class Optimizer {
     package let settings: OptimizerSettings
     /// Steps taken.
     package internal(set) var t: UInt64 = 0
-    private let device: any Device
+    private let device: Device
 
-    package init(_ parameters: [TrainableParameter], _ settings: OptimizerSettings, device: any Device) {
+    package init(_ parameters: [TrainableParameter], _ settings: OptimizerSettings, device: Device) {
         self.parameters = parameters
         self.settings = settings
         self.device = device
     }
 
     /// Norm of all gradients; not finite when one of them is not.
-    package func gradientNorm() -> Double {
+    package func gradientNorm() throws(HadpoError) -> Double {
         var sum = 0.0
-        for parameter in parameters { if let gradient = parameter.value.gradient { sum += device.sumOfSquares(gradient) } }
+        for parameter in parameters { if let gradient = parameter.value.gradient { sum += try device.sumOfSquares(gradient) } }
         return sum.squareRoot()
     }
 
@@ -59,7 +59,7 @@ package final class Optimizer {
     /// - Returns: the norm before clipping.
     @discardableResult
     package func step(learningRate: Double, scale: (TrainableParameter) -> Double = { _ in 1 }) throws(HadpoError) -> Double {
-        let norm = gradientNorm()
+        let norm = try gradientNorm()
         guard norm.isFinite else {
             throw HadpoError(.numerics, "a gradient is not finite", at: "step \(t + 1)", found: "norm \(norm)")
         }

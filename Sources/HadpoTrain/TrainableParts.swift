@@ -88,12 +88,12 @@ package struct TrainableParts {
         }
     }
 
-    private static func master(_ value: Value, _ device: any Device) throws(HadpoError) -> Value {
+    private static func master(_ value: Value, _ device: Device) throws(HadpoError) -> Value {
         Value(try copy(value.data, device), needsGradient: true)
     }
 
     /// An fp32 copy of its own.
-    private static func copy(_ tensor: Tensor, _ device: any Device) throws(HadpoError) -> Tensor {
+    private static func copy(_ tensor: Tensor, _ device: Device) throws(HadpoError) -> Tensor {
         let copy = try device.allocate(tensor.shape)
         try device.convert(tensor, into: copy)
         return copy

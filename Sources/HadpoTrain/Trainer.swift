@@ -168,7 +168,7 @@ package final class Trainer {
         let tape = Tape(device: model.device, progress: progress, isRecording: true)
         let logps = try model.logProbs(
             tape, pack.rows, features: try seen(pack, tape), checkpointing: config.checkpointing)
-        let values = logps.data.floats()
+        let values = try logps.data.floats()
         var gradient = [Float](repeating: 0, count: values.count)
         let share = 1 / Double(pairs)
         for (ranges, reference) in zip(pack.targets, referenceSums) {
@@ -227,7 +227,7 @@ package final class Trainer {
         for pack in SamplePack.make(batch, imageRows: model.imageRows, limit: config.packRows) {
             let tape = Tape(device: model.device, progress: progress, isRecording: true)
             let logps = try model.logProbs(tape, pack.rows, features: try seen(pack, tape), checkpointing: config.checkpointing)
-            loss -= sum(logps.data.floats(), 0..<logps.data.count) / Double(tokens)
+            loss -= try sum(logps.data.floats(), 0..<logps.data.count) / Double(tokens)
             let gradient = [Float](repeating: Float(-weight / Double(tokens)), count: logps.data.count)
             try tape.backward(from: logps, gradient: model.device.tensor(gradient, [gradient.count]))
         }

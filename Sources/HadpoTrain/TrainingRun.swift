@@ -193,7 +193,7 @@ package final class TrainingRun {
         for parameter in trainer.optimizer.parameters {
             tensors.append(("parameter/" + parameter.name, parameter.value.data))
             if let gradient = parameter.value.gradient {
-                tensors.append(("gradient/" + parameter.name, gradient.reshaped(parameter.value.shape)))
+                tensors.append(("gradient/" + parameter.name, try gradient.reshaped(parameter.value.shape)))
             }
         }
         let numbers = [record.loss, record.policyChosen, record.policyRejected, record.referenceChosen, record.referenceRejected]

@@ -114,13 +114,13 @@ package final class WeightFile: Sendable {
         if let strides = info.strides { return try gathered(info, strides) }
         let run = try file.bytes(at: info.byteOffset, count: info.byteCount)
         if Int(bitPattern: run.storage.base + run.offset) % info.dtype.byteCount == 0 {
-            return Tensor(storage: run.storage, byteOffset: run.offset, shape: info.shape, dtype: info.dtype)
+            return try Tensor(storage: run.storage, byteOffset: run.offset, shape: info.shape, dtype: info.dtype)
         }
         let copy = try file.arena.allocate(info.byteCount)
         try run.withBytes { (bytes) throws(HadpoError) in
             if let base = bytes.baseAddress { memcpy(copy.base, base, bytes.count) }
         }
-        return Tensor(storage: copy, shape: info.shape, dtype: info.dtype)
+        return try Tensor(storage: copy, shape: info.shape, dtype: info.dtype)
     }
 
     /// A view with strides (transposed, sliced, expanded), copied into row-major order.
@@ -154,6 +154,6 @@ package final class WeightFile: Sendable {
                 }
             }
         }
-        return Tensor(storage: copy, shape: info.shape, dtype: info.dtype)
+        return try Tensor(storage: copy, shape: info.shape, dtype: info.dtype)
     }
 }

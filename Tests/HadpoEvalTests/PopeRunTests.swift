@@ -16,7 +16,7 @@ private final class PopeSubject {
     /// - Parameter words: the tokenizer has words for yes and no, as real ones do; the fixture's begins both with the same token.
     init(_ name: String = "old-f32", words: Bool = false) throws {
         folder = try TemporaryFolder()
-        let device = try CPUDevice(numerics: .exact)
+        let device = try Device(numerics: .exact)
         let checkpoint = try LLaVAFolder(
             ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
         let opened = try checkpoint.openLLaVA(device: device, processor: .pad, progress: SilentProgress())

@@ -10,7 +10,7 @@ import Testing
     private let pictures = File.join(fixtureFolder, "llava/pictures")
 
     private func model() throws -> LLaVA15 {
-        let device = try CPUDevice(numerics: .exact)
+        let device = try Device(numerics: .exact)
         let folder = try LLaVAFolder(
             ModelFiles(path: File.join(fixtureFolder, "llava/old-f32")), arena: device.arena, progress: SilentProgress())
         return try folder.openLLaVA(device: device, processor: .pad, progress: SilentProgress())

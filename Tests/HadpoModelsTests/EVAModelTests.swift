@@ -34,7 +34,7 @@ private struct EVASubject {
     }
 
     init(_ name: String, threads: Int = 0) throws {
-        let device = try CPUDevice(threads: threads, numerics: .exact)
+        let device = try Device(threads: threads, numerics: .exact)
         let stem = name == "minigpt4" ? "minigpt4/expected" : name
         expected = try Expected(stem: File.join(all, stem), device)
         folder = try ModelFamily.openFolder(Self.files(name), arena: device.arena, progress: SilentProgress())
@@ -176,7 +176,7 @@ private struct EVASubject {
         change(&files)
         let changed = files
         return #expect(throws: HadpoError.self) {
-            let device = try CPUDevice(threads: 1)
+            let device = try Device(threads: 1)
             let folder = try ModelFamily.openFolder(changed, arena: device.arena, progress: SilentProgress())
             _ = try folder.openModel(device: device, processor: .checkpoint, weights: .stored, progress: SilentProgress())
         }
@@ -202,7 +202,7 @@ private struct EVASubject {
     func wrongTower() throws {
         try withTemporaryFolder { folder in
             // A tower twice as wide: only shapes matter before anything is computed.
-            let device = try CPUDevice(threads: 1)
+            let device = try Device(threads: 1)
             let path = File.join(folder, "eva.pth")
             let plans = [
                 TensorPlan("patch_embed.proj.weight", .f16, [352, 3, 4, 4]), TensorPlan("pos_embed", .f32, [1, 17, 352]),
@@ -234,6 +234,48 @@ private struct EVASubject {
             let error = refusal { $0.checkpoint = other }
             #expect(error?.message.contains("no instruction") == true)
             #expect(error?.found?.contains("word_embeddings") == true && error?.place == other)
+        }
+    }
+
+    /// A folder with another added_tokens.json is the same model with one id more.
+    private func withAddedToken(_ id: Int, in llm: String, _ body: (String) -> Void) throws {
+        try withTemporaryFolder { folder in
+            for name in try File.list(llm) where File.isFile(File.join(llm, name)) {
+                try File.writeAtomically(File.join(folder, name), File.read(File.join(llm, name)))
+            }
+            try File.writeAtomically(File.join(folder, "added_tokens.json"), "{\"<x>\": \(id)}")
+            body(folder)
+        }
+    }
+
+    @Test(
+        "an added token whose id has no row of the embeddings is refused, whoever the family is",
+        arguments: [400, 40_000_000, 100_000_000])
+    func idsBehindTheEmbeddings(_ id: Int) throws {
+        try withAddedToken(id, in: File.join(all, "llava/old-f32")) { folder in
+            let error = refusal({ $0 = ModelFiles(path: folder) }, "minigpt4")
+            #expect(
+                error?.status == .weights && error?.found?.contains("\(id + 1)") == true,
+                "LLaVA: \(error.map { "\($0)" } ?? "opened")")
+        }
+        let minigpt4 = File.join(all, "minigpt4/model")
+        try withAddedToken(id, in: File.join(minigpt4, "llm")) { folder in
+            let error = refusal(
+                {
+                    $0 = ModelFiles(path: folder)
+                    $0.visionTower = File.join(minigpt4, "eva_vit_g.pth")
+                    $0.checkpoint = File.join(minigpt4, "pretrained_minigpt4_llama2_7b.pth")
+                }, "minigpt4")
+            #expect(
+                error?.status == .weights && error?.found?.contains("\(id + 1)") == true,
+                "MiniGPT-4: \(error.map { "\($0)" } ?? "opened")")
+        }
+        // LAVIS makes rows for its own added tokens; not for ids that no token has.
+        try withAddedToken(id, in: File.join(all, "instructblip/lavis/llm")) { folder in
+            let error = refusal { $0.path = folder }
+            #expect(
+                error?.status == .weights && error?.message.contains("gap") == true, "LAVIS: \(error.map { "\($0)" } ?? "opened")"
+            )
         }
     }
 

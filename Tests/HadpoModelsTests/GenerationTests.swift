@@ -14,10 +14,10 @@ struct Subject {
     let model: LLaVA15
     let expected: Expected
     let image: RGBImage
-    let device: CPUDevice
+    let device: Device
 
     init(_ name: String, threads: Int = 0, memoryLimit: Int = 0) throws {
-        device = try CPUDevice(threads: threads, numerics: .exact, arena: Arena(limit: memoryLimit))
+        device = try Device(threads: threads, numerics: .exact, arena: Arena(limit: memoryLimit))
         (model, expected) = try LLaVAForwardTests.open(name, device)
         image = try RGBImage.decode(try File.read(File.join(fixtures, expected.json["picture"]?.stringValue ?? "")))
     }

@@ -16,12 +16,12 @@ struct Expected {
     let json: JSON
     let tensors: Checkpoint
 
-    init(_ name: String, _ device: CPUDevice) throws {
+    init(_ name: String, _ device: Device) throws {
         try self.init(stem: File.join(fixtures, name + "/expected"), device)
     }
 
     /// - Parameter stem: path of the two files without their endings.
-    init(stem: String, _ device: CPUDevice) throws {
+    init(stem: String, _ device: Device) throws {
         json = try File.readJSON(stem + ".json")
         tensors = try Checkpoint.open(stem + ".safetensors", load: .map, arena: device.arena, progress: SilentProgress())
     }
@@ -45,11 +45,11 @@ func relative(_ found: [Float], _ expected: [Float]) -> Double {
 /// Keeps everything the network shows.
 final class Observed: TapeObserver {
     var seen: [String: [Float]] = [:]
-    func observe(_ name: String, _ tensor: Tensor) throws(HadpoError) { seen[name] = tensor.floats() }
+    func observe(_ name: String, _ tensor: Tensor) throws(HadpoError) { seen[name] = try tensor.floats() }
 }
 
 @Suite struct LLaVAForwardTests {
-    static func open(_ name: String, _ device: CPUDevice) throws -> (LLaVA15, Expected) {
+    static func open(_ name: String, _ device: Device) throws -> (LLaVA15, Expected) {
         let expected = try Expected(name, device)
         let folder = try LLaVAFolder(ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: SilentProgress())
         let processor = ImageProcessorChoice(rawValue: expected.json["processor"]?.stringValue ?? "") ?? .checkpoint
@@ -61,7 +61,7 @@ final class Observed: TapeObserver {
         "every block, the logits and the log-probs equal transformers'",
         arguments: ["old-f32", "new-bf16", "tf5-f16", "original-f16"])
     func forward(_ name: String) throws {
-        let device = try CPUDevice(numerics: .exact)
+        let device = try Device(numerics: .exact)
         let (model, expected) = try LLaVAForwardTests.open(name, device)
         let picture = File.join(fixtures, expected.json["picture"]?.stringValue ?? "")
         let pixels = try model.pipeline.pixelValues(try RGBImage.decode(try File.read(picture)))

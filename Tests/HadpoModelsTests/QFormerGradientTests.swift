@@ -9,7 +9,7 @@ import Testing
 /// trajectory would show it.
 @Test("the Q-Former's gradients are the changes of its queries' rows")
 func qformerGradients() throws {
-    let device = try CPUDevice(threads: 1)
+    let device = try Device(threads: 1)
     let config = QFormerConfig(
         width: 16, feedForward: 24, layers: 2, heads: 2, crossFrequency: 2, featureWidth: 12, queries: 3, vocabulary: 9,
         maxPositions: 8)
@@ -35,7 +35,7 @@ func qformerGradients() throws {
 
     var checked = 0
     for (name, parameter) in source.trainable + [("features", features)] {
-        guard let gradient = parameter.gradient?.floats() else {
+        guard let gradient = try parameter.gradient?.floats() else {
             // The last layer's text reaches nothing.
             #expect(name.hasPrefix("qformer.encoder.layer.1.") && !name.contains("query"), "\(name) has no gradient")
             continue
@@ -46,7 +46,7 @@ func qformerGradients() throws {
             #expect(length < 1e-4)
             continue
         }
-        let old = parameter.data.floats()
+        let old = try parameter.data.floats()
         let step = 0.01
         var found: [Double] = []
         for sign in [1.0, -1.0] {

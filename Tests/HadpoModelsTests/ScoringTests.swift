@@ -63,7 +63,7 @@ import Testing
             if key.hasSuffix("_ids") {
                 #expect(bytes(found) == bytes(wanted), "\(key)")
             } else {
-                let difference = relative(found.floats(), wanted.floats())
+                let difference = try relative(found.floats(), wanted.floats())
                 #expect(difference < 1e-4, "\(key): \(difference)")
             }
         }

@@ -8,7 +8,7 @@ private let quiet = SilentProgress()
 
 /// Random parameters for a decoder that no file describes.
 private struct Random: ParameterSource {
-    let device: CPUDevice
+    let device: Device
 
     private func value(_ name: String, _ shape: [Int]) throws(HadpoError) -> Value {
         var random = Philox(seed: name.utf8.reduce(7) { ($0 &* 31) &+ UInt64($1) })
@@ -23,11 +23,11 @@ private struct Random: ParameterSource {
         width: 24, feedForward: 40, layers: 2, heads: 4, kvHeads: 2, headWidth: 6, vocabulary: 50, rmsEpsilon: 1e-5,
         ropeTheta: 10000, maxPositions: 128)
 
-    private func decoder(_ device: CPUDevice) throws -> LlamaDecoder {
+    private func decoder(_ device: Device) throws -> LlamaDecoder {
         try LlamaDecoder(Random(device: device), prefix: "model", head: "lm_head", Self.config)
     }
 
-    private func embed(_ device: CPUDevice, _ decoder: LlamaDecoder, _ ids: [Int32]) throws -> (Tape, Value) {
+    private func embed(_ device: Device, _ decoder: LlamaDecoder, _ ids: [Int32]) throws -> (Tape, Value) {
         let tape = Tape(device: device, progress: quiet)
         return (tape, try tape.gather(decoder.embedding, ids: ids))
     }
@@ -38,7 +38,7 @@ private struct Random: ParameterSource {
 
     @Test("two branches on a shared prefix equal two plain sequences in bits", arguments: [1, 2])
     func sharedPrefix(_ threads: Int) throws {
-        let device = try CPUDevice(threads: threads)
+        let device = try Device(threads: threads)
         let decoder = try decoder(device)
         let prefix: [Int32] = [1, 7, 9, 30, 31, 32, 4]
         let a: [Int32] = [11, 12, 13, 14, 15]
@@ -60,7 +60,7 @@ private struct Random: ParameterSource {
 
     @Test("decoding through the cache equals one pass over the whole sequence in bits")
     func cached() throws {
-        let device = try CPUDevice(threads: 2)
+        let device = try Device(threads: 2)
         let decoder = try decoder(device)
         let ids: [Int32] = [1, 5, 6, 7, 8, 9, 40]
         let (tape, x) = try embed(device, decoder, ids)

@@ -40,7 +40,7 @@ import Testing
 
     @Test("a shape whose product overflows is an error")
     func overflow() throws {
-        let device = try CPUDevice(threads: 1)
+        let device = try Device(threads: 1)
         for shape in [[Int.max, 2], [1 << 40, 1 << 40], [-1, 4]] {
             do throws(HadpoError) {
                 _ = try device.allocate(shape)

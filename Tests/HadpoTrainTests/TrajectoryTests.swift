@@ -20,7 +20,7 @@ private func relative(_ found: [Float], _ expected: [Float]) -> Double {
 }
 
 private func open(_ name: String, threads: Int = 0) throws -> (LLaVA15, LLaVAFolder) {
-    let device = try CPUDevice(threads: threads, numerics: .exact)
+    let device = try Device(threads: threads, numerics: .exact)
     let folder = try LLaVAFolder(ModelFiles(path: File.join(fixtures, name)), arena: device.arena, progress: quiet)
     return (try folder.openLLaVA(device: device, processor: .pad, progress: quiet), folder)
 }
@@ -72,22 +72,22 @@ private func peftName(_ name: String) -> String {
             let name = "gradient/" + peftName(parameter.name)
             let gradient = try #require(parameter.value.gradient)
             let wanted = try tensors.tensor(name).floats()
-            let difference = relative(gradient.floats(), wanted)
+            let difference = try relative(gradient.floats(), wanted)
             #expect(difference < 1e-3, "\(name): \(difference)")
             // What the test is worth: the same gradient with its sign turned is far away.
-            #expect(relative(gradient.floats().map { -$0 }, wanted) > 1)
+            #expect(try relative(gradient.floats().map { -$0 }, wanted) > 1)
             compared += 1
         }
         #expect(compared == (projector ? 46 : 42))
 
-        let before = run.trainer.optimizer.parameters.map { $0.value.data.floats() }
+        let before = try run.trainer.optimizer.parameters.map { try $0.value.data.floats() }
         for (i, wanted) in losses.enumerated() {
             let record = try run.trainer.takeStep(progress: quiet)
             #expect(abs(record.loss - wanted) < 1e-4, "step \(i + 1): \(record.loss) instead of \(wanted)")
         }
         for (parameter, old) in zip(run.trainer.optimizer.parameters, before) {
             let name = "change/" + peftName(parameter.name)
-            let change = zip(parameter.value.data.floats(), old).map { $0 - $1 }
+            let change = try zip(parameter.value.data.floats(), old).map { $0 - $1 }
             let difference = relative(change, try tensors.tensor(name).floats())
             #expect(difference < 1e-3, "\(name): \(difference)")
         }
@@ -108,7 +108,7 @@ private func peftName(_ name: String) -> String {
             File.join(fixtures, "dpo/lm.safetensors"), load: .map, arena: model.device.arena, progress: quiet)
         _ = try run.trainer.accumulateGradients(progress: quiet)
         var byName: [String: [Float]] = [:]
-        for parameter in run.trainer.optimizer.parameters { byName[parameter.name] = parameter.value.gradient?.floats() }
+        for parameter in run.trainer.optimizer.parameters { byName[parameter.name] = try parameter.value.gradient?.floats() }
         let names = tensors.names.filter { $0.hasPrefix("gradient/") }
         #expect(names.count > 50)
         for name in names {
@@ -123,7 +123,7 @@ private func peftName(_ name: String) -> String {
         func after(_ changes: [String: JSON], threads: Int = 0) throws -> [[Float]] {
             let run = try run(changes, threads: threads)
             for _ in 0..<3 { _ = try run.trainer.takeStep(progress: quiet) }
-            return run.trainer.optimizer.parameters.map { $0.value.data.floats() }
+            return try run.trainer.optimizer.parameters.map { try $0.value.data.floats() }
         }
         let plain = try after([:], threads: 2)
         #expect(try after([:], threads: 1) == plain)
@@ -136,7 +136,7 @@ private func peftName(_ name: String) -> String {
         func gradients(_ changes: [String: JSON]) throws -> [[Float]] {
             let run = try run(changes)
             _ = try run.trainer.accumulateGradients(progress: quiet)
-            return run.trainer.optimizer.parameters.map { $0.value.gradient?.floats() ?? [] }
+            return try run.trainer.optimizer.parameters.map { try $0.value.gradient?.floats() ?? [] }
         }
         let together = try gradients(["batch": 8, "accumulation": 1])
         let apart = try gradients(["batch": 1, "accumulation": 8, "pack_rows": 1])
@@ -149,7 +149,7 @@ private func peftName(_ name: String) -> String {
         let run = try run()
         let model = run.model, samples = run.trainer.batch(at: 0)
         _ = try run.trainer.accumulateGradients(progress: quiet)
-        let shared = run.trainer.optimizer.parameters.map { $0.value.gradient?.floats() ?? [] }
+        let shared = try run.trainer.optimizer.parameters.map { try $0.value.gradient?.floats() ?? [] }
         run.trainer.optimizer.clearGradients()
 
         // Every answer behind a prompt and picture of its own, as the original computes it.
@@ -166,7 +166,7 @@ private func peftName(_ name: String) -> String {
                 pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(picture.path))))
             }
             let logps = try model.logProbs(tape, pack.rows, features: model.features(tape, pixels), reference: !adapters)
-            let values = logps.data.floats()
+            let values = try logps.data.floats()
             return (tape, logps, pack.targets.map { $0[0].reduce(0.0) { $0 + Double(values[$1]) } }, pack)
         }
         let reference = try sums(adapters: false, recording: false).2
@@ -181,7 +181,7 @@ private func peftName(_ name: String) -> String {
         }
         try tape.backward(from: logps, gradient: model.device.tensor(gradient, [gradient.count]))
         for (parameter, expected) in zip(run.trainer.optimizer.parameters, shared) {
-            let difference = relative(parameter.value.gradient?.floats() ?? [], expected)
+            let difference = try relative(parameter.value.gradient?.floats() ?? [], expected)
             #expect(difference < 1e-5, "\(parameter.name): \(difference)")
         }
     }

@@ -34,7 +34,7 @@ func floats(_ tensor: Tensor) -> [Float] {
 func tensor(_ values: [Float], _ shape: [Int], arena: Arena = Arena()) throws -> Tensor {
     let storage = try arena.allocate(values.count * 4)
     values.withUnsafeBytes { if let base = $0.baseAddress { storage.base.copyMemory(from: base, byteCount: $0.count) } }
-    return Tensor(storage: storage, shape: shape, dtype: .f32)
+    return try Tensor(storage: storage, shape: shape, dtype: .f32)
 }
 
 /// The error of an attempt that must fail.

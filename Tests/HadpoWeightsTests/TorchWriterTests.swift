@@ -14,7 +14,7 @@ import Testing
         for i in 0..<count {
             storage.base.storeBytes(of: UInt8(truncatingIfNeeded: i * 7 + seed), toByteOffset: i, as: UInt8.self)
         }
-        return Tensor(storage: storage, shape: plan.shape, dtype: plan.dtype)
+        return try Tensor(storage: storage, shape: plan.shape, dtype: plan.dtype)
     }
 
     static let plans =

@@ -15,7 +15,7 @@ import Testing
         let a = try tensor([1, 2, 3, 4, 5, 6], [2, 3])
         let half = try Arena().allocate(6)
         half.base.copyMemory(from: [1, 2, 3, 4, 5, 6] as [UInt8], byteCount: 6)
-        let b = Tensor(storage: half, shape: [3], dtype: .f16)
+        let b = try Tensor(storage: half, shape: [3], dtype: .f16)
         let writer = try SafetensorsWriter(
             path, [TensorPlan("b", .f16, [3]), TensorPlan("a", .f32, [2, 3]), TensorPlan("e", .f32, [0, 4])],
             metadata: [("origin", "a \"test\" é\n")], progress: progress)
@@ -45,7 +45,7 @@ import Testing
         let writer = try SafetensorsWriter(path, plans, progress: progress)
         for plan in plans {
             let storage = try Arena().allocate(plan.shape[0] * plan.dtype.byteCount)
-            try writer.write(plan.name, Tensor(storage: storage, shape: plan.shape, dtype: plan.dtype))
+            try writer.write(plan.name, try Tensor(storage: storage, shape: plan.shape, dtype: plan.dtype))
         }
         try writer.finish()
         let checkpoint = try Checkpoint.open(path, arena: Arena(), progress: progress)

@@ -27,7 +27,7 @@ private var short: BaseRecipe {
 
 @Test("the same seed gives the same new network, another seed another one; norms start as the identity")
 func randomParameters() throws {
-    let device = try CPUDevice(threads: 1)
+    let device = try Device(threads: 1)
     func values(_ seed: UInt64) throws -> [[Float]] {
         let source = RandomParameters(device: device, seed: seed)
         _ = try source.matrix("a.weight", [64, 48])
@@ -35,7 +35,7 @@ func randomParameters() throws {
         _ = try source.vector("norm.weight", 5)
         _ = try source.vector("norm.bias", 5)
         #expect(source.trainable.map(\.name) == ["a.weight", "b.weight", "norm.weight", "norm.bias"])
-        return source.trainable.map { $0.value.data.floats() }
+        return try source.trainable.map { try $0.value.data.floats() }
     }
     let first = try values(1)
     #expect(try first == values(1))
@@ -147,19 +147,19 @@ func baseStages() throws {
         let rest = File.join(folder, "rest")
         let report = try BasePretrainer.run(
             config(["schema": "hadpo.world-base/1", "output": .string(whole), "seed": 9, "keep_stages": true]), recipe: short,
-            device: CPUDevice(threads: 2), progress: quiet)
+            device: Device(threads: 2), progress: quiet)
         #expect(report["stages"]?.arrayValue?.count == 4)
         _ = try BasePretrainer.run(
             config([
                 "schema": "hadpo.world-base/1", "output": .string(rest), "seed": 9,
                 "start": .string(File.join(whole, "stages/look")), "stages": ["describe", "careless"],
-            ]), recipe: short, device: CPUDevice(threads: 1), progress: quiet)
+            ]), recipe: short, device: Device(threads: 1), progress: quiet)
         let expected = try File.read(File.join(whole, "model.safetensors"))
         #expect(try File.read(File.join(rest, "model.safetensors")) == expected)
         #expect(try File.read(File.join(whole, "stages/look/model.safetensors")).count > expected.count)
 
         let files = try LLaVAFolder(ModelFiles(path: whole), arena: Arena(), progress: quiet)
-        let model = try files.openLLaVA(device: CPUDevice(threads: 1), processor: .checkpoint, progress: quiet)
+        let model = try files.openLLaVA(device: Device(threads: 1), processor: .checkpoint, progress: quiet)
         #expect(model.imageRows == 16)
     }
 }
@@ -175,7 +175,7 @@ func imitation() throws {
         let report = try BasePretrainer.run(
             config([
                 "schema": "hadpo.world-base/1", "family": "instructblip", "output": .string(folder), "stages": ["imitate"],
-            ]), recipe: recipe, device: CPUDevice(threads: 1), progress: quiet)
+            ]), recipe: recipe, device: Device(threads: 1), progress: quiet)
         // The mean of the last twenty steps; 1 would be a Q-Former whose rows say nothing of the picture, and so do 800 steps of one
         // that begins from random numbers.
         let loss = try #require(report["stages"]?[0]?["loss"]?.doubleValue)
@@ -198,7 +198,7 @@ func baseInterruption() throws {
     try withTemporaryFolder { folder in
         let error = #expect(throws: HadpoError.self) {
             try BasePretrainer.run(
-                config(["schema": "hadpo.world-base/1", "output": .string(folder)]), device: CPUDevice(threads: 1),
+                config(["schema": "hadpo.world-base/1", "output": .string(folder)]), device: Device(threads: 1),
                 progress: Impatient())
         }
         #expect(error?.status == .cancelled)

@@ -18,7 +18,7 @@ private func make(_ folder: String, evaluation: Int, training: Int) throws -> JS
 
 private func open(_ folder: String) throws -> LLaVA15 {
     let files = try LLaVAFolder(ModelFiles(path: folder), arena: Arena(), progress: quiet)
-    return try files.openLLaVA(device: CPUDevice(), processor: .checkpoint, progress: quiet)
+    return try files.openLLaVA(device: Device(), processor: .checkpoint, progress: quiet)
 }
 
 private func figure(_ report: JSON?, _ key: String) throws -> Double { try #require(report?[key]?.doubleValue) }

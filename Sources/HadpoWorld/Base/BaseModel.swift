@@ -17,7 +17,7 @@ struct BaseModel {
     ///   - folder: where the layout has written tokenizer and configuration.
     ///   - start: a model folder to take the weights from; nil starts from random numbers.
     init(
-        _ layout: any WorldLayout, folder: String, start: String?, seed: UInt64, device: any Device, progress: any Progress
+        _ layout: any WorldLayout, folder: String, start: String?, seed: UInt64, device: Device, progress: any Progress
     ) throws(HadpoError) {
         self.layout = layout
         if let start {
@@ -51,7 +51,7 @@ struct BaseModel {
     func patches(_ tape: Tape, _ features: Value, pictures: Int, width: Int) throws(HadpoError) -> Value {
         switch model.family {
         case .llava: return features
-        case .minigpt4: return tape.reshape(features, [features.data.count / width, width])
+        case .minigpt4: return try tape.reshape(features, [features.data.count / width, width])
         case .instructBLIP:
             let rows = model.featureRows
             return try tape.concatenate((0..<pictures).map { (features, $0 * rows + 1..<($0 + 1) * rows) })

@@ -9,7 +9,7 @@ import HadpoWeights
 /// Trains the world's base checkpoint from nothing, or from the checkpoint that an earlier stage has left.
 package final class BasePretrainer {
     private let base: BaseModel
-    private let device: any Device
+    private let device: Device
     private let seed: UInt64
     private let progress: any Progress
     private var texts: WorldTexts
@@ -36,7 +36,7 @@ package final class BasePretrainer {
 
     /// Writes a complete model folder and returns what was done.
     package static func run(
-        _ config: WorldBaseConfig, recipe: BaseRecipe? = nil, device: any Device, progress: any Progress
+        _ config: WorldBaseConfig, recipe: BaseRecipe? = nil, device: Device, progress: any Progress
     ) throws(HadpoError) -> JSON {
         let recipe = (recipe ?? BaseRecipe.world(config.family)).scaled(by: config.scale)
         let layout = config.family.worldLayout
@@ -136,7 +136,7 @@ package final class BasePretrainer {
             let wanted = try teacher.rows(pictures, progress: progress).floats()
             let tape = Tape(device: device, progress: progress, isRecording: true)
             let rows = try model.project(tape, model.features(tape, pictures), instructions, reference: false)
-            let loss = RelativeSquaredError(rows.data.floats(), wanted: wanted, width: model.decoder.config.width)
+            let loss = try RelativeSquaredError(rows.data.floats(), wanted: wanted, width: model.decoder.config.width)
             try tape.backward(from: rows, gradient: device.tensor(loss.gradient, rows.data.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
                 base.isVision(parameter.name) ? stage.visionRate : base.isQFormer(parameter.name) ? stage.qformerRate : 1
@@ -180,7 +180,7 @@ package final class BasePretrainer {
             }
             let tape = Tape(device: device, progress: progress, isRecording: true)
             let logits = try head(tape, try rows(tape, pictures))
-            let loss = BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
+            let loss = try BinaryCrossEntropy(logits: logits.data.floats(), labels: labels, rows: logits.rows)
             try tape.backward(from: logits, gradient: device.tensor(loss.gradient, logits.shape))
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
                 base.isVision(parameter.name) ? stage.visionRate : 1
@@ -213,7 +213,7 @@ package final class BasePretrainer {
             let norm = try optimizer.step(learningRate: stage.learningRate * schedule.factor(step)) { parameter in
                 stage.rate(base.isVision(parameter.name), isQFormer: base.isQFormer(parameter.name))
             }
-            let losses = batch.losses(logps.data.floats())
+            let losses = try batch.losses(logps.data.floats())
             try meter.add(["loss": losses.all, "yes_no_loss": losses.decisions, "grad_norm": norm], progress)
         }
         return meter.report

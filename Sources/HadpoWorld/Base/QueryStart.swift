@@ -92,7 +92,7 @@ struct QueryStart {
     private func look() throws(HadpoError) -> (classRows: [Float], patches: [Float]) {
         let tape = Tape(device: model.device, progress: progress, isRecording: false)
         let features = try model.features(tape, pixels)
-        let numbers = features.data.floats()
+        let numbers = try features.data.floats()
         let picture = model.featureRows * config.featureWidth
         return (
             pixels.indices.flatMap { numbers[$0 * picture..<$0 * picture + config.featureWidth] },
@@ -104,7 +104,7 @@ struct QueryStart {
         guard let value = base.parameters.first(where: { $0.name == name })?.value else {
             throw HadpoError(.internal, "no such parameter", at: name)
         }
-        var numbers = value.data.floats()
+        var numbers = try value.data.floats()
         body(&numbers)
         try model.device.copy(model.device.tensor(numbers, value.data.shape), into: value.data)
     }

@@ -117,7 +117,7 @@ extension WorldCheckpoint {
     package func isFrozen(_ parameter: String) -> Bool { false }
 
     package func model(
-        _ source: any ParameterSource, folder: String, device: any Device
+        _ source: any ParameterSource, folder: String, device: Device
     ) throws(HadpoError) -> any VisionLanguageModel {
         try LLaVA15(
             config: LLaVAConfig(huggingFace: File.readJSON(File.join(folder, "config.json"))), source: source, device: device,
@@ -129,7 +129,7 @@ extension WorldCheckpoint {
     /// LLaVA reads the second to last block of its tower; what follows it belongs to the layout and is never computed, so it is written
     /// as zeros, which make that block the identity.
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: Device,
         progress: any Progress
     ) throws(HadpoError) {
         var tensors = parameters

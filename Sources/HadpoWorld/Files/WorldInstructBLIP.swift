@@ -104,7 +104,7 @@ package struct WorldInstructBLIP: WorldLayout {
     }
 
     package func model(
-        _ source: any ParameterSource, folder: String, device: any Device
+        _ source: any ParameterSource, folder: String, device: Device
     ) throws(HadpoError) -> any VisionLanguageModel {
         let json = try File.readJSON(File.join(folder, "config.json"))
         let text = try LlamaConfig(config: json["text_config"] ?? .null, at: folder)
@@ -120,15 +120,15 @@ package struct WorldInstructBLIP: WorldLayout {
     }
 
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: Device,
         progress: any Progress
     ) throws(HadpoError) {
         var tensors: [(name: String, tensor: Tensor)] = []
         for (name, tensor) in try WorldParts.fused(parameters, keyBias: true, device: device) {
             switch name {
-            case EVAFiles.prefix + ".embeddings.class_embedding": tensors.append((name, tensor.reshaped([1, 1] + tensor.shape)))
+            case EVAFiles.prefix + ".embeddings.class_embedding": tensors.append((name, try tensor.reshaped([1, 1] + tensor.shape)))
             case EVAFiles.prefix + ".embeddings.position_embedding", InstructBLIPNames.queries:
-                tensors.append((name, tensor.reshaped([1] + tensor.shape)))
+                tensors.append((name, try tensor.reshaped([1] + tensor.shape)))
             default: tensors.append((name, tensor))
             }
         }

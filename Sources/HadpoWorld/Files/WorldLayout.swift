@@ -11,12 +11,12 @@ package protocol WorldLayout: Sendable {
     /// Everything but the weights.
     func write(to folder: String) throws(HadpoError)
     /// The network with parameters from `source`; `folder` is one that `write` has filled.
-    func model(_ source: any ParameterSource, folder: String, device: any Device) throws(HadpoError) -> any VisionLanguageModel
+    func model(_ source: any ParameterSource, folder: String, device: Device) throws(HadpoError) -> any VisionLanguageModel
     /// Parameters that no training changes, because the layout has no place for them.
     func isFrozen(_ parameter: String) -> Bool
     /// The weight files in `folder`, where `weightFiles` says.
     func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: Device,
         progress: any Progress
     ) throws(HadpoError)
     /// The vocabulary's texts by id.
@@ -63,7 +63,7 @@ enum WorldParts {
 
     /// Tensors of one type into a folder of safetensors.
     static func write(
-        _ tensors: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        _ tensors: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: Device,
         progress: any Progress
     ) throws(HadpoError) {
         let writer = try CheckpointWriter(
@@ -72,7 +72,7 @@ enum WorldParts {
         try writer.finish()
     }
 
-    static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: any Device) throws(HadpoError) -> Tensor {
+    static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: Device) throws(HadpoError) -> Tensor {
         let stored = try device.allocate(tensor.shape, dtype)
         try device.convert(tensor, into: stored)
         return stored
@@ -80,7 +80,7 @@ enum WorldParts {
 
     /// q, k and v of every block as the one tensor that files have; all other tensors stay. `keyBias`: zeros stand for k's bias.
     static func fused(
-        _ tensors: [(name: String, tensor: Tensor)], keyBias: Bool, device: any Device
+        _ tensors: [(name: String, tensor: Tensor)], keyBias: Bool, device: Device
     ) throws(HadpoError) -> [(name: String, tensor: Tensor)] {
         var result: [(name: String, tensor: Tensor)] = []
         let byName = Dictionary(tensors.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
@@ -99,7 +99,7 @@ enum WorldParts {
             }
             let rows = tensor.shape.first ?? 0
             let whole = try device.zeros([3 * rows] + tensor.shape.dropFirst())
-            let flat = whole.reshaped([3 * rows, tensor.shape.dropFirst().reduce(1, *)])
+            let flat = try whole.reshaped([3 * rows, tensor.shape.dropFirst().reduce(1, *)])
             for (i, part) in ["q", "k", "v"].enumerated() {
                 guard let piece = byName["\(base).self_attn.\(part).\(kind)"] else { continue }
                 try device.copy(piece, into: flat.rows(i * rows..<(i + 1) * rows))

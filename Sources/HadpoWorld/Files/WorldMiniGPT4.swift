@@ -49,7 +49,7 @@ package struct WorldMiniGPT4: WorldLayout {
     }
 
     package func model(
-        _ source: any ParameterSource, folder: String, device: any Device
+        _ source: any ParameterSource, folder: String, device: Device
     ) throws(HadpoError) -> any VisionLanguageModel {
         let place = File.join(folder, Self.languageModel)
         let tokenizer = try TokenizerFile.loadSlow(directory: place)
@@ -60,7 +60,7 @@ package struct WorldMiniGPT4: WorldLayout {
     }
 
     package func save(
-        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: any Device,
+        _ parameters: [(name: String, tensor: Tensor)], to folder: String, as dtype: DType, device: Device,
         progress: any Progress
     ) throws(HadpoError) {
         let prefix = "language_model."
@@ -89,7 +89,7 @@ package struct WorldMiniGPT4: WorldLayout {
 
     /// Under EVA's own name, in its shape and in the type it has there: matrices half, the rest full precision.
     private func towerTensor(
-        _ name: String, _ tensor: Tensor, as dtype: DType, _ device: any Device
+        _ name: String, _ tensor: Tensor, as dtype: DType, _ device: Device
     ) throws(HadpoError) -> (name: String, tensor: Tensor) {
         var own = name.dropFirst(EVAFiles.prefix.count + 1).description
         var shape = tensor.shape

@@ -1,16 +1,13 @@
 import CHadpoKernels
 import HadpoBase
 
-/// The first device: the kernels of CHadpoKernels on one pool of threads.
-package final class CPUDevice: Device, @unchecked Sendable {
-    package let arena: Arena
+/// The processor: the kernels of CHadpoKernels on one pool of threads. Shapes, types and ids were checked by `Device`.
+package final class CPUBackend: Backend, @unchecked Sendable {
     package let numerics: Numerics
     private let pool: OpaquePointer
 
     /// - Parameter threads: 0 takes every processor this process may use.
-    package init(threads: Int = 0, kernels: KernelChoice = .auto, numerics: Numerics = .exact, arena: Arena = Arena())
-        throws(HadpoError)
-    {
+    package init(threads: Int, kernels: KernelChoice, numerics: Numerics) throws(HadpoError) {
         var why: UnsafePointer<CChar>?
         let isa: hk_isa =
             switch kernels {
@@ -28,7 +25,6 @@ package final class CPUDevice: Device, @unchecked Sendable {
                 at: "engine.kernels", found: kernels.rawValue)
         }
         self.pool = pool
-        self.arena = arena
         self.numerics = numerics
     }
 
@@ -72,7 +68,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
         try check(
             hk_matmul(
                 pool, aTransposed ? 1 : 0, bTransposed ? 1 : 0, c.rows, c.columns, k, a.f32, a.columns, b.pointer,
-                try CPUDevice.weightCode(b.dtype), b.columns, accumulate ? 1 : 0, c.f32, c.columns))
+                try CPUBackend.weightCode(b.dtype), b.columns, accumulate ? 1 : 0, c.f32, c.columns))
     }
 
     private static func raw(_ segments: [AttentionSegment]) -> [hk_segment] {
@@ -88,8 +84,8 @@ package final class CPUDevice: Device, @unchecked Sendable {
     ) throws(HadpoError) {
         try check(
             hk_attention_forward(
-                pool, CPUDevice.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
-                q.columns, k.pointer, k.columns, v.pointer, v.columns, k.dtype == .i8 ? HK_CACHE8 : try CPUDevice.code(k.dtype),
+                pool, CPUBackend.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
+                q.columns, k.pointer, k.columns, v.pointer, v.columns, k.dtype == .i8 ? HK_CACHE8 : try CPUBackend.code(k.dtype),
                 out.f32, out.columns,
                 lse?.f32))
     }
@@ -100,7 +96,7 @@ package final class CPUDevice: Device, @unchecked Sendable {
     ) throws(HadpoError) {
         try check(
             hk_attention_backward(
-                pool, CPUDevice.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
+                pool, CPUBackend.raw(segments), segments.count, shape.heads, shape.kvHeads, shape.headWidth, shape.scale, q.f32,
                 q.columns, k.f32, k.columns, v.f32, v.columns, out.f32, out.columns, lse.f32, dout.f32, dout.columns, dq.f32,
                 dq.columns, dk.f32, dk.columns, dv.f32, dv.columns))
     }
@@ -149,11 +145,11 @@ package final class CPUDevice: Device, @unchecked Sendable {
     }
 
     package func activation(_ kind: Activation, _ x: Tensor, into y: Tensor) throws(HadpoError) {
-        try check(hk_activation_forward(pool, CPUDevice.code(kind), x.count, x.f32, y.f32))
+        try check(hk_activation_forward(pool, CPUBackend.code(kind), x.count, x.f32, y.f32))
     }
 
     package func activationBackward(_ kind: Activation, _ x: Tensor, dy: Tensor, dx: Tensor) throws(HadpoError) {
-        try check(hk_activation_backward(pool, CPUDevice.code(kind), x.count, x.f32, dy.f32, dx.f32))
+        try check(hk_activation_backward(pool, CPUBackend.code(kind), x.count, x.f32, dy.f32, dx.f32))
     }
 
     package func swiGLU(gate: Tensor, up: Tensor, into y: Tensor) throws(HadpoError) {
@@ -191,17 +187,12 @@ package final class CPUDevice: Device, @unchecked Sendable {
     package func copy(_ x: Tensor, into y: Tensor) throws(HadpoError) { try check(hk_copy(x.pointer, y.pointer, x.byteCount)) }
 
     package func convert(_ x: Tensor, into y: Tensor) throws(HadpoError) {
-        if x.dtype == y.dtype {
-            try copy(x, into: y)
-        } else if let code = x.dtype.quantizedCode, y.dtype == .f32 {
+        if let code = x.dtype.quantizedCode {
             try check(hk_dequantise(pool, x.rows, x.columns, x.pointer, code, y.f32))
         } else if y.dtype == .f32 {
-            try check(hk_convert_to_f32(pool, x.count, x.pointer, try CPUDevice.code(x.dtype), y.f32))
-        } else if x.dtype == .f32 {
-            try check(hk_convert_from_f32(pool, x.count, x.f32, y.pointer, try CPUDevice.code(y.dtype)))
+            try check(hk_convert_to_f32(pool, x.count, x.pointer, try CPUBackend.code(x.dtype), y.f32))
         } else {
-            let middle = try float32(x)
-            try check(hk_convert_from_f32(pool, x.count, middle.f32, y.pointer, try CPUDevice.code(y.dtype)))
+            try check(hk_convert_from_f32(pool, x.count, x.f32, y.pointer, try CPUBackend.code(y.dtype)))
         }
     }
 
@@ -210,17 +201,13 @@ package final class CPUDevice: Device, @unchecked Sendable {
     }
 
     package func quantize(_ x: Tensor, into y: Tensor) throws(HadpoError) {
-        guard let code = y.dtype.quantizedCode, x.shape == y.shape, y.dtype.byteCount(of: y.shape) != nil else {
-            throw HadpoError(
-                .internal, "a tensor cannot be quantised so", found: "\(x.dtype.rawValue) \(x.shape)",
-                expected: "\(y.dtype.rawValue) \(y.shape)")
-        }
-        try check(hk_quantise(pool, x.rows, x.columns, x.pointer, try CPUDevice.code(x.dtype), y.pointer, code))
+        let code = try CPUBackend.weightCode(y.dtype)
+        try check(hk_quantise(pool, x.rows, x.columns, x.pointer, try CPUBackend.code(x.dtype), y.pointer, code))
     }
 
     package func gatherRows(_ table: Tensor, ids: [Int32], into y: Tensor) throws(HadpoError) {
         try check(
-            hk_gather_rows(pool, ids.count, y.columns, table.pointer, try CPUDevice.code(table.dtype), ids, y.f32, y.columns))
+            hk_gather_rows(pool, ids.count, y.columns, table.pointer, try CPUBackend.code(table.dtype), ids, y.f32, y.columns))
     }
 
     package func scatterAddRows(_ x: Tensor, ids: [Int32], into table: Tensor) throws(HadpoError) {
@@ -245,5 +232,4 @@ package final class CPUDevice: Device, @unchecked Sendable {
     }
 
     package func sumOfSquares(_ x: Tensor) -> Double { hk_sum_of_squares(pool, x.count, x.f32) }
-    package func isFinite(_ x: Tensor) -> Bool { hk_all_finite(pool, x.count, x.f32) != 0 }
 }

@@ -66,8 +66,7 @@ package final class EVAVision {
     private let blocks: [EVABlock]
 
     /// - Parameter prefix: what stands before "embeddings", e.g. "vision_model".
-    package init(_ source: any ParameterSource, prefix: String, _ config: EVAVisionConfig, device: Device) throws(HadpoError)
-    {
+    package init(_ source: any ParameterSource, prefix: String, _ config: EVAVisionConfig, device: Device) throws(HadpoError) {
         self.config = config
         let c = config.width
         let p = config.patchSize

@@ -126,7 +126,8 @@ package struct WorldInstructBLIP: WorldLayout {
         var tensors: [(name: String, tensor: Tensor)] = []
         for (name, tensor) in try WorldParts.fused(parameters, keyBias: true, device: device) {
             switch name {
-            case EVAFiles.prefix + ".embeddings.class_embedding": tensors.append((name, try tensor.reshaped([1, 1] + tensor.shape)))
+            case EVAFiles.prefix + ".embeddings.class_embedding":
+                tensors.append((name, try tensor.reshaped([1, 1] + tensor.shape)))
             case EVAFiles.prefix + ".embeddings.position_embedding", InstructBLIPNames.queries:
                 tensors.append((name, try tensor.reshaped([1] + tensor.shape)))
             default: tensors.append((name, tensor))

@@ -44,6 +44,8 @@ help:
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
+	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
+	@echo 'make test-long            what is too long for make test, in short: a sample of the faults'
 	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
 	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
 	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
@@ -333,3 +335,24 @@ swift-example: deps
 	@rm -rf $(BUILD)/swift-world
 	$$($(SWIFT_EXAMPLE) --show-bin-path)/measure $(BUILD)/swift-world | tee $(BUILD)/swift-example.txt
 	@grep -E '^(before|after): |^trained ' docs/getting-started-swift.md | diff - $(BUILD)/swift-example.txt
+
+# ---- faults at every file operation -------------------------------------------------------------------------------------
+
+.PHONY: check-faults check-faults-short test-long
+FAULTS := $(BUILD)/faults
+CHECK_FAULTS = $(PYTHON) Tests/Faults/check_faults.py $(FAULTS)/fault_injection.so $(TOOL)
+
+$(FAULTS)/%.so: Tests/Faults/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -fPIC -shared $< -o $@ -ldl
+
+check-faults: test-deps $(FAULTS)/fault_injection.so
+	@$(MAKE) --no-print-directory all
+	$(CHECK_FAULTS)
+
+# Every 29th point: a prime, so that all ways of failing have their turn.
+check-faults-short: test-deps $(FAULTS)/fault_injection.so
+	@$(MAKE) --no-print-directory all
+	$(CHECK_FAULTS) --stride 29
+
+test-long: check-faults-short

@@ -26,12 +26,15 @@ package enum File {
 
     package static func exists(_ path: String) -> Bool { kind(path) != nil }
     package static func isDirectory(_ path: String) -> Bool { kind(path) == S_IFDIR }
+    /// Also what cannot be looked at counts as a file that is there: whoever opens it then says why, and nobody takes a disk's
+    /// error for a file that is not there and goes on without it.
     package static func isFile(_ path: String) -> Bool { kind(path) == S_IFREG }
 
     private static func kind(_ path: String) -> mode_t? {
         var status = stat()
-        guard !path.utf8.contains(0), stat(path, &status) == 0 else { return nil }
-        return status.st_mode & S_IFMT
+        if path.utf8.contains(0) { return nil }
+        if stat(path, &status) == 0 { return status.st_mode & S_IFMT }
+        return [ENOENT, ENOTDIR, ENAMETOOLONG].contains(errno) ? nil : S_IFREG
     }
 
     package static func size(_ path: String) throws(HadpoError) -> Int {

@@ -133,13 +133,13 @@ public func hadpo_model_score(
         let values = try model.engine.exclusively { progress throws(HadpoError) in
             try Scoring.run(model: model.model, request: config, image: picture, progress: progress)
         }
-        result.pointee = values.count
         guard capacity < 0 || values.count <= capacity else {
             throw HadpoError(
                 .argument, "the completion has more tokens than there is room for", at: "capacity", found: "\(capacity)",
                 expected: "\(values.count)")
         }
         for (i, value) in values.enumerated() { logps[i] = value }
+        result.pointee = values.count
     }
 }
 

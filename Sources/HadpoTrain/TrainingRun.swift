@@ -83,7 +83,8 @@ package final class TrainingRun {
         try progress.emit(start())
         if log == nil, let path = trainer.config.log { log = try LineAppender(path) }
         let first = trainer.step
-        let end = steps == 0 ? trainer.totalSteps : min(trainer.totalSteps, first + steps)
+        let left = max(0, trainer.totalSteps - first)
+        let end = first + (steps == 0 ? left : min(left, steps))
         let begin = Clock.now()
         var stopped: GuardStop?
         while true {

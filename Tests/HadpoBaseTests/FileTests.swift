@@ -27,6 +27,15 @@ import HadpoTestSupport
         #expect(throws: HadpoError.self) { try File.read(path, limit: 1000) }
     }
 
+    @Test("what cannot be looked at counts as there, and its reader says why") func notToBeLookedAt() throws {
+        let folder = try TemporaryFolder()
+        let loop = folder["config.json"]
+        #expect(symlink("config.json", loop) == 0)
+        #expect(File.exists(loop) && File.isFile(loop) && !File.isDirectory(loop))
+        #expect(throws: HadpoError.self) { try File.read(loop) }
+        #expect(!File.exists(folder["missing"]) && !File.exists(loop + "x/y"))
+    }
+
     @Test("an abandoned write leaves the old file and no temporary one") func abandoned() throws {
         let folder = try TemporaryFolder()
         let path = folder["x"]

@@ -42,10 +42,12 @@ help:
 	@echo 'make test                 install what is missing, build, run every test'
 	@echo 'make test-demo            the demo of every family on three seeds'
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
-	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
+	@echo 'make soak                 100,000 random calls; pictures, models and trainings by the hundred in one process: memory stays flat'
+	@echo 'make check-calls CALLS= SEED=   random calls of the whole interface from four threads: what every function promises'
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
-	@echo 'make test-long            what is too long for make test, in short: a sample of the faults'
+	@echo 'make check-guard-pages    the Python tests with a page without access behind every block of memory'
+	@echo 'make test-long            what is too long for make test, in short: a sample of the faults, 5,000 random calls'
 	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
 	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
 	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
@@ -197,6 +199,7 @@ test-large: test-deps
 soak: deps
 	@$(MAKE) --no-print-directory all
 	@mkdir -p $(BUILD)/soak && rm -rf $(BUILD)/soak/world
+	@$(MAKE) --no-print-directory check-calls CALLS=100000
 	$(CC) -std=c99 $(CFLAGS) $(WARNINGS) -Iinclude $(wildcard Tests/Soak/*.c) -o $(BUILD)/soak/soak -L$(BUILD)/lib -lhadpo \
 		$$(pkg-config --cflags --libs libpng libjpeg) -Wl,-rpath,$(CURDIR)/$(BUILD)/lib
 	$(BUILD)/soak/soak $(BUILD)/soak/world Tests/Fixtures
@@ -336,15 +339,15 @@ swift-example: deps
 	$$($(SWIFT_EXAMPLE) --show-bin-path)/measure $(BUILD)/swift-world | tee $(BUILD)/swift-example.txt
 	@grep -E '^(before|after): |^trained ' docs/getting-started-swift.md | diff - $(BUILD)/swift-example.txt
 
-# ---- faults at every file operation -------------------------------------------------------------------------------------
+# ---- faults at every file operation, random calls, guarded memory ---------------------------------------------------------
 
-.PHONY: check-faults check-faults-short test-long
+.PHONY: check-faults check-faults-short check-calls check-calls-short check-guard-pages test-long
 FAULTS := $(BUILD)/faults
 CHECK_FAULTS = $(PYTHON) Tests/Faults/check_faults.py $(FAULTS)/fault_injection.so $(TOOL)
 
 $(FAULTS)/%.so: Tests/Faults/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -fPIC -shared $< -o $@ -ldl
+	$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -fPIC -shared $< -o $@ -ldl -lpthread
 
 check-faults: test-deps $(FAULTS)/fault_injection.so
 	@$(MAKE) --no-print-directory all
@@ -355,4 +358,26 @@ check-faults-short: test-deps $(FAULTS)/fault_injection.so
 	@$(MAKE) --no-print-directory all
 	$(CHECK_FAULTS) --stride 29
 
-test-long: check-faults-short
+# A library with a sanitizer: CALLS_LIBRARY, its folder, and CALLS_FLAGS, what links with it.
+CALLS ?= 100000
+SEED  ?= 1
+CALLS_LIBRARY ?= $(CURDIR)/$(BUILD)/lib
+CALLS_FLAGS   ?=
+
+check-calls: deps
+	@[ "$(CALLS_LIBRARY)" != "$(CURDIR)/$(BUILD)/lib" ] || $(MAKE) --no-print-directory all
+	@mkdir -p $(BUILD)/soak && rm -rf $(BUILD)/soak/calls
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) $(CALLS_FLAGS) -Iinclude $(wildcard Tests/Soak/calls/*.c) -o $(BUILD)/soak/random_calls \
+		-L$(CALLS_LIBRARY) -lhadpo -lpthread -Wl,-rpath,$(CALLS_LIBRARY)
+	$(BUILD)/soak/random_calls $(BUILD)/soak/calls Tests/Fixtures Tests/ABI/symbols.txt $(CALLS) $(SEED)
+
+check-calls-short:
+	@$(MAKE) --no-print-directory check-calls CALLS=5000
+
+# Sanitizers do not see what a library that was not built with them reads and writes; this does, from 2 KiB on.
+check-guard-pages: test-deps $(FAULTS)/guard_pages.so
+	@$(MAKE) --no-print-directory all
+	HADPO_LIBRARY=$(CURDIR)/$(BUILD)/lib/libhadpo.so HADPO_TOOL=$(CURDIR)/$(TOOL) PYTHONPATH=bindings/python \
+		LD_PRELOAD=$(CURDIR)/$(FAULTS)/guard_pages.so $(PYTHON) -m unittest discover -s Tests/Hosts/python
+
+test-long: check-faults-short check-calls-short

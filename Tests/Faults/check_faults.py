@@ -9,6 +9,7 @@ command without a fault: the bits of a run that nothing happened to, and no file
 
 import argparse
 import collections
+import dataclasses
 import errno
 import hashlib
 import os
@@ -45,18 +46,26 @@ TIME_LIMIT = 60  # seconds for a run of a tenth: what takes longer hangs
 CRASHES = ("Fatal error", "Stack dump", "Current stack trace", "Sanitizer", "runtime error", "Traceback")
 
 
+@dataclasses.dataclass
+class State:
+    """What a folder holds, and what the tool says about its units."""
+
+    tree: dict
+    said: dict
+
+
 class Bench:
     def __init__(self, injection, tool, folder):
         self.injection, self.tool, self.folder = injection, tool, folder
         self.inputs, self.place, self.before = folder / "inputs", folder / "run", folder / "before"
         self.inputs.mkdir()
         self.world = commands.World(tool, self.inputs)
-        self.counts, self.failures, self.repeats_known = collections.Counter(), [], set()
+        self.counts, self.failures = collections.Counter(), []
+        self.said_after, self.repeats_known = {}, set()  # by the state of the folder
 
     def run(self, command, more=(), **fault):
-        environment = dict(os.environ, LANG="C", **fault)
-        if fault:
-            environment.update(LD_PRELOAD=str(self.injection), FAULT_UNDER=str(self.folder))
+        environment = dict(os.environ, LANG="C", LD_PRELOAD=str(self.injection), FAULT_UNDER=str(self.folder), **command.environment,
+                           **fault)
         try:
             return subprocess.run([self.tool, *map(str, command.arguments), *more, "--quiet"], cwd=self.place, env=environment,
                                   capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT)
@@ -72,7 +81,15 @@ class Bench:
         result = self.run(command, more)
         if result.returncode != 0:
             raise SystemExit(f"check_faults: {command.name}: a run without a fault ended with {result.returncode}\n{result.stderr}")
-        return trees.read_tree(self.place)
+        return State(trees.read_tree(self.place), self.said(command))
+
+    def said(self, command):
+        """What a reader of each unit says; None: it does not open."""
+        answers = {}
+        for unit, arguments in command.units.items():
+            result = self.run(dataclasses.replace(command, arguments=arguments))
+            answers[unit] = result.stdout if result.returncode == 0 else None
+        return answers
 
     def operations(self, command):
         log = self.folder / "operations"
@@ -113,41 +130,54 @@ def words_of_failure(result, mode, name):
 
 
 def words_of_tree(tree, command, known):
-    """What is torn or mixed: every file of a final name holds what a run leaves there, every unit the files of one step."""
+    """What is torn: every file of a final name holds what a run leaves there."""
     faults = []
-    final = known[-1]
     for name, content in tree.items():
-        held = [state[name] for state in known if name in state]
+        held = [state.tree[name] for state in known if name in state.tree]
         if content is None or not held or content in held:
             continue
-        why = trees.torn_lines(content, final[name]) if name in command.lines else "neither the old nor the new content"
+        why = trees.torn_lines(content, known[-1].tree[name]) if name in command.lines else "neither the old nor the new content"
         if why:
             faults.append(f"{name}: {why}{'' if trees.opens(name, content) else ', and it does not open'}")
-    names = set().union(*known)
-    for folder in command.units:
-        found = {name: content for name, content in trees.unit(tree, folder).items() if name in names}
-        if found and all(found != trees.unit(state, folder) for state in known):
-            faults.append(f"{folder} holds files of several saves, or a part of one")
     return faults
 
 
-def try_point(bench, command, known, point):
+def words_of_units(said, command, known, reached):
+    """What is mixed or lost: a unit reads as one that a run leaves, and not as an older one than after an earlier fault."""
+    faults = []
+    for unit in command.units:
+        steps = [number for number, state in enumerate(known) if state.said[unit] == said[unit]]
+        if not steps:
+            faults.append(f"{unit} {'does not open' if said[unit] is None else 'reads as none of the saved steps'}")
+        elif reached is not None:
+            if max(steps) < reached[unit]:
+                faults.append(f"{unit} is older than after a fault before this one")
+            reached[unit] = max(reached[unit], min(steps))
+    return faults
+
+
+def try_point(bench, command, known, reached, point):
     number, mode, name, path = point
-    final = known[-1]
+    final = known[-1].tree
     bench.reset(bench.before)
     how = str(getattr(errno, mode)) if mode.startswith("E") else mode
     result = bench.run(command, FAULT_AT=str(number), FAULT_HOW=how)
     tree = trees.read_tree(bench.place)
     faults = words_of_failure(result, mode, name) + words_of_tree(tree, command, known)
     if mode in CLEANS_UP and name not in REMOVALS:
-        faults += [f"{left} was left behind by the failed run" for left in tree if all(left not in state for state in known)]
+        names = set().union(*(state.tree for state in known))
+        faults += [f"{left} was left behind by the failed run" for left in tree if left not in names and not trees.is_committed(left)]
     if result.returncode == 0:
         faults += ["status 0, but " + words for words in trees.differences(tree, final)]
     else:
-        # Most faults of reading leave the folder as it was: one repetition for each state of the folder is enough.
-        state = (command.name, hashlib.sha256(repr([(trees.without_process(k), v) for k, v in tree.items()]).encode()).digest())
+        # Most faults of reading leave the folder as it was: one reading and one repetition for each state of the folder is enough.
+        state = hashlib.sha256(repr([(trees.without_process(k), v) for k, v in tree.items()]).encode()).digest()
+        if state not in bench.said_after:
+            bench.said_after[state] = bench.said(command)
+        said = bench.said_after[state]
+        faults += words_of_units(said, command, known, reached if mode == "kill" else None)
         if state not in bench.repeats_known:
-            again = bench.run(command, command.go_on(bench.place))
+            again = bench.run(command, command.go_on(bench.place, said))
             repeated = [] if again.returncode == 0 else [f"status {again.returncode}: {again.stderr.strip()[:300]}"]
             repeated += trees.differences(trees.read_tree(bench.place), final)
             faults += ["the next run: " + words for words in repeated]
@@ -164,9 +194,11 @@ def check(bench, command, stride, offset):
     command.prepare(bench.world, bench.place)
     shutil.rmtree(bench.before, ignore_errors=True)
     shutil.copytree(bench.place, bench.before)
-    known = [trees.read_tree(bench.place)] + [bench.state_after(command, stop) for stop in command.stops]
-    known.append(bench.state_after(command))
-    differ = trees.differences(bench.state_after(command), known[-1])
+    known = [State(trees.read_tree(bench.place), bench.said(command))]
+    known += [bench.state_after(command, stop) for stop in command.stops] + [bench.state_after(command)]
+    if any(known[-1].said[unit] is None for unit in command.units):
+        raise SystemExit(f"check_faults: {command.name}: what it wrote does not open: {known[-1].said}")
+    differ = trees.differences(bench.state_after(command).tree, known[-1].tree)
     if differ:
         raise SystemExit(f"check_faults: {command.name}: two runs without a fault differ: {'; '.join(differ)}")
     operations = bench.operations(command)
@@ -174,8 +206,10 @@ def check(bench, command, stride, offset):
         raise SystemExit(f"check_faults: {command.name}: no write was seen; is FAULT_INJECTION.so loaded?")
     points = [(number, mode, *operations[number - 1]) for number in chosen(operations) for mode, names in MODES.items()
               if operations[number - 1][0] in names]
+    bench.said_after, bench.repeats_known = {}, set()
+    reached = dict.fromkeys(command.units, 0)
     for point in points[offset % stride::stride]:
-        try_point(bench, command, known, point)
+        try_point(bench, command, known, reached, point)
     done = {mode: bench.counts[command.name, mode] for mode in MODES}
     print(f"{command.name}: {len(operations)} operations; " + ", ".join(f"{mode} {count}" for mode, count in done.items()), flush=True)
 

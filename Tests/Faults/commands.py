@@ -17,12 +17,13 @@ class Command:
     prepare: object = lambda world, folder: None
     # Runs that stop earlier, as more arguments: what they leave is what a file may hold while the command runs.
     stops: tuple = ()
-    # Folders whose own files are one thing: all of one step.
-    units: tuple = ()
+    # Folders of files that belong together, with the arguments by which the tool reads one: what it says tells of which step they are.
+    units: dict = dataclasses.field(default_factory=dict)
     # Files that grow by lines: their last line may be torn until the next run.
     lines: tuple = ()
-    # What one does about a run that ended early: more arguments for the next one.
-    go_on: object = lambda folder: []
+    # What one does about a run that ended early, and what the units say then: more arguments for the next run.
+    go_on: object = lambda folder, said: []
+    environment: dict = dataclasses.field(default_factory=dict)
 
 
 class World:
@@ -58,7 +59,7 @@ class World:
 
     def training(self):
         return [*self.model(), "--pairs", self.folder / "pairs.jsonl", "-i", self.world / "VG/VG_100K", "--batch", "1",
-                "--accumulation", "1", "--rank", "1", "--alpha", "2"]
+                "--accumulation", "1", "--rank", "1", "--alpha", "2", "--learning-rate", "0.1"]
 
     def pope(self):
         return [*self.model(), "-i", self.world / "coco2014/val2014", "-n", "4"]
@@ -77,17 +78,17 @@ class World:
         def a_saved_adapter(world, folder):
             shutil.copytree(world.folder / "adapter", folder / "adapter")
 
-        def from_the_last_save(folder):
-            if (folder / "adapter/trainer_state.safetensors").exists():
-                return ["--resume", "adapter"]
-            return from_the_beginning(folder)
+        def from_the_last_save(folder, said):
+            return ["--resume", "adapter"] if said["adapter"] is not None else from_the_beginning(folder, said)
 
-        def from_the_beginning(folder):
+        def from_the_beginning(folder, said):
             (folder / "training.jsonl").unlink(missing_ok=True)  # a training that begins writes behind what is there
             return []
 
         stops = tuple(["--stop-after", str(number)] for number in (1, 2, 3))
-        steps = dict(stops=stops, units=("adapter", "adapter/best"), lines=("training.jsonl", "reference.jsonl"))
+        answer = [self.world / "coco2014/val2014/COCO_val2014_000000000001.png", "-Q", "What?", "-C", "A red car.", "--json"]
+        adapters = {folder: ["score", *self.model(), "-a", folder, *answer] for folder in ("adapter", "adapter/best")}
+        steps = dict(stops=stops, units=adapters, lines=("training.jsonl", "reference.jsonl"))
         return [
             Command("train", training, go_on=from_the_last_save, **steps),
             Command("train --resume", [*training, "--resume", "adapter"], prepare=stopped_half_way,
@@ -109,7 +110,8 @@ class World:
             Command("report", ["report", "-o", "report.html", "-q", self.folder / "random.json", "-A", self.folder / "answers.jsonl",
                                "-i", self.world / "coco2014/val2014", "--training", self.folder / "training.jsonl", "--shr",
                                self.folder / "scored", "--resamples", "100"]),
-            Command("export", ["export", *self.model(), "-a", self.folder / "adapter", "-o", "merged"], units=("merged",)),
+            Command("export", ["export", *self.model(), "-a", self.folder / "adapter", "-o", "merged"],
+                    units={"merged": ["score", "-m", "merged", "--threads", "1", *answer]}),
             Command("inspect", ["inspect", *self.model(), self.world / "coco2014/val2014/COCO_val2014_000000000001.png", "-Q", "What?",
                                 "-o", "blocks.safetensors"]),
             Command("world make", ["world", "make", "-o", "made", "--evaluation-images", "2", "--training-images", "1"]),

@@ -168,7 +168,7 @@ void random_call(chance *chance, call *outer)
     c.bytes_are_wanted = !happens(chance, 3);
     c.bytes = (void *)1;
     c.error = (void *)1;
-    c.behaviour = happens(chance, 50) ? QUIET : (behaviour)below(chance, BEHAVIOURS);
+    c.behaviour = happens(chance, 30) ? QUIET : (behaviour)below(chance, BEHAVIOURS);
     c.act_at = below(chance, 3);
     choose_text(&c, chosen->text);
     struct timespec start, end;

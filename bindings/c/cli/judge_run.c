@@ -26,17 +26,17 @@ static void check_written(judge_run *run, int outcome)
 
 /* The record gets every answer once, failures too: a replay of the same requests then finds all of them. A good answer
  * comes after a failure, and the last line counts. */
-static void keep_record(judge_run *run, const request *request, const reply *answer)
+static int keep_record(judge_run *run, const request *request, const reply *answer)
 {
-    if (run->record.path == NULL || answer->status == 0) return;
+    if (run->record.path == NULL || answer->status == 0) return DONE;
     json *line = replies_find(&run->record, request->key);
     reply known;
     reply_of_line(&known, line, 0, NULL);
     bool superfluous = line != NULL && (known.code == NULL || answer->code != NULL);
     reply_free(&known);
     json_object_put(line);
-    if (superfluous) return;
-    check_written(run, replies_append(&run->record, request, reply_response(answer), reply_line_error(answer)));
+    if (superfluous) return DONE;
+    return replies_append(&run->record, request, reply_response(answer), reply_line_error(answer));
 }
 
 static void keep_failure(judge_run *run, request *request, const reply *reply)
@@ -52,7 +52,9 @@ static void keep_failure(judge_run *run, request *request, const reply *reply)
 /* Gives the reply to the request and to all that ask the same. */
 static void settle(judge_run *run, size_t index, const reply *reply)
 {
-    keep_record(run, &run->requests.items[index], reply);
+    int recorded = keep_record(run, &run->requests.items[index], reply);
+    check_written(run, recorded);
+    if (recorded != DONE) return; /* kept here it would not be asked again, and the record would never have it */
     for (size_t i = index; i != NO_REQUEST; i = run->requests.items[i].twin) {
         request *request = &run->requests.items[i];
         if (reply->code != NULL) {

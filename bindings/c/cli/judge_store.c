@@ -158,31 +158,79 @@ static int add_request(request_list *list, json *ids, json *line, const char *te
     return DONE;
 }
 
+/* A call that a signal broke off before it had done anything is made again. */
+#define UNTIL_DONE(result, call) do (result) = (call); while ((result) < 0 && errno == EINTR)
+
+static int open_file(const char *path, int flags)
+{
+    int descriptor;
+    UNTIL_DONE(descriptor, open(path, flags | O_CLOEXEC, 0666));
+    return descriptor;
+}
+
+static bool is_blank(const char *text, size_t size)
+{
+    while (size > 0 && strchr(" \t\r\n", *text) != NULL && *text != 0) text++, size--;
+    return size == 0;
+}
+
 /* Calls back for every line that is not blank; a line without its newline has `whole` false. */
 typedef int (*line_handler)(void *user, char *text, size_t size, int64_t offset, size_t number, bool whole);
 
+/* A window on a file: `held` bytes from `offset` on. */
+typedef struct {
+    char *text;
+    size_t room, held;
+    int64_t offset;
+    bool ended;
+} line_window;
+
+/* More of the file behind what is held; false: no memory, or the file cannot be read. */
+static bool read_more(line_window *window, int descriptor)
+{
+    enum { PIECE = 65536 };
+    if (window->room - window->held < PIECE) {
+        size_t larger = 2 * window->room + PIECE;
+        char *grown = realloc(window->text, larger);
+        if (grown == NULL) return false;
+        window->text = grown;
+        window->room = larger;
+    }
+    ssize_t got;
+    off_t at = (off_t)(window->offset + (int64_t)window->held);
+    UNTIL_DONE(got, pread(descriptor, window->text + window->held, window->room - window->held, at));
+    if (got < 0) return false;
+    window->held += (size_t)got;
+    window->ended = got == 0;
+    return true;
+}
+
 static int for_each_line(int descriptor, const char *doing, const char *path, line_handler handle, void *user)
 {
-    int copy = dup(descriptor);
-    FILE *file = copy < 0 ? NULL : fdopen(copy, "rb");
-    if (file == NULL) {
-        int outcome = fail_file(doing, path);
-        if (copy >= 0) close(copy);
-        return outcome;
-    }
-    char *text = NULL;
-    size_t room = 0, number = 0;
-    int64_t offset = 0;
+    line_window window = {NULL, 0, 0, 0, false};
+    size_t start = 0, searched = 0, number = 0; /* of the line, within the window; no newline before */
     int outcome = DONE;
-    for (ssize_t size; outcome == DONE && (errno = 0, size = getline(&text, &room, file)) > 0; offset += size) {
-        bool whole = text[size - 1] == '\n';
+    while (outcome == DONE) {
+        char *newline = searched < window.held ? memchr(window.text + searched, '\n', window.held - searched) : NULL;
+        if (newline == NULL && !window.ended) {
+            if (start > 0) memmove(window.text, window.text + start, window.held - start);
+            window.held -= start;
+            window.offset += (int64_t)start;
+            start = 0;
+            searched = window.held;
+            if (!read_more(&window, descriptor)) outcome = fail_file(doing, path);
+            continue;
+        }
+        size_t end = newline != NULL ? (size_t)(newline - window.text) : window.held;
+        if (newline == NULL && start == end) break;
+        char *line = window.text + start;
         number++;
-        if (strspn(text, " \t\r\n") != (size_t)size)
-            outcome = handle(user, text, (size_t)size - (whole ? 1 : 0), offset, number, whole);
+        if (!is_blank(line, end - start))
+            outcome = handle(user, line, end - start, window.offset + (int64_t)start, number, newline != NULL);
+        if (newline == NULL) break;
+        start = searched = end + 1;
     }
-    if (outcome == DONE && (ferror(file) || errno == ENOMEM)) outcome = fail_file(doing, path);
-    free(text);
-    fclose(file);
+    free(window.text);
     return outcome;
 }
 
@@ -212,7 +260,7 @@ int requests_read(request_list *list, const char *path, const char *model, size_
     memset(list, 0, sizeof *list);
     list->path = path;
     list->model = model;
-    list->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    list->descriptor = open_file(path, O_RDONLY);
     if (list->descriptor < 0) return fail_file(doing, path);
     request_reading reading = {list, json_object_new_object(), limit};
     int outcome = for_each_line(list->descriptor, doing, path, read_request, &reading);
@@ -274,8 +322,9 @@ static int read_reply(void *user, char *text, size_t size, int64_t offset, size_
     if (line == NULL && !whole) { /* kill -9 in the middle of it */
         file->torn = true;
         file->size = offset;
-        if (is_written(file->use) && ftruncate(file->descriptor, (off_t)offset) != 0)
-            return fail_file("cannot drop the torn last line", file->path);
+        int cut = 0;
+        if (is_written(file->use)) UNTIL_DONE(cut, ftruncate(file->descriptor, (off_t)offset));
+        if (cut != 0) return fail_file("cannot drop the torn last line", file->path);
         return DONE;
     }
     const char *id = text_at(line, "custom_id", NULL), *key = text_at(line, "key", NULL), *fault = NULL;
@@ -286,7 +335,9 @@ static int read_reply(void *user, char *text, size_t size, int64_t offset, size_
     json_object_put(line);
     if (fault != NULL) return line_error(BAD_FILE, doing, file->path, number, fault);
     if (!whole && is_written(file->use)) { /* an editor's, or a kill between text and newline */
-        if (write(file->descriptor, "\n", 1) != 1) return fail_file("cannot end the last line", file->path);
+        ssize_t done;
+        UNTIL_DONE(done, write(file->descriptor, "\n", 1));
+        if (done != 1) return fail_file("cannot end the last line", file->path);
         file->size++;
     }
     return DONE;
@@ -301,12 +352,14 @@ int replies_open(reply_file *file, const char *path, reply_use use)
     file->keys = json_object_new_object();
     file->ids = json_object_new_object();
     file->synced = seconds_now();
-    file->descriptor = open(path, (is_written(use) ? O_RDWR | O_CREAT | O_APPEND : O_RDONLY) | O_CLOEXEC, 0666);
+    file->descriptor = open_file(path, is_written(use) ? O_RDWR | O_CREAT | O_APPEND : O_RDONLY);
     if (file->descriptor < 0 && errno == ENOENT && use == REPLIES_PREVIEW) return DONE;
     struct stat status;
     if (file->descriptor < 0 || fstat(file->descriptor, &status) != 0) return fail_file(doing, path);
     if (!S_ISREG(status.st_mode)) return line_error(BAD_FILE, doing, path, 1, "not a file to append to and read again");
-    if (is_written(use) && flock(file->descriptor, LOCK_EX | LOCK_NB) != 0) {
+    int locked = 0;
+    if (is_written(use)) UNTIL_DONE(locked, flock(file->descriptor, LOCK_EX | LOCK_NB));
+    if (locked != 0) {
         errno = errno == EWOULDBLOCK ? EBUSY : errno; /* another hadpo judge */
         return fail_file(doing, path);
     }
@@ -365,7 +418,9 @@ int replies_append(reply_file *file, const request *request, json *response, jso
 int replies_sync(reply_file *file, bool now)
 {
     if (!file->unsynced || (!now && seconds_now() - file->synced < 1)) return DONE;
-    if (fdatasync(file->descriptor) != 0) return fail_file("cannot bring the replies to the disk", file->path);
+    int synced;
+    UNTIL_DONE(synced, fdatasync(file->descriptor));
+    if (synced != 0) return fail_file("cannot bring the replies to the disk", file->path);
     file->unsynced = false;
     file->synced = seconds_now();
     return DONE;

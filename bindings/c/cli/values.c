@@ -92,7 +92,9 @@ json *json_of_bytes(const hadpo_bytes *bytes)
 
 char *read_file(const char *path, size_t *size)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file;
+    do file = fopen(path, "rb"); /* a signal may break it off */
+    while (file == NULL && errno == EINTR);
     if (file == NULL) return NULL;
     char *data = NULL;
     size_t room = 0, used = 0;
@@ -110,6 +112,10 @@ char *read_file(const char *path, size_t *size)
         size_t got = fread(data + used, 1, room - used - 1, file);
         used += got;
         if (got == 0) {
+            if (ferror(file) && errno == EINTR) {
+                clearerr(file);
+                continue;
+            }
             if (ferror(file)) break;
             data[used] = 0;
             *size = used;

@@ -137,7 +137,7 @@ package enum File {
     package static func syncDirectory(_ path: String) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if descriptor >= 0 {
-            fsync(descriptor)
+            _ = fsync(descriptor)
             close(descriptor)
         }
     }

@@ -4,7 +4,8 @@
 - a target imports only what the table lists for it; the table lists only lower layers;
 - no Foundation and no Dispatch: they would make the library ten times as large;
 - nothing that ends the process or prints: the host is not ours to kill or to write to;
-- `public` only at the edge: other layers see each other through `package`.
+- `public` only at the edge: other layers see each other through `package`;
+- the command-line tool shows text through plain.c alone, which keeps strangers' control characters from the terminal.
 """
 
 import pathlib
@@ -18,6 +19,7 @@ IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|fileprivate|
                     r"import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)", re.M)
 TRAPS = re.compile(r"\bfatalError\(|\bpreconditionFailure\(|\bprecondition\(|\bassertionFailure\(|\btry!|\bas!|"
                    r"\bprint\(|\bdebugPrint\(|\bexit\(|\babort\(")
+TERMINAL = re.compile(r"(?<!\w)(?:v?f?printf|f?puts|putchar|f?putc|fwrite|perror)\(")
 # One pattern for strings and comments, so that `//` inside a string is not taken for a comment.
 STRING_OR_COMMENT = re.compile(r'"""(?:\\.|.)*?"""|"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
@@ -71,6 +73,11 @@ def main():
         for path in sorted((ROOT / "Sources" / target).rglob("*.swift")):
             files += 1
             check_file(path, target, allowed, problems)
+    for path in sorted((ROOT / "bindings/c/cli").glob("*.c")):
+        code = code_of(path)
+        for match in TERMINAL.finditer(code if path.name != "plain.c" else ""):
+            line = code.count("\n", 0, match.start()) + 1
+            problems.append(f"{path.relative_to(ROOT)}:{line}: {match.group()} shows text as it is; use say or complain")
     for problem in problems:
         print(problem)
     print(f"check_layers: {files} files in {len(lower)} layers, {len(problems)} problems")

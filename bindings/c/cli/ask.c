@@ -19,7 +19,7 @@ static int describe_one(session *session, const invocation *call, const char *pa
     const char *request = json_text(call->request);
     hadpo_bytes *answer = NULL;
     hadpo_error *error = NULL;
-    if (call->n_files > 1 && !as_json) printf("%s\n", path);
+    if (call->n_files > 1 && !as_json) say("%s\n", path);
     events_label("describing");
     events_stream_text(!as_json);
     hadpo_status status =
@@ -28,7 +28,7 @@ static int describe_one(session *session, const invocation *call, const char *pa
     bool streamed = events_streamed();
     events_clear();
     if (status != HADPO_OK) {
-        if (streamed) putchar('\n');
+        if (streamed) say("\n");
         return fail(path != NULL ? path : "answering", status, error);
     }
     json *record = json_of_bytes(answer);
@@ -37,8 +37,11 @@ static int describe_one(session *session, const invocation *call, const char *pa
         if (path != NULL) json_object_object_add(record, "image", json_object_new_string(path));
         print_json(record);
     } else {
-        puts(streamed ? "" : text_at(record, "text", ""));
-        if (call->n_files > 1) putchar('\n');
+        {
+            if (!streamed) say_lines(text_at(record, "text", ""));
+            say("\n");
+        }
+        if (call->n_files > 1) say("\n");
     }
     json_object_put(record);
     return DONE;

@@ -50,7 +50,7 @@ static void row(const bench *b, const char *what, const char *size, double amoun
     if (!cli_switch(b->call, "json")) {
         char rate[40] = "";
         if (amount > 0 && middle > 0) snprintf(rate, sizeof rate, "%.2f %s/s", amount / middle, unit);
-        printf("%-26s %-28s %11.3f s %22s %9.2f GiB\n", what, size, middle, rate, (double)memory / 1073741824.0);
+        say("%-26s %-28s %11.3f s %22s %9.2f GiB\n", what, size, middle, rate, (double)memory / 1073741824.0);
         fflush(stdout);
         return;
     }
@@ -291,7 +291,7 @@ static void print_head(const bench *b)
         print_json(head);
         json_object_put(head);
     } else {
-        printf("%s, %.2f GB of weights, %s as %s; %s, %s, %d threads\n\n%-26s %-28s %13s %22s %13s\n", text_at(model, "family", "?"),
+        say("%s, %.2f GB of weights, %s as %s; %s, %s, %d threads\n\n%-26s %-28s %13s %22s %13s\n", text_at(model, "family", "?"),
                number_at(model, "weight_bytes", 0) / 1e9, text_at(model, "dtype", "?"), text_at(model, "weights", "?"),
                text_at(model, "engine.kernels", "?"), text_at(model, "engine.numerics", "?"),
                (int)number_at(model, "engine.threads", 0), "what", "size", "median", "rate", "peak memory");

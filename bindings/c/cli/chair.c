@@ -12,17 +12,17 @@ static void show(json *report)
         double scale;
     } columns[] = {{"CHAIRs", "chair_s", 100}, {"CHAIRi", "chair_i", 100}, {"Recall", "recall", 100}, {"Length", "length", 1}};
     enum { COLUMNS = sizeof columns / sizeof columns[0] };
-    printf("%-16s", "CHAIR, % [95 %]");
-    for (int i = 0; i < COLUMNS; i++) printf("%21s", columns[i].title);
-    printf("\n%-16s", "");
+    say("%-16s", "CHAIR, % [95 %]");
+    for (int i = 0; i < COLUMNS; i++) say("%21s", columns[i].title);
+    say("\n%-16s", "");
     for (int i = 0; i < COLUMNS; i++) {
         char path[64];
         snprintf(path, sizeof path, "bootstrap_95.%s", columns[i].key);
         print_interval(number_at(report, columns[i].key, NAN), path_get(report, path), columns[i].scale);
     }
-    printf("\n\n%.0f captions, %.0f mentions of objects, %.0f of them not in the picture\n", number_at(report, "n", 0),
+    say("\n\n%.0f captions, %.0f mentions of objects, %.0f of them not in the picture\n", number_at(report, "n", 0),
            number_at(report, "mentions", 0), number_at(report, "hallucinated_mentions", 0));
-    printf("rules of %s; synonyms sha256 %.12s%s; images sha256 %.12s\n", text_at(report, "implementation", "?"),
+    say("rules of %s; synonyms sha256 %.12s%s; images sha256 %.12s\n", text_at(report, "implementation", "?"),
            text_at(report, "synonyms_sha256", "?"),
            json_object_get_boolean(path_get(report, "synonyms_published")) ? " (published)" : "",
            text_at(report, "image_ids_sha256", "?"));
@@ -34,8 +34,8 @@ static void show(json *report)
     {
         double wrong = number_at(counts, "hallucinated", 0);
         if (wrong == 0 || shown++ == 10) break;
-        if (shown == 1) printf("\n%-20s %12s %9s\n", "most hallucinated", "hallucinated", "mentions");
-        printf("%-20s %12.0f %9.0f\n", name, wrong, number_at(counts, "mentions", 0));
+        if (shown == 1) say("\n%-20s %12s %9s\n", "most hallucinated", "hallucinated", "mentions");
+        say("%-20s %12.0f %9.0f\n", name, wrong, number_at(counts, "mentions", 0));
     }
 }
 

@@ -3,9 +3,11 @@
 #ifndef HADPO_CLI_H
 #define HADPO_CLI_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <json.h>
 
 #include "hadpo.h"
@@ -74,6 +76,19 @@ bool cli_switch(const invocation *call, const char *name);
 const char *cli_text(const invocation *call, const char *name); /* NULL: not given */
 int usage_error(const command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void print_command_help(const command *command);
+
+/* ---- plain.c: text for people ------------------------------------------------------------------------------------ */
+/* printf to standard output and to standard error. What strangers wrote - names, answers, messages - is put in with %s, and
+ * what a terminal would obey is a blank in it, line ends too;
+ * how many bytes. Nothing else in the tool writes to the terminal. */
+int say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void complain_with(const char *format, va_list values);
+void say_lines(const char *text); /* a text of several lines, which stay */
+/* One line of JSON: what a terminal would obey is escaped, so that a reader of the JSON gets it unchanged. */
+void put_json(FILE *to, const char *text, size_t size);
+/* Copies at most `room` - 1 bytes and a NUL, cleaned, cut between characters; how many bytes. */
+size_t plain_text(char *to, size_t room, const char *from, size_t size, bool keep_lines);
 
 /* ---- values.c: JSON and files ----------------------------------------------------------------------------------- */
 json *path_get(json *object, const char *path); /* "data.pope"; NULL: absent */

@@ -49,11 +49,11 @@ json *text_value(const char *text)
     return json_object_new_string(text);
 }
 
-static void say(const demo_state *demo, const char *line)
+static void announce(const demo_state *demo, const char *line)
 {
     if (!cli_switch(demo->call, "json") && !cli_switch(demo->call, "quiet")) {
         events_clear();
-        fprintf(stderr, "%s\n", line);
+        complain("%s\n", line);
     }
 }
 
@@ -78,7 +78,7 @@ static int make_world(demo_state *demo)
     const char *text = json_text(config);
     hadpo_bytes *report = NULL;
     hadpo_error *error = NULL;
-    say(demo, "1  drawing a small world");
+    announce(demo, "1  drawing a small world");
     events_label("   drawing");
     double start = seconds_now();
     hadpo_status status = hadpo_world_make(demo->session.engine, text, strlen(text), &report, &error);
@@ -285,19 +285,19 @@ static int run_steps(demo_state *demo)
     forget(demo);
     int outcome = make_world(demo);
     if (outcome == DONE) {
-        say(demo, "2  asking the model what it sees: POPE, three splits, and descriptions");
+        announce(demo, "2  asking the model what it sees: POPE, three splits, and descriptions");
         outcome = ask(demo, BEFORE);
     }
     if (outcome == DONE) {
-        say(demo, "3  collecting what it got wrong on other pictures: preference pairs");
+        announce(demo, "3  collecting what it got wrong on other pictures: preference pairs");
         outcome = make_pairs(demo);
     }
     if (outcome == DONE) {
-        say(demo, "4  HA-DPO: training an adapter on the pairs");
+        announce(demo, "4  HA-DPO: training an adapter on the pairs");
         outcome = train_adapter(demo);
     }
     if (outcome == DONE) {
-        say(demo, "5  asking again");
+        announce(demo, "5  asking again");
         outcome = ask(demo, AFTER);
     }
     if (outcome == DONE) outcome = demo_write_page(demo);
@@ -331,7 +331,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
         free(demo.folder);
         return outcome;
     }
-    if (apart) say(&demo, families[family].title);
+    if (apart) announce(&demo, families[family].title);
     int outcome = open_engine(&demo.session, call);
     if (outcome == DONE) outcome = run_steps(&demo);
     if (outcome == DONE && all != NULL) {
@@ -343,7 +343,7 @@ static int run_family(invocation *call, const char *base, int family, bool apart
             json_object_put(results);
         }
     } else if (outcome == DONE) {
-        if (apart) printf("\n==== %s ====\n", families[family].title);
+        if (apart) say("\n==== %s ====\n", families[family].title);
         demo_print(&demo);
     }
     free_results(&demo);
@@ -370,11 +370,11 @@ static int demo(invocation *call)
     if (outcome == DONE && as_json && everything) print_json(all);
     json_object_put(all);
     if (outcome == DONE && !as_json) {
-        printf("%.0f s in all", seconds_now() - start);
+        say("%.0f s in all", seconds_now() - start);
         if (keep)
-            printf("; world, answers, scores, pairs, adapter and page are in %s\n", place.folder);
+            say("; world, answers, scores, pairs, adapter and page are in %s\n", place.folder);
         else
-            puts("; --output DIR keeps world, answers, scores, pairs and adapter too");
+            say("; --output DIR keeps world, answers, scores, pairs and adapter too\n");
     }
     if (place.folder != NULL && !keep) nftw(place.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(place.folder);

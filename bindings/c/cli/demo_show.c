@@ -59,32 +59,32 @@ static const struct {
 static void print_shr(const demo_state *demo)
 {
     json *figures[2] = {path_get(demo->shr[BEFORE], "corrected"), path_get(demo->shr[AFTER], "corrected")};
-    printf("\n%-21s", "SHR, by annotations");
-    for (int i = 0; i < SHR_COLUMNS; i++) printf("%11s", shr_columns[i].title);
+    say("\n%-21s", "SHR, by annotations");
+    for (int i = 0; i < SHR_COLUMNS; i++) say("%11s", shr_columns[i].title);
     for (int row = BEFORE; row <= AFTER + 1; row++) {
-        printf("\n%-14s%-7s", row == BEFORE ? "descriptions" : "", row > AFTER ? "change" : demo_whens[row]);
+        say("\n%-14s%-7s", row == BEFORE ? "descriptions" : "", row > AFTER ? "change" : demo_whens[row]);
         for (int i = 0; i < SHR_COLUMNS; i++) {
             double before = number_at(figures[BEFORE], shr_columns[i].key, NAN) * shr_columns[i].scale;
             double after = number_at(figures[AFTER], shr_columns[i].key, NAN) * shr_columns[i].scale;
             if (row > AFTER)
-                printf("%+11.2f", after - before);
+                say("%+11.2f", after - before);
             else
-                printf("%11.2f", row == BEFORE ? before : after);
+                say("%11.2f", row == BEFORE ? before : after);
         }
     }
     json *level = path_get(demo->shr[AFTER], "comparison.same_number_of_words"), *range = path_get(level, "bootstrap_95");
-    printf("\nsame number of words: HSR %.2f -> %.2f", 100 * number_at(level, "baseline", NAN), 100 * number_at(level, "run", NAN));
+    say("\nsame number of words: HSR %.2f -> %.2f", 100 * number_at(level, "baseline", NAN), 100 * number_at(level, "run", NAN));
     if (length_of(range) == 2)
-        printf(", change %+.2f [%+.1f %+.1f]", 100 * number_at(level, "difference", NAN),
+        say(", change %+.2f [%+.1f %+.1f]", 100 * number_at(level, "difference", NAN),
                100 * json_object_get_double(json_object_array_get_idx(range, 0)),
                100 * json_object_get_double(json_object_array_get_idx(range, 1)));
-    printf("\n%.0f pictures; the judge is a list of what each shows, no model: a sentence that names something else is hallucinated\n",
+    say("\n%.0f pictures; the judge is a list of what each shows, no model: a sentence that names something else is hallucinated\n",
            number_at(demo->shr[AFTER], "images", 0));
 }
 
 void demo_print(const demo_state *demo)
 {
-    putchar('\n');
+    say("\n");
     print_pope_table_head();
     for (int i = 0; i < SPLITS; i++) {
         print_pope_table_row(demo_splits[i], "before", demo->pope[BEFORE][i]);
@@ -93,9 +93,9 @@ void demo_print(const demo_state *demo)
     }
     print_shr(demo);
     gallery_print(&demo->gallery, 2);
-    puts("  x: names something that is not in the picture");
+    say("  x: names something that is not in the picture\n");
     page_say(demo->page);
-    printf("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
+    say("\nseconds: world %.1f, asking %.1f, pairs %.1f, training %.1f, asking again %.1f\n", demo->seconds_world,
            demo->seconds_asking[BEFORE], demo->seconds_pairs, demo->seconds_training, demo->seconds_asking[AFTER]);
 }
 

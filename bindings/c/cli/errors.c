@@ -39,19 +39,19 @@ int fail(const char *doing, hadpo_status status, hadpo_error *error)
 {
     events_clear();
     if (status == HADPO_E_CANCELLED || status == HADPO_E_CALLBACK) {
-        fprintf(stderr, "hadpo: stopped while %s\n", doing);
+        complain("hadpo: stopped while %s\n", doing);
         hadpo_error_free(error);
         return exit_code_of(status);
     }
     json *record = error == NULL ? NULL : json_tokener_parse(hadpo_error_json(error));
-    fprintf(stderr, "hadpo: %s: %s\n", doing, text_at(record, "message", hadpo_status_name(status)));
+    complain("hadpo: %s: %s\n", doing, text_at(record, "message", hadpo_status_name(status)));
     static const char *const keys[] = {"where", "found", "expected"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *text = text_at(record, keys[i], NULL);
-        if (text != NULL) fprintf(stderr, "  %-9s %s\n", keys[i], text);
+        if (text != NULL) complain("  %-9s %s\n", keys[i], text);
     }
     const char *next = advice(status);
-    if (next != NULL) fprintf(stderr, "  %-9s %s\n", "try", next);
+    if (next != NULL) complain("  %-9s %s\n", "try", next);
     json_object_put(record);
     hadpo_error_free(error);
     return exit_code_of(status);
@@ -61,6 +61,6 @@ int fail_file(const char *doing, const char *path)
 {
     int reason = errno;
     events_clear();
-    fprintf(stderr, "hadpo: %s: %s\n  %-9s %s\n", doing, strerror(reason), "where", path);
+    complain("hadpo: %s: %s\n  %-9s %s\n", doing, strerror(reason), "where", path);
     return BAD_FILE;
 }

@@ -62,11 +62,11 @@ static void show(const invocation *call, json *report)
         print_pope_table_row(name, "", split);
     }
     if (splits != NULL) {
-        printf("\nasked %.0f, found in the answers files %.0f\n", number_at(report, "asked", 0), number_at(report, "resumed", 0));
+        say("\nasked %.0f, found in the answers files %.0f\n", number_at(report, "asked", 0), number_at(report, "resumed", 0));
         return;
     }
     print_pope_table_row("", "", report);
-    printf("\nquestions %.0f  TP %.0f  FP %.0f  TN %.0f  FN %.0f\n", number_at(report, "questions", 0),
+    say("\nquestions %.0f  TP %.0f  FP %.0f  TN %.0f  FN %.0f\n", number_at(report, "questions", 0),
            number_at(report, "tp", 0), number_at(report, "fp", 0), number_at(report, "tn", 0), number_at(report, "fn", 0));
 }
 
@@ -123,7 +123,7 @@ static void choose_weights(invocation *call)
     if (strcmp(text_at(call->request, "protocol", ""), "hadpo-minigpt4") != 0 || path_get(call->model, "weights") != NULL) return;
     path_set(call->model, "weights", json_object_new_string("bnb-fp4"));
     if (!cli_switch(call, "quiet"))
-        fputs("hadpo: hadpo-minigpt4 takes the weights as bnb-fp4 (--weights stored: as they are)\n", stderr);
+        complain("hadpo: hadpo-minigpt4 takes the weights as bnb-fp4 (--weights stored: as they are)\n");
 }
 
 static int pope(invocation *call)

@@ -57,7 +57,7 @@ void events_collect_loss(json *list)
 
 void events_clear(void)
 {
-    if (reporter.drawn) fputs("\r\033[K", stderr);
+    if (reporter.drawn) complain("\r\033[K");
     reporter.drawn = false;
     fflush(stderr);
 }
@@ -75,11 +75,11 @@ static void draw(const char *text, bool last)
     double now = seconds_now();
     if (reporter.terminal) {
         if (!last && now - reporter.last < 0.1) return;
-        fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, text);
+        complain("\r%.*s\033[K", terminal_width() - 1, text);
         reporter.drawn = true;
     } else {
         if (now - reporter.last < 5) return;
-        fprintf(stderr, "%s\n", text);
+        complain("%s\n", text);
     }
     fflush(stderr);
     reporter.last = now;
@@ -133,15 +133,15 @@ static void note_step(json *record)
 static void show_guard(json *record)
 {
     events_clear();
-    fprintf(stderr, "guard: step %.0f", number_at(record, "step", 0));
+    complain("guard: step %.0f", number_at(record, "step", 0));
     json *figures = path_get(record, "figures");
     if (figures != NULL) {
         json_object_object_foreach(figures, name, value)
         {
-            if (value != NULL) fprintf(stderr, "  %s %.4g", name, json_object_get_double(value));
+            if (value != NULL) complain("  %s %.4g", name, json_object_get_double(value));
         }
     }
-    fputc('\n', stderr);
+    complain("\n");
 }
 
 static void show_token(json *record)
@@ -149,7 +149,7 @@ static void show_token(json *record)
     if (!reporter.stream) return;
     const char *text = text_at(record, "text", "");
     if (!reporter.streamed) events_clear();
-    fputs(text, stdout);
+    say_lines(text);
     fflush(stdout);
     if (text[0] != 0) reporter.streamed = true;
 }
@@ -158,8 +158,7 @@ int32_t on_event(const char *text, size_t size, void *user)
 {
     (void)user;
     if (reporter.machine) {
-        fwrite(text, 1, size, stderr);
-        fputc('\n', stderr);
+        put_json(stderr, text, size);
         fflush(stderr);
     }
     json *record = json_of(text, size);
@@ -173,10 +172,10 @@ int32_t on_event(const char *text, size_t size, void *user)
         show_guard(record);
     } else if (strcmp(event, "guard_stop") == 0 && for_people) {
         events_clear();
-        fprintf(stderr, "hadpo: the guard stops the training: %s\n", text_at(record, "message", ""));
+        complain("hadpo: the guard stops the training: %s\n", text_at(record, "message", ""));
     } else if (strcmp(event, "warning") == 0 && for_people) {
         events_clear();
-        fprintf(stderr, "hadpo: warning: %s\n", text_at(record, "message", ""));
+        complain("hadpo: warning: %s\n", text_at(record, "message", ""));
     } else if (strcmp(event, "progress") == 0 && for_people) {
         if (!reporter.streamed) show_progress(record);
     } else if (strcmp(event, "heartbeat") == 0 && for_people && reporter.terminal && !reporter.streamed) {

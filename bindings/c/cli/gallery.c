@@ -59,21 +59,21 @@ static void print_sentence(json *record, int width)
     for (const char *at = text; *at != 0 && length + 1 < sizeof tidy; at++)
         if (!(at[0] == ' ' && (at[1] == '.' || at[1] == ','))) tidy[length++] = *at; /* "cup ." is "cup." for people */
     tidy[length] = 0;
-    printf("%c %-*s", strcmp(text_at(record, "class", ""), "hallucination") == 0 ? 'x' : ' ', width, tidy);
+    say("%c %-*s", strcmp(text_at(record, "class", ""), "hallucination") == 0 ? 'x' : ' ', width, tidy);
 }
 
 static void print_picture(json *picture)
 {
     enum { WIDTH = 48, SENTENCES = 12 };
     json *objects = path_get(picture, "objects"), *left = path_get(picture, "before"), *right = path_get(picture, "after");
-    printf("\n%s shows", text_at(picture, "image", "?"));
+    say("\n%s shows", text_at(picture, "image", "?"));
     for (size_t i = 0; i < length_of(objects); i++)
-        printf("%s %s", i > 0 ? "," : "", json_object_get_string(json_object_array_get_idx(objects, i)));
-    printf("\n  %-*s  %s\n", WIDTH, "before", "after");
+        say("%s %s", i > 0 ? "," : "", json_object_get_string(json_object_array_get_idx(objects, i)));
+    say("\n  %-*s  %s\n", WIDTH, "before", "after");
     for (size_t i = 0; i < SENTENCES && (i < length_of(left) || i < length_of(right)); i++) {
         print_sentence(i < length_of(left) ? json_object_array_get_idx(left, i) : NULL, WIDTH);
         print_sentence(i < length_of(right) ? json_object_array_get_idx(right, i) : NULL, 0);
-        putchar('\n');
+        say("\n");
     }
 }
 

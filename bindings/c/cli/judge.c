@@ -60,7 +60,7 @@ static int check_config(const invocation *call)
             for (const flag *each = group->flags; each->name != NULL; each++)
                 if (strncmp(each->key, "request.", 8) == 0 && strcmp(each->key + 8, key) == 0) found = each;
         if (found != NULL && fits(found, value)) continue;
-        fprintf(stderr, "hadpo: reading the config: %s %s\n  %-9s hadpo judge --help: keys are the flags, with underscores\n",
+        complain("hadpo: reading the config: %s %s\n  %-9s hadpo judge --help: keys are the flags, with underscores\n",
                 found == NULL ? "no key" : "wrong kind of value for", key, "try");
         return BAD_INPUT;
     }
@@ -149,7 +149,7 @@ static int judge(invocation *call)
     if (!plan && options.replay == NULL) outcome = read_key(call, &key);
     options.http.key = key;
     if (outcome == DONE && key != NULL && address_is_open(options.http.base_url))
-        fprintf(stderr, "hadpo: warning: --base-url is http://, so the key can be read on its way\n");
+        complain("hadpo: warning: --base-url is http://, so the key can be read on its way\n");
     events_begin(call);
     judge_run run = {.outcome = DONE};
     if (outcome == DONE) {

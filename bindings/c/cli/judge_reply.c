@@ -10,29 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* Copies what a terminal and a JSON text can bear: no control characters, UTF-8 cut between characters. */
-static void plain_text(char *to, size_t room, const char *from, size_t size, bool is_utf8)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < size && from[i] != 0 && at + 1 < room; i++) {
-        unsigned char byte = (unsigned char)from[i];
-        /* C2 80 to C2 9F are control characters too. */
-        bool control = byte < 0x20 || byte == 0x7f || (byte == 0xc2 && i + 1 < size && (unsigned char)from[i + 1] < 0xa0);
-        if (control && byte == 0xc2) i++;
-        to[at++] = control ? ' ' : byte >= 0x80 && !is_utf8 ? '?' : (char)byte;
-    }
-    if (at + 1 == room) {
-        while (at > 0 && ((unsigned char)to[at - 1] & 0xc0) == 0x80) at--;
-        if (at > 0 && (unsigned char)to[at - 1] >= 0xc0) at--;
-    }
-    to[at] = 0;
-}
-
 static void set(reply *reply, reply_class class, const char *code, const char *message)
 {
     reply->class = class;
     reply->code = code;
-    if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), true);
+    if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), false);
 }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
@@ -84,7 +66,7 @@ static void sort_status(reply *reply, int status)
     reply->too_long = status < 500 && reply->class == REPLY_FAILED && message != NULL &&
                       strstr(message, "Please reduce your prompt") != NULL;
     if (reply->too_long) reply->code = "too_long";
-    if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), true);
+    if (message != NULL) plain_text(reply->message, sizeof reply->message, message, strlen(message), false);
 }
 
 /* ---- completions ------------------------------------------------------------------------------------------------- */
@@ -103,7 +85,7 @@ static void read_choice(reply *reply, json *choice, const char *require)
         set(reply, REPLY_FAILED, refusal != NULL ? "refused" : "empty", refusal != NULL ? refusal : "no text in the answer");
     else if (strcmp(reason, "stop") != 0) {
         char shown[60], text[120];
-        plain_text(shown, sizeof shown, reason, strlen(reason), true);
+        plain_text(shown, sizeof shown, reason, strlen(reason), false);
         snprintf(text, sizeof text, "finish_reason is %s", shown);
         set(reply, REPLY_FAILED, "unfinished", text);
     } else if (require != NULL && strstr(content, require) == NULL) {

@@ -98,18 +98,18 @@ static json *unanswered(const judge_run *run)
 static void list_unanswered(const judge_run *run)
 {
     size_t missing = run->requests.count - run->answered, listed = 0;
-    if (run->stopped != NULL) fprintf(stderr, "hadpo: stopped: %s\n", run->stopped);
+    if (run->stopped != NULL) complain("hadpo: stopped: %s\n", run->stopped);
     if (missing == 0) return;
-    fprintf(stderr, "hadpo: %zu of %zu requests have no reply; the same command asks for them again\n", missing,
+    complain("hadpo: %zu of %zu requests have no reply; the same command asks for them again\n", missing,
             run->requests.count);
     for (size_t i = 0; i < run->requests.count && listed < LISTED; i++) {
         const request *request = &run->requests.items[i];
         if (request->state == ANSWERED) continue;
         listed++;
-        fprintf(stderr, "  %-24s %-14s %.160s\n", request->custom_id, code_of(request),
+        complain("  %-24s %-14s %.160s\n", request->custom_id, code_of(request),
                 request->message != NULL ? request->message : "");
     }
-    if (missing > listed) fprintf(stderr, "  ... %zu more (--json lists all)\n", missing - listed);
+    if (missing > listed) complain("  ... %zu more (--json lists all)\n", missing - listed);
 }
 
 void judge_print(const judge_run *run, bool as_json)

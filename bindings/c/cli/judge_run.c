@@ -74,8 +74,7 @@ static void settle(judge_run *run, size_t index, const reply *reply)
 
 static int other_request(const judge_run *run, const request *request)
 {
-    fprintf(stderr,
-            "hadpo: the replies are to other requests: custom_id %s was asked something else\n  %-9s %s\n"
+    complain("hadpo: the replies are to other requests: custom_id %s was asked something else\n  %-9s %s\n"
             "  %-9s another -o; --cache %s reuses what stayed the same\n",
             request->custom_id, "where", run->output.path, "try", run->output.path);
     return BAD_FILE;
@@ -151,7 +150,7 @@ static int open_files(judge_run *run, bool preview)
     reply_use use = preview ? REPLIES_PREVIEW : REPLIES_OUTPUT;
     if (options->output != NULL) outcome = replies_open(&run->output, options->output, use);
     if (outcome == DONE && run->output.torn)
-        fprintf(stderr, "hadpo: warning: the last line of %s was torn; its request is asked again\n", options->output);
+        complain("hadpo: warning: the last line of %s was torn; its request is asked again\n", options->output);
     if (outcome == DONE && options->replay != NULL) outcome = replies_open(&run->replay, options->replay, REPLIES_REPLAY);
     if (outcome == DONE && options->record != NULL && !preview)
         outcome = replies_open(&run->record, options->record, REPLIES_RECORD);

@@ -65,7 +65,7 @@ static json *line_at(int descriptor, int64_t offset, size_t size)
 
 static int line_error(int outcome, const char *doing, const char *path, size_t number, const char *fault)
 {
-    fprintf(stderr, "hadpo: %s: %s\n  %-9s %s:%zu\n", doing, fault, "where", path, number);
+    complain("hadpo: %s: %s\n  %-9s %s:%zu\n", doing, fault, "where", path, number);
     return outcome;
 }
 
@@ -406,7 +406,7 @@ int replies_append(reply_file *file, const request *request, json *response, jso
     free(bytes);
     if (done < size + 1) {
         int outcome = fail_file("cannot write the replies", file->path);
-        if (ftruncate(file->descriptor, (off_t)file->size) != 0) perror("hadpo: cannot drop the torn line");
+        if (ftruncate(file->descriptor, (off_t)file->size) != 0) fail_file("cannot drop the torn line", file->path);
         return outcome;
     }
     if (good) remember(file, request->custom_id, request->key, file->size, size);

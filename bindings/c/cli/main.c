@@ -13,11 +13,11 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {
-    puts("hadpo - measure how much a vision-language model invents, and train it to invent less\n"
+    say("hadpo - measure how much a vision-language model invents, and train it to invent less\n"
          "\n"
-         "usage: hadpo COMMAND [flags]          hadpo COMMAND --help explains a command, with examples\n");
-    for (int i = 0; i < COMMANDS; i++) printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
-    puts("\n"
+         "usage: hadpo COMMAND [flags]          hadpo COMMAND --help explains a command, with examples\n\n");
+    for (int i = 0; i < COMMANDS; i++) say("  %-13s %s\n", commands[i]->name, commands[i]->summary);
+    say("\n"
          "Begin with `hadpo demo`: two minutes, no model to download. With a LLaVA-1.5 folder of your own:\n"
          "\n"
          "  hadpo inspect  -m llava-1.5-7b-hf                                    is the folder understood?\n"
@@ -35,7 +35,7 @@ static void print_help(void)
          "  2  this command line is wrong            6  numerics: the loss is no longer finite\n"
          "  3  a config or JSON is wrong             7  not enough memory\n"
          "  8  the key is refused, the quota is used up (judge)\n"
-         "  9  some requests have no reply (judge)");
+         "  9  some requests have no reply (judge)\n");
 }
 
 static int run(const command *command, int argc, char **argv)
@@ -72,6 +72,7 @@ static const command *find_command(int argc, char **argv, int *words)
 int main(int argc, char **argv)
 {
     int words;
+    setvbuf(stderr, NULL, _IOLBF, 4096); /* a line in one piece, as `complain` writes it in several */
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         const command *asked = argc > 2 ? find_command(argc - 2, argv + 2, &words) : NULL;
         if (asked != NULL)
@@ -83,6 +84,6 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) return run(&version_command, 1, argv + 1);
     const command *command = find_command(argc - 1, argv + 1, &words);
     if (command != NULL) return run(command, argc - words, argv + words);
-    fprintf(stderr, "hadpo: no command %s\n  try       hadpo --help\n", argv[1]);
+    complain("hadpo: no command %s\n  try       hadpo --help\n", argv[1]);
     return USAGE;
 }

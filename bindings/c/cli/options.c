@@ -15,9 +15,9 @@ int usage_error(const command *command, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "hadpo %s: ", command->name);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\n  usage     hadpo %s %s\n  try       hadpo %s --help\n", command->name, command->usage, command->name);
+    complain("hadpo %s: ", command->name);
+    complain_with(format, arguments);
+    complain("\n  usage     hadpo %s %s\n  try       hadpo %s --help\n", command->name, command->usage, command->name);
     va_end(arguments);
     return USAGE;
 }
@@ -278,22 +278,25 @@ const char *cli_text(const invocation *call, const char *name)
 
 void print_command_help(const command *command)
 {
-    printf("hadpo %s - %s\n\nusage: hadpo %s %s\n", command->name, command->summary, command->name, command->usage);
+    say("hadpo %s - %s\n\nusage: hadpo %s %s\n", command->name, command->summary, command->name, command->usage);
     for (const flag_group *group = command->groups; group->title != NULL; group++) {
-        printf("\n%s\n", group->title);
+        say("\n%s\n", group->title);
         for (const flag *each = group->flags; each->name != NULL; each++) {
             char left[64];
             snprintf(left, sizeof left, "%c%c --%s %s", each->letter != 0 ? '-' : ' ', each->letter != 0 ? each->letter : ' ',
                      each->name, each->metavar != NULL ? each->metavar : "");
             if (strlen(left) > 29)
-                printf("  %s\n  %-30s", left, "");
+                say("  %s\n  %-30s", left, "");
             else
-                printf("  %-30s", left);
+                say("  %-30s", left);
             const char *line = each->help;
             for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
-                printf("%.*s\n  %-30s", (int)(end - line), line, "");
-            printf("%s\n", line);
+                say("%.*s\n  %-30s", (int)(end - line), line, "");
+            say("%s\n", line);
         }
     }
-    if (command->teaching != NULL) printf("\n%s", command->teaching);
+    if (command->teaching != NULL) {
+        say("\n");
+        say_lines(command->teaching);
+    }
 }

@@ -31,10 +31,10 @@ void page_add_split(json *config, json *questions, json *answers)
 
 void page_say(json *result)
 {
-    printf("\nreport: %s (%.0f KiB, %.0f pictures", text_at(result, "output", "?"), number_at(result, "bytes", 0) / 1024,
+    say("\nreport: %s (%.0f KiB, %.0f pictures", text_at(result, "output", "?"), number_at(result, "bytes", 0) / 1024,
            number_at(result, "gallery.embedded", 0));
-    if (number_at(result, "gallery.left_out", 0) > 0) printf(", %.0f more left out", number_at(result, "gallery.left_out", 0));
-    puts(")");
+    if (number_at(result, "gallery.left_out", 0) > 0) say(", %.0f more left out", number_at(result, "gallery.left_out", 0));
+    say(")\n");
 }
 
 int page_write(json *config, json **result)

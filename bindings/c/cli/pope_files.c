@@ -28,13 +28,13 @@ bool print_outcomes(json *outcomes)
     {
         double count = json_object_is_type(value, json_type_object) ? number_at(value, "count", 0) : json_object_get_double(value);
         if (count == 0) continue;
-        printf("  %-26s %8.0f", name, count);
+        say("  %-26s %8.0f", name, count);
         json *first = path_get(value, "first");
         size_t shown = length_of(first);
         if (shown > 4) shown = 4;
         for (size_t i = 0; i < shown; i++)
-            printf("%s%s", i == 0 ? "   " : ", ", json_object_get_string(json_object_array_get_idx(first, i)));
-        puts(shown > 0 && count > (double)shown ? ", ..." : "");
+            say("%s%s", i == 0 ? "   " : ", ", json_object_get_string(json_object_array_get_idx(first, i)));
+        say(shown > 0 && count > (double)shown ? ", ...\n" : "\n");
         if (json_object_is_type(value, json_type_object)) worrying = true;
     }
     return worrying;
@@ -51,7 +51,7 @@ void print_interval(double value, json *interval, double scale)
                  json_object_get_double(json_object_array_get_idx(interval, 1)) * scale);
     else
         snprintf(text, sizeof text, "%.2f", value * scale);
-    printf("%21s", text);
+    say("%21s", text);
 }
 
 /* ---- pope score -------------------------------------------------------------------------------------------------- */
@@ -62,9 +62,9 @@ enum { FIGURES = sizeof figures / sizeof figures[0] };
 
 static void head(void)
 {
-    printf("%-14s %-11s", "POPE, % [95 %]", "rule");
-    for (int i = 0; i < FIGURES; i++) printf("%21s", titles[i]);
-    putchar('\n');
+    say("%-14s %-11s", "POPE, % [95 %]", "rule");
+    for (int i = 0; i < FIGURES; i++) say("%21s", titles[i]);
+    say("\n");
 }
 
 static void rows(const char *name, json *rules, const char *values, const char *intervals)
@@ -72,7 +72,7 @@ static void rows(const char *name, json *rules, const char *values, const char *
     if (rules == NULL) return;
     json_object_object_foreach(rules, rule, figures_of_rule)
     {
-        printf("%-14s %-11s", name, rule);
+        say("%-14s %-11s", name, rule);
         json *from = *values == 0 ? figures_of_rule : path_get(figures_of_rule, values);
         for (int i = 0; i < FIGURES; i++) {
             json *figure = path_get(from, figures[i]);
@@ -82,7 +82,7 @@ static void rows(const char *name, json *rules, const char *values, const char *
                                                                          : number_at(from, figures[i], NAN);
             print_interval(value, path_get(figures_of_rule, path), 100);
         }
-        putchar('\n');
+        say("\n");
         name = "";
     }
 }
@@ -103,14 +103,14 @@ static void show_score(json *report)
     if (count > 1) rows("all together", path_get(report, "pooled"), "", "none.%s");
     for (size_t i = 0; i < count; i++) {
         json *split = json_object_array_get_idx(splits, i);
-        printf("\n%s: %s, sha256 %.12s", text_at(split, "name", "?"), text_at(split, "path", "?"), text_at(split, "sha256", "?"));
+        say("\n%s: %s, sha256 %.12s", text_at(split, "name", "?"), text_at(split, "path", "?"), text_at(split, "sha256", "?"));
         const char *revision = text_at(split, "published.revision", NULL);
-        printf(revision != NULL ? ", published %s\n" : "\n", revision);
+        say(revision != NULL ? ", published %s\n" : "\n", revision);
         static const char *const runs[] = {"run", "baseline"};
         for (int r = 0; r < 2; r++) {
             json *run = path_get(split, runs[r]);
             if (run == NULL) continue;
-            printf("%s: %s, matched by %s; unparsed %.0f, ambiguous %.0f\n", runs[r], text_at(run, "answers", "?"),
+            say("%s: %s, matched by %s; unparsed %.0f, ambiguous %.0f\n", runs[r], text_at(run, "answers", "?"),
                    text_at(run, "match", "?"), number_at(run, "unparsed", 0), number_at(run, "ambiguous", 0));
             print_outcomes(path_get(run, "outcomes"));
         }
@@ -118,7 +118,7 @@ static void show_score(json *report)
         if (compared == NULL) continue;
         json_object_object_foreach(compared, rule, values)
         {
-            printf("%s: only run right %.0f, only baseline right %.0f, McNemar exact p = %.4g\n", rule,
+            say("%s: only run right %.0f, only baseline right %.0f, McNemar exact p = %.4g\n", rule,
                    number_at(values, "only_run_right", 0), number_at(values, "only_baseline_right", 0),
                    number_at(values, "mcnemar_p", NAN));
         }
@@ -212,7 +212,7 @@ const command pope_score_command = {
 
 static void show_build(json *report)
 {
-    printf("%.0f annotated pictures, %.0f with enough objects, %.0f drawn with seed %.0f\n", number_at(report, "annotated_images", 0),
+    say("%.0f annotated pictures, %.0f with enough objects, %.0f drawn with seed %.0f\n", number_at(report, "annotated_images", 0),
            number_at(report, "images_with_enough_objects", 0), number_at(report, "images", 0), number_at(report, "seed", 0));
     json *files = path_get(report, "files");
     size_t count = length_of(files);
@@ -220,9 +220,9 @@ static void show_build(json *report)
         json *file = json_object_array_get_idx(files, i);
         double questions = number_at(file, "questions", NAN);
         if (isnan(questions))
-            printf("%9s            %s\n", "", text_at(file, "path", "?"));
+            say("%9s            %s\n", "", text_at(file, "path", "?"));
         else
-            printf("%9.0f questions  %s\n", questions, text_at(file, "path", "?"));
+            say("%9.0f questions  %s\n", questions, text_at(file, "path", "?"));
     }
 }
 

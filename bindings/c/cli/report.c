@@ -19,17 +19,18 @@ const char *duration_text(double seconds, char *buffer, size_t size)
 
 void print_json(json *value)
 {
-    puts(json_text(value));
+    const char *text = json_text(value);
+    put_json(stdout, text, strlen(text));
 }
 
 static void print_scalar(json *value)
 {
     if (json_object_is_type(value, json_type_string))
-        puts(json_object_get_string(value));
+        say("%s\n", json_object_get_string(value));
     else if (json_object_is_type(value, json_type_double))
-        printf("%.6g\n", json_object_get_double(value));
+        say("%.6g\n", json_object_get_double(value));
     else
-        puts(json_text(value));
+        say("%s\n", json_text(value));
 }
 
 static bool is_compound(json *value)
@@ -50,10 +51,10 @@ static void print_value(json *value, int indent)
         json_object_object_foreach(value, key, inner)
         {
             if (is_compound(inner)) {
-                printf("%*s%s\n", indent, "", key);
+                say("%*s%s\n", indent, "", key);
                 print_value(inner, indent + 2);
             } else {
-                printf("%*s%-*s  ", indent, "", width, key);
+                say("%*s%-*s  ", indent, "", width, key);
                 print_scalar(inner);
             }
         }
@@ -63,14 +64,14 @@ static void print_value(json *value, int indent)
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         json *element = json_object_array_get_idx(value, i);
         if (is_compound(element)) {
-            printf("%*s[%zu]\n", indent, "", i);
+            say("%*s[%zu]\n", indent, "", i);
             print_value(element, indent + 2);
         } else {
-            printf("%*s", indent, "");
+            say("%*s", indent, "");
             print_scalar(element);
         }
     }
-    if (count > SHOWN) printf("%*s... %zu more (--json prints all)\n", indent, "", count - SHOWN);
+    if (count > SHOWN) say("%*s... %zu more (--json prints all)\n", indent, "", count - SHOWN);
 }
 
 void print_report(json *value)
@@ -89,16 +90,16 @@ void print_wrapped(const char *text, int indent, int width)
         int word = (int)strcspn(text, " \n");
         if (word == 0) break;
         if (column == 0)
-            column = printf("%*s%.*s", indent, "", word, text);
+            column = say("%*s%.*s", indent, "", word, text);
         else if (column + 1 + word <= width)
-            column += printf(" %.*s", word, text);
+            column += say(" %.*s", word, text);
         else {
-            putchar('\n');
-            column = printf("%*s%.*s", indent, "", word, text);
+            say("\n");
+            column = say("%*s%.*s", indent, "", word, text);
         }
         text += word;
     }
-    if (column > 0) putchar('\n');
+    if (column > 0) say("\n");
 }
 
 /* The columns of the POPE and HA-DPO papers, and the area under the ROC curve of log p(yes) - log p(no). */
@@ -111,33 +112,33 @@ enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 void print_pope_table_head(void)
 {
-    printf("%-13s %-7s", "POPE, %", "");
-    for (int i = 0; i < COLUMNS; i++) printf("%11s", columns[i].title);
-    putchar('\n');
+    say("%-13s %-7s", "POPE, %", "");
+    for (int i = 0; i < COLUMNS; i++) say("%11s", columns[i].title);
+    say("\n");
 }
 
 void print_pope_table_row(const char *split, const char *when, json *report)
 {
-    printf("%-13s %-7s", split, when);
+    say("%-13s %-7s", split, when);
     for (int i = 0; i < COLUMNS; i++) {
         double value = number_at(report, columns[i].key, NAN);
         if (isnan(value))
-            printf("%11s", "-");
+            say("%11s", "-");
         else
-            printf("%11.2f", value * columns[i].scale);
+            say("%11.2f", value * columns[i].scale);
     }
-    putchar('\n');
+    say("\n");
 }
 
 void print_pope_table_change(json *before, json *after)
 {
-    printf("%-13s %-7s", "", "change");
+    say("%-13s %-7s", "", "change");
     for (int i = 0; i < COLUMNS; i++) {
         double change = number_at(after, columns[i].key, NAN) - number_at(before, columns[i].key, NAN);
         if (isnan(change))
-            printf("%11s", "-");
+            say("%11s", "-");
         else
-            printf("%+11.2f", change * columns[i].scale);
+            say("%+11.2f", change * columns[i].scale);
     }
-    putchar('\n');
+    say("\n");
 }

@@ -19,7 +19,7 @@ static const flag file_flags[] = {
 
 static void show_described(json *report)
 {
-    printf("%.0f descriptions in %s, %.0f of them made now; %.1f tokens each\n", number_at(report, "images", 0),
+    say("%.0f descriptions in %s, %.0f of them made now; %.1f tokens each\n", number_at(report, "images", 0),
            text_at(report, "output", "?"), number_at(report, "described", 0), number_at(report, "tokens_per_image", NAN));
 }
 
@@ -70,9 +70,9 @@ const command shr_describe_command = {
 
 static void show_requests(json *report)
 {
-    printf("%.0f requests to %s in %s (sha256 %.12s)\n", number_at(report, "requests", 0), text_at(report, "judge", "?"),
+    say("%.0f requests to %s in %s (sha256 %.12s)\n", number_at(report, "requests", 0), text_at(report, "judge", "?"),
            text_at(report, "output", "?"), text_at(report, "sha256", "?"));
-    printf("%.0f images:\n", number_at(report, "images", 0));
+    say("%.0f images:\n", number_at(report, "images", 0));
     print_outcomes(path_get(report, "outcomes"));
 }
 
@@ -115,70 +115,70 @@ const command shr_requests_command = {
 
 static void ratio_row(const char *name, json *from, const char *key, json *interval)
 {
-    printf("%-34s", name);
+    say("%-34s", name);
     print_interval(number_at(from, key, NAN), interval, 100);
-    putchar('\n');
+    say("\n");
 }
 
 static void length_table(const char *title, json *rows, const char *key)
 {
     size_t count = length_of(rows);
     if (count == 0) return;
-    printf("\n%-34s%21s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
+    say("\n%-34s%21s%14s%14s\n", title, "hallucinated, %", "sentences", "descriptions");
     for (size_t i = 0; i < count; i++) {
         json *row = json_object_array_get_idx(rows, i);
         double value = number_at(row, "hal_sents_ratio", NAN);
-        printf("%-34.0f", number_at(row, key, 0));
+        say("%-34.0f", number_at(row, key, 0));
         if (isnan(value))
-            printf("%21s", "-");
+            say("%21s", "-");
         else
-            printf("%21.2f", value * 100);
-        printf("%14.0f%14.0f\n", number_at(row, "judged", 0), number_at(row, "descriptions", 0));
+            say("%21.2f", value * 100);
+        say("%14.0f%14.0f\n", number_at(row, "judged", 0), number_at(row, "descriptions", 0));
     }
 }
 
 static void comparison_row(const char *name, json *row)
 {
-    printf("%-34s", name);
+    say("%-34s", name);
     print_interval(number_at(row, "run", NAN), NULL, 100);
     print_interval(number_at(row, "baseline", NAN), NULL, 100);
     print_interval(number_at(row, "difference", NAN), path_get(row, "bootstrap_95"), 100);
-    putchar('\n');
+    say("\n");
 }
 
 static void show_score(json *report)
 {
     bool annotations = strcmp(text_at(report, "judge.kind", ""), "annotations") == 0;
     if (annotations)
-        printf("judge: annotations, no model: %s\n\n", text_at(report, "judge.rule", ""));
+        say("judge: annotations, no model: %s\n\n", text_at(report, "judge.rule", ""));
     else
-        printf("judge: %s\n\n", json_text(path_get(report, "judge.models")));
+        say("judge: %s\n\n", json_text(path_get(report, "judge.models")));
     json *corrected = path_get(report, "corrected");
-    printf("%-34s%21s\n", "SHR, % [95 %]", "");
+    say("%-34s%21s\n", "SHR, % [95 %]", "");
     ratio_row("hallucinated sentences", corrected, "hal_sents_ratio", path_get(corrected, "bootstrap_95.hal_sents_ratio"));
     ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
     json *bounds = path_get(corrected, "hal_sents_ratio_bounds");
     if (length_of(bounds) == 2)
-        printf("%-34s%21.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
+        say("%-34s%21.2f to %.2f\n", "over all sentences, between", json_object_get_double(json_object_array_get_idx(bounds, 0)) * 100,
                json_object_get_double(json_object_array_get_idx(bounds, 1)) * 100);
-    printf("%-34s%21.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
-    printf("%-34s%21.2f\n", "words a description", number_at(corrected, "words_per_image", NAN));
-    printf("\nsentences\n");
+    say("%-34s%21.2f\n", "sentences a description", number_at(corrected, "sents_per_image", NAN));
+    say("%-34s%21.2f\n", "words a description", number_at(corrected, "words_per_image", NAN));
+    say("\nsentences\n");
     print_outcomes(path_get(corrected, "sentences"));
-    printf("\n%.0f images\n", number_at(report, "images", 0));
+    say("\n%.0f images\n", number_at(report, "images", 0));
     print_outcomes(path_get(report, "outcomes"));
     length_table("first sentences of each", path_get(report, "length_matched.first_sentences"), "sentences_each");
     length_table("within the first words", path_get(report, "length_matched.first_words"), "words");
     json *comparison = path_get(report, "comparison");
     if (comparison != NULL) {
-        printf("\n%-34s%21s%21s%21s\n", "against the baseline, %", "run", "baseline", "difference [95 %]");
+        say("\n%-34s%21s%21s%21s\n", "against the baseline, %", "run", "baseline", "difference [95 %]");
         comparison_row("as they are", path_get(comparison, "plain"));
         comparison_row("same number of sentences", path_get(comparison, "same_number_of_sentences"));
         comparison_row("same number of words", path_get(comparison, "same_number_of_words"));
     }
     const char *output = text_at(report, "output", NULL);
-    if (output != NULL) printf("\n%s: judgement.json, metrics.json, sentences.jsonl, report.json\n", output);
+    if (output != NULL) say("\n%s: judgement.json, metrics.json, sentences.jsonl, report.json\n", output);
 }
 
 static const flag score_flags[] = {
@@ -245,31 +245,31 @@ static void show_agreement(json *report)
 {
     json *confusion = path_get(report, "confusion");
     if (confusion == NULL) return;
-    printf("%-16s", "A \\ B");
+    say("%-16s", "A \\ B");
     json_object_object_foreach(confusion, column, unused)
     {
         (void)unused;
-        printf("%15s", column);
+        say("%15s", column);
     }
-    putchar('\n');
+    say("\n");
     json_object_object_foreach(confusion, row, cells)
     {
-        printf("%-16s", row);
+        say("%-16s", row);
         json_object_object_foreach(cells, name, cell)
         {
             (void)name;
-            printf("%15d", json_object_get_int(cell));
+            say("%15d", json_object_get_int(cell));
         }
-        putchar('\n');
+        say("\n");
     }
     static const char *const keys[] = {"three_classes", "hallucination_or_not"};
     static const char *const names[] = {"three classes", "hallucination or not"};
     for (int i = 0; i < 2; i++) {
         json *values = path_get(report, keys[i]);
-        printf("%s%-21s agree on %.0f of %.0f sentences", i == 0 ? "\n" : "", names[i], number_at(values, "agree", 0),
+        say("%s%-21s agree on %.0f of %.0f sentences", i == 0 ? "\n" : "", names[i], number_at(values, "agree", 0),
                number_at(values, "n", 0));
         double kappa = number_at(values, "kappa", NAN);
-        printf(isnan(kappa) ? ", no kappa\n" : ", kappa %.3f\n", kappa);
+        say(isnan(kappa) ? ", no kappa\n" : ", kappa %.3f\n", kappa);
     }
     print_outcomes(path_get(report, "outcomes"));
 }

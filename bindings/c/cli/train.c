@@ -82,7 +82,7 @@ static int run_and_save(hadpo_trainer *trainer, const invocation *call)
         error = NULL;
         status = hadpo_trainer_save(trainer, output, &error);
         if (status != HADPO_OK) return fail("saving the adapter", status, error);
-        if (outcome == CANCELLED) fprintf(stderr, "  saved     %s (continue with --resume %s)\n", output, output);
+        if (outcome == CANCELLED) complain("  saved     %s (continue with --resume %s)\n", output, output);
     }
     if (outcome == DONE) {
         json *report = json_of_bytes(text);
@@ -93,7 +93,7 @@ static int run_and_save(hadpo_trainer *trainer, const invocation *call)
             if (guard != NULL) json_object_object_del(guard, "records"); /* they were shown as they came */
             print_report(report);
         }
-        if (output != NULL && !cli_switch(call, "json")) printf("\nadapter in %s\n", output);
+        if (output != NULL && !cli_switch(call, "json")) say("\nadapter in %s\n", output);
         json_object_put(report);
     }
     hadpo_bytes_free(text);

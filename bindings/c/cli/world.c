@@ -114,8 +114,9 @@ static int config(invocation *call)
     }
     if (status != HADPO_OK) return fail("resolving the config", status, error);
     json *value = json_of_bytes(text);
-    puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+    const char *pretty = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
+    put_json(stdout, pretty, strlen(pretty));
     json_object_put(value);
     hadpo_bytes_free(text);
     return DONE;
@@ -140,9 +141,9 @@ const command config_command = {
 static int version(invocation *call)
 {
     if (cli_switch(call, "json"))
-        printf("{\"version\":\"%s\",\"abi\":%u}\n", hadpo_version(), (unsigned)hadpo_abi());
+        say("{\"version\":\"%s\",\"abi\":%u}\n", hadpo_version(), (unsigned)hadpo_abi());
     else
-        printf("hadpo %s (ABI %u)\n", hadpo_version(), (unsigned)hadpo_abi());
+        say("hadpo %s (ABI %u)\n", hadpo_version(), (unsigned)hadpo_abi());
     return DONE;
 }
 

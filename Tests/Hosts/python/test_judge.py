@@ -1,9 +1,11 @@
 """hadpo judge against a server on this machine that misbehaves in every way. HADPO_TOOL names the tool."""
 
+import base64
 import collections
 import datetime
 import email.utils
 import hashlib
+import html
 import http.server
 import json
 import os
@@ -12,12 +14,14 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
@@ -643,6 +647,250 @@ class Judge(unittest.TestCase):
         self.assertEqual(server.headers[-1]["Authorization"], "Bearer other")
         self.judge(server, output="fourth.jsonl", code=INCOMPLETE)
         self.assertNotIn("Authorization", server.headers[-1])
+
+    def spellings(self):
+        """What a server may make of the key when it says it back."""
+        data = KEY.encode()
+        escaped = "".join(f"\\u{byte:04x}" for byte in data)
+        basic = [base64.b64encode(prefix + data).decode() for prefix in (b"", b"u:", b"user:", b"name:")]
+        return {
+            "plain": KEY, "upper": KEY.upper(), "slashes": KEY.replace("/", "\\/"), "escapes": escaped,
+            "escaped twice": json.dumps(json.dumps(escaped)), "percent": urllib.parse.quote(KEY, safe=""),
+            "all percent": "".join(f"%{byte:02X}" for byte in data), "percent twice": urllib.parse.quote(urllib.parse.quote(KEY, safe="")),
+            "html": "".join(f"&#{byte};" for byte in data), "html x": "".join(f"&#x{byte:x};" for byte in data),
+            "html slash": KEY.replace("/", "&#x2F;"), "hex": data.hex(), "HEX": data.hex().upper(), "hex:": data.hex(":"),
+            "0x": " ".join(f"0x{byte:02x}" for byte in data), "c": "".join(f"\\x{byte:02x}" for byte in data),
+            "octal": "".join(f"\\{byte:03o}" for byte in data), "basic": "Authorization: Basic " + basic[2],
+            **{f"base64 {i}": text for i, text in enumerate(basic)}, "url base64": base64.urlsafe_b64encode(b"?>?" + data).decode(),
+            "mail": base64.encodebytes(b"a long enough name for a line of its own:" + data).decode(), "base64 twice": base64.b64encode(basic[1].encode()).decode(),
+            "hex in percent": "".join(f"%{byte:02x}" for byte in data.hex().encode()), "spaced": " ".join(KEY), "quoted": ", ".join(KEY),
+            "dashes": "\u2011".join(KEY), "half": KEY[:14] + "...", "curl": f"* Server auth using Bearer '{KEY}'",
+        }
+
+    def holds_key(self, text):
+        """Whether 10 characters of the key can be had from a text by any of the ways above, each undone on its own."""
+        texts, seen = [text], set()
+        for _ in range(4):
+            for one in list(texts):
+                if one in seen:
+                    continue
+                seen.add(one)
+                texts += [re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), one), re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), one),
+                          re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), one), one.replace("\\\\", "\\"), urllib.parse.unquote(one),
+                          html.unescape(one), re.sub("[^0-9a-zA-Z+/=_\\\\%&#;-]", "", one)]
+                for run in re.findall(r"[0-9a-fA-F]{16,}", re.sub(r"0x|[ :]", "", one)):
+                    texts.append(bytes.fromhex(run[:len(run) // 2 * 2]).decode("latin1"))
+                for run in re.findall(r"[A-Za-z0-9+/_-]{12,}", one.replace("\n", "").replace("\\n", "")):
+                    plain = run.replace("-", "+").replace("_", "/")
+                    texts += [base64.b64decode(plain[skip:][:(len(plain) - skip) // 4 * 4]).decode("latin1") for skip in range(4)]
+            texts = list(dict.fromkeys(texts))[:4000]
+        letters = [re.sub("[^0-9a-z]", "", one.lower()) for one in texts]
+        key = re.sub("[^0-9a-z]", "", KEY.lower())
+        return any(key[i:i + 10] in one for one in letters for i in range(len(key) - 9))
+
+    def test_the_key_is_blotted_out_in_every_spelling(self):
+        spellings = self.spellings()
+        for name, text in spellings.items():
+            self.assertTrue(self.holds_key(text), name)  # or the check below proves nothing
+        def script(question, attempt):
+            how, name = question.split("|")
+            text = spellings[name]
+            if how == "answer":
+                return completion(f"1. correct: {text} 2. hallucination")
+            if how == "page":
+                return lambda handler: handler.reply(404, f"<p>{text}</p>".encode(), content_type="text/html")
+            if how == "name":
+                return {**completion("fine"), "choices": [{"finish_reason": "stop", "message": {"content": "fine", text: [{text: 1}]}}]}
+            if how == "redirect":
+                safe = "".join(letter if " " < letter < "\x7f" else "+" for letter in text)
+                return lambda handler: handler.reply(307, b"", [("Location", f"http://user:{safe}@127.0.0.1:9/{safe}?q={safe}#{safe}"),
+                                                                ("WWW-Authenticate", f'Bearer realm="{safe}"'), ("Set-Cookie", f"k={safe}")])
+            return status(404, {"message": f"no access for {text}", "type": text, "code": text, "headers": {"Authorization": text}})
+        server = self.serve(script)
+        self.requests([f"{how}|{name}" for how in ("answer", "page", "name", "redirect", "error") for name in spellings])
+        command = [flag for flag in self.command("-u", server.url, "--record", "record.jsonl", "--events", "--give-up", "0", "-j", "4")
+                   if flag != "--json"]
+        shown = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=60)
+        self.assertEqual(shown.returncode, INCOMPLETE, shown.stderr)
+        machine = self.judge(server, "--give-up", "0", "--limit", str(5 * len(spellings)), output="second.jsonl", code=INCOMPLETE)
+        self.assertFalse(self.holds_key(shown.stdout + shown.stderr + self.errors), shown.stderr)
+        self.assertFalse(self.holds_key(json.dumps(machine)))
+        for path in ("replies.jsonl", "record.jsonl", "second.jsonl"):
+            for line in self.lines(path):
+                line = {**line, "key": "", "request_key": "", "id": "", "custom_id": ""}
+                for text in (json.dumps(line), json.dumps(line, ensure_ascii=False), *self.strings(line)):
+                    self.assertFalse(self.holds_key(text), text)
+        kept = {line["custom_id"]: line for line in self.lines()}
+        answer = kept["r0"]["response"]["body"]["choices"][0]["message"]["content"]
+        self.assertRegex(answer, r"^1\. correct: \*+ 2\. hallucination$")  # and no more than the key
+
+    def strings(self, value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield "".join(one for one in value.values() if isinstance(one, str))
+            for name, inner in value.items():
+                yield name
+                yield from self.strings(inner)
+        elif isinstance(value, list):
+            yield "".join(one for one in value if isinstance(one, str))
+            for inner in value:
+                yield from self.strings(inner)
+
+    def test_a_key_that_is_split_over_fields_is_blotted_out(self):
+        pieces = [KEY[i:i + 5] for i in range(0, len(KEY), 5)]
+        def script(question, _):
+            body = completion("fine")
+            body["choices"][0]["message"]["parts"] = pieces if question == "list" else dict(enumerate(pieces))
+            return body
+        server = self.serve(script)
+        self.requests(["list", "object"])
+        self.judge(server)
+        for line in self.lines():
+            parts = line["response"]["body"]["choices"][0]["message"]["parts"]
+            self.assertEqual(set("".join(parts if isinstance(parts, list) else parts.values())), {"*"})
+
+    def test_words_that_a_key_holds_stay_in_answers(self):
+        self.environment["OPENAI_API_KEY"] = "this-is-a-hallucination-judge-key-2024"
+        text = "1. hallucination: this is a hallucination\n2. Cannot judge: see 2024-01-01 and aGFsbHVjaW5hdGlvbg=="
+        server = self.serve(lambda *_: completion(text))
+        self.requests(["a"])
+        self.judge(server)
+        self.assertEqual(self.lines()[0]["response"]["body"], completion(text))
+
+    def test_short_keys_that_look_like_keys_are_kept_out(self):
+        self.environment["OPENAI_API_KEY"] = "token-abc123"
+        server = self.serve(lambda *_: completion("you sent token-abc123"))
+        self.requests(["a"])
+        self.judge(server)
+        self.assertNotIn("abc123", (self.folder / "replies.jsonl").read_text())
+
+    def test_a_key_in_the_wrong_place_is_not_repeated(self):
+        self.requests(["a"])
+        for flags in (["--key-env", KEY], ["--key-file", KEY]):
+            self.judge(None, *flags, code=4 if "--key-file" in flags else 2)
+            self.assertNotIn(KEY, self.errors)
+
+    def test_a_key_file_that_others_can_read_draws_a_warning(self):
+        server = self.serve(good)
+        self.requests(["a"])
+        path = self.folder / "key"
+        path.write_text(KEY)
+        for mode, warned in ((0o600, False), (0o400, False), (0o640, True), (0o604, True)):
+            path.chmod(mode)
+            self.judge(server, "--key-file", "key", output=f"{mode}.jsonl")
+            self.assertEqual("others can read the key" in self.errors, warned, oct(mode))
+            self.assertNotIn(KEY, self.errors)
+
+    def test_no_key_at_the_default_address_is_said_before_anything_is_asked(self):
+        self.requests(["a"] * 30)
+        for key in (None, ""):
+            self.environment.pop("OPENAI_API_KEY", None) if key is None else self.environment.update(OPENAI_API_KEY=key)
+            for flags in ([], ["-u", "https://API.openai.com/v1/chat/completions"]):
+                self.judge(None, *flags, code=2)
+                self.assertIn("no key", self.errors)
+        self.judge(None, "--dry-run")  # which asks nothing
+
+    # ---- the way to the server
+
+    def test_the_key_does_not_go_over_plain_http_to_others(self):
+        self.requests(["a"])
+        for host in ("127.evil.invalid", "judge.invalid", "127.0.0.1.invalid", "[fe80::1]", "localhost.invalid"):
+            self.judge(None, "-u", f"http://{host}/v1", "--retries", "0", code=2)
+            self.assertIn("--plain-http", self.errors)
+        self.judge(None, "-u", "http://judge.invalid", "--retries", "0", "--plain-http", code=INCOMPLETE)
+        del self.environment["OPENAI_API_KEY"]
+        self.judge(None, "-u", "http://judge.invalid", "--retries", "0", code=INCOMPLETE)  # nothing to be read
+
+    def test_proxies_of_the_environment_see_nothing_that_is_http(self):
+        proxy, server = self.serve(good), self.serve(good)
+        self.requests(["a"])
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            self.environment[name] = proxy.url
+        self.judge(server)
+        self.assertEqual((proxy.total(), server.total()), (0, 1))
+        self.judge(server, "--proxy", proxy.url, output="b.jsonl", code=2)  # it would read the key
+        self.judge(server, "--proxy", proxy.url, "--plain-http", output="b.jsonl")
+        self.assertEqual((proxy.total(), server.total()), (1, 1))
+
+    def test_a_proxy_of_https_gets_a_tunnel_and_no_key(self):
+        came = []
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        def serve():
+            connection, _ = listener.accept()
+            came.append(connection.recv(65536))
+            connection.sendall(f"HTTP/1.1 407 {KEY}\r\nX: {KEY}\r\nContent-Length: 0\r\n\r\n".encode())
+            connection.close()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.environment["https_proxy"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.requests(["a"])
+        report = self.judge(None, "-u", "https://judge.invalid/v1", "--retries", "0", code=INCOMPLETE)
+        thread.join(10)
+        self.assertTrue(came[0].startswith(b"CONNECT judge.invalid:443"), came)
+        self.assertNotIn(b"uthorization", came[0])
+        self.assertNotIn(KEY, json.dumps(report) + self.errors + (self.folder / "replies.jsonl").read_text())
+
+    def test_the_whole_address_of_completions_is_an_address(self):
+        server = self.serve(good)
+        self.requests(["a"])
+        for base in ("/v1/chat/completions", "/any/chat/completions/", "/chat/completions"):
+            self.judge(None, "-u", server.url + base, output=f"{len(server.paths)}.jsonl")
+            self.assertEqual(server.paths[-1], base.rstrip("/"))
+
+    def test_retry_after_is_read_strictly(self):
+        gone = "Sun, 06 Nov 1994 08:49:37 GMT"
+        for value in ("0x10", "-5", "+9", "1e2", "inf", "nan", "9 s", "9s", "", ".5", "5.", "Sunday at 10:00:00", "tomorrow", "10 Nov", gone,
+                      "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0", "9" + " " * 200 + "9"):
+            with self.subTest(value):
+                start = time.monotonic()
+                self.assertEqual(self.outcome(first_then_good(status(429, "slower", ("Retry-After", value))), code=0), (None, 2))
+                self.assertLess(time.monotonic() - start, 4)  # 5 and more were waited for; ours is 0.02
+                (self.folder / "replies.jsonl").unlink()
+        for value in ("9" * 100, "Fri, 31 Dec 9999 23:59:59 GMT", "Friday, 31-Dec-66 23:59:59 GMT", "500.5"):
+            with self.subTest(value):
+                self.assertEqual(self.outcome(lambda *_: status(429, "slower", ("Retry-After", value))), ("rate_limited", 1))
+                self.assertRegex(self.lines()[-1]["response"]["body"]["error"]["message"], "slower")
+
+    # ---- answers of other servers
+
+    def test_every_way_to_end_counts_and_is_paid_for_once(self):
+        ended = ("stop", "eos", "eos_token", "end", "end_turn", "STOP", "", None, "stop_sequence", "COMPLETE")
+        cut = {"length": "truncated", "max_tokens": "truncated", "MAX_TOKENS": "truncated", "content_filter": "filtered",
+               "SAFETY": "filtered", "tool_calls": "unfinished", "surprise": "unfinished"}
+        reasons = [*ended, *cut]
+        server = self.serve(lambda q, _: completion("1. correct", finish=reasons[int(q)]))
+        self.requests([str(i) for i in range(len(reasons))])
+        report = self.judge(server, code=INCOMPLETE)
+        failures = {entry["custom_id"]: entry["code"] for entry in report["unanswered"]}
+        self.assertEqual(failures, {f"r{len(ended) + i}": code for i, code in enumerate(cut.values())})
+        self.judge(server, "--limit", str(len(ended)))
+        self.assertEqual([server.asked[str(i)] for i in range(len(ended))], [1] * len(ended))
+
+    def test_an_answer_that_an_earlier_version_refused_is_not_asked_again(self):
+        server = self.serve(lambda *_: completion("1. correct", finish="eos"))
+        self.requests(["a"])
+        self.judge(server)
+        line = self.lines()[0]
+        line["error"] = {"code": "unfinished", "message": "finish_reason is eos"}
+        (self.folder / "replies.jsonl").write_text(json.dumps(line) + "\n")
+        self.assertEqual(self.judge(server)["answered"], 1)
+        self.assertEqual(server.total(), 1)
+
+    def test_content_in_chunks_is_an_answer_and_a_draft_alone_is_none(self):
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]}
+        answers = {"chunks": [thinking, {"type": "text", "text": "1. correct"}], "texts": ["1. ", "correct"], "one": {"type": "text", "text": "1. correct"},
+                   "behind": "<think>first 1. hallucination</think>1. correct", "closed": "first</think>\n1. correct"}
+        drafts = {"only": [thinking], "unclosed": "<think>\n1. correct", "closed": "[THINK]x[/THINK] \n", "none": []}
+        for answer in answers.values():
+            with self.subTest(answer):
+                self.assertEqual(self.outcome(lambda *_: completion(answer), "--require", "1. correct", code=0), (None, 1))
+                self.assertEqual(self.lines()[0]["response"]["body"], completion(answer))
+                (self.folder / "replies.jsonl").unlink()
+        for answer in drafts.values():
+            with self.subTest(answer):
+                self.assertEqual(self.outcome(lambda *_: completion(answer)), ("empty", 1))
 
     def test_a_key_that_is_an_everyday_word_leaves_answers_alone(self):
         server = self.serve(lambda *_: completion("the plate is EMPTY"))

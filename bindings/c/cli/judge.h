@@ -78,15 +78,27 @@ void replies_close(reply_file *file);
  * `why`, if not NULL, then says what is wrong. */
 json *strict_json(const char *text, size_t size, char *why, size_t why_size);
 
+/* ---- judge_secret.c: the key in what comes back ------------------------------------------------------------------- */
+typedef struct secret secret;
+secret *secret_open(const char *key); /* NULL: no memory; `key` may be NULL or too plain a word: nothing is blotted then */
+void secret_free(secret *secret);
+/* Overwrites the key with asterisks, however it is spelled. false: no memory, and the text must not be used. */
+bool secret_blot(const secret *secret, char *text, size_t size);
+bool secret_blot_json(const secret *secret, json *value);
+
 /* ---- judge_address.c: the server's address ----------------------------------------------------------------------- */
 const char *address_fault(const char *address); /* NULL: fit to be a base URL */
-bool address_is_open(const char *address);      /* what is sent there can be read on the way */
-/* A base without a path takes the whole path of a batch line; "https://host/any/v1" takes what stands behind its /v1. */
+/* What is sent there can be read on the way: http:// to another machine, or through a proxy. */
+bool address_is_open(const char *address, bool through_proxy);
+bool address_wants_key(const char *address); /* a server that is known to answer nobody without one */
+/* A base without a path takes the whole path of a batch line; "https://host/any/v1" takes what stands behind its /v1; one that
+ * ends in the line's own "/chat/completions" is the whole address. */
 char *address_join(const char *base, const char *path);
 
 /* ---- judge_http.c: many requests at once, each with its retries -------------------------------------------------- */
 typedef struct {
     const char *base_url, *key, *ca_file; /* key, ca_file: NULL: none */
+    const char *proxy;                    /* NULL: the environment's, for https:// alone */
     double timeout;                       /* seconds for one attempt */
     double backoff;                       /* seconds before the first retry; doubles */
     double max_wait;                      /* a Retry-After above this is not waited for */
@@ -106,7 +118,7 @@ typedef enum {
 typedef struct {
     http_event event;
     int status;       /* of HTTP_ANSWERED */
-    const char *body; /* NUL behind it; a key that the server echoes is blotted out */
+    const char *body; /* NUL behind it; the server may have written the key into it */
     size_t size;
     const char *why;     /* of the other events; of a redirect: where to */
     double retry_after;  /* seconds; negative: not said */
@@ -149,7 +161,7 @@ typedef struct {
 } reply;
 
 /* `require`: a text without which an answer is none; NULL: none. `choices` 0: one or more. */
-void reply_of_response(reply *reply, const http_response *response, int choices, const char *require);
+void reply_of_response(reply *reply, const http_response *response, int choices, const char *require, const secret *secret);
 void reply_of_line(reply *reply, json *line, int choices, const char *require);
 json *reply_response(const reply *reply); /* {"status_code", "body"}; NULL: no answer */
 /* For the line: NULL where the response itself shows the failure, as in OpenAI's own batch output. */
@@ -170,6 +182,7 @@ typedef struct {
     judge_options options;
     request_list requests;
     reply_file output, record, replay;
+    secret *secret; /* the key, to be kept out of the files */
     reply_file *caches;
     size_t n_caches;
     transport *http;

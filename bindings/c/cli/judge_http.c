@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { BODY_LIMIT = 16 << 20, KEPT_ROOM = 1 << 20, CONNECT_SECONDS = 30 };
-static const double longest_backoff = 30; /* seconds */
+static const double longest_backoff = 30, longest_wait = 1e9; /* seconds; the second keeps what servers ask for printable */
 
 typedef struct {
     enum { FREE, WAITING, ON_THE_WIRE } state;
@@ -76,14 +76,33 @@ static size_t on_data(char *data, size_t unit, size_t count, void *user)
     return more;
 }
 
-/* retry-after-ms in milliseconds; retry-after in seconds, with a fraction too, or as a date. */
+/* Digits, with a fraction too, as OpenAI's own client takes it; -1: something else. */
+static double seconds_of(const char *value, double unit)
+{
+    size_t whole = strspn(value, "0123456789"), length = whole;
+    if (value[whole] == '.') length += 1 + strspn(value + whole + 1, "0123456789");
+    if (whole == 0 || value[length] != 0 || value[length - 1] == '.') return -1;
+    return fmin(strtod(value, NULL) * unit, longest_wait);
+}
+
+/* RFC 9110: all three forms of a date begin with the day's name and have a time; curl_getdate alone takes far more. */
+static double wait_until(const char *value)
+{
+    static const char days[] = "Mon Tue Wed Thu Fri Sat Sun ";
+    char day[5] = "";
+    snprintf(day, sizeof day, "%.3s ", value);
+    const char *found = strlen(day) == 4 ? strstr(days, day) : NULL, *time_of_day = strchr(value, ':');
+    bool ends_well = strlen(value) > 8 && (strcmp(value + strlen(value) - 4, " GMT") == 0 || value[3] == ' ');
+    if (found == NULL || time_of_day == NULL || strchr(time_of_day + 1, ':') == NULL || !ends_well) return -1;
+    time_t date = curl_getdate(value, NULL);
+    return date < 0 ? -1 : fmax(0, fmin(difftime(date, time(NULL)), longest_wait));
+}
+
+/* retry-after-ms in milliseconds; retry-after in seconds or as a date. */
 static double wait_asked_for(const char *value, double unit)
 {
-    char *end;
-    double number = strtod(value, &end);
-    if (end != value && *end == 0) return isfinite(number) ? number * unit : -1;
-    time_t date = unit == 1 ? curl_getdate(value, NULL) : -1;
-    return date < 0 ? -1 : difftime(date, time(NULL));
+    double seconds = seconds_of(value, unit);
+    return seconds < 0 && unit == 1 ? wait_until(value) : seconds;
 }
 
 static size_t on_header(char *line, size_t unit, size_t count, void *user)
@@ -91,7 +110,7 @@ static size_t on_header(char *line, size_t unit, size_t count, void *user)
     slot *slot = user;
     size_t size = unit * count;
     char text[128];
-    size_t length = size < sizeof text ? size : sizeof text - 1;
+    size_t length = size < sizeof text ? size : 0; /* what is longer is none of the headers that count here */
     memcpy(text, line, length);
     while (length > 0 && strchr(" \t\r\n", text[length - 1]) != NULL) length--;
     text[length] = 0;
@@ -108,18 +127,6 @@ static size_t on_header(char *line, size_t unit, size_t count, void *user)
         slot->should_retry = strcasecmp(value, "true") == 0 ? 1 : strcasecmp(value, "false") == 0 ? 0 : -1;
     }
     return size;
-}
-
-/* A server that echoes the key must not bring it into our files. What is shorter is no secret but what servers of one's own
- * want to see ("EMPTY", "none"), and a word that answers may hold. */
-enum { SHORTEST_SECRET = 16 };
-
-static void blot_out(char *text, size_t size, const char *secret)
-{
-    size_t length = secret == NULL ? 0 : strlen(secret);
-    if (length < SHORTEST_SECRET || text == NULL) return;
-    for (size_t i = 0; i + length <= size; i++)
-        if (memcmp(text + i, secret, length) == 0) memset(text + i, '*', length);
 }
 
 static http_event event_of(const slot *slot, CURLcode code)
@@ -157,6 +164,18 @@ static bool add_header(transport *http, const char *name, const char *value)
     return longer != NULL;
 }
 
+/* https:// goes through the environment's proxy as a tunnel, in which the proxy sees nothing. What is sent to http:// a proxy
+ * would read, key and all, so there only one that was asked for by name is used. */
+static void set_proxy(CURL *easy, const http_options *options)
+{
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* the key is none of a tunnel's headers */
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);         /* nor are its headers the server's */
+    if (options->proxy != NULL)
+        curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy);
+    else if (strncmp(options->base_url, "https://", 8) != 0)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+}
+
 static bool prepare_slot(const transport *http, slot *slot)
 {
     CURL *easy = slot->easy = curl_easy_init();
@@ -169,6 +188,7 @@ static bool prepare_slot(const transport *http, slot *slot)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     if (options->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+    set_proxy(easy, options);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(options->timeout * 1000));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ceil(connect * 1000));
@@ -251,7 +271,6 @@ static void finish_attempt(transport *http, slot *slot, CURLcode code)
 {
     curl_multi_remove_handle(http->multi, slot->easy);
     if (slot->data != NULL) slot->data[slot->size] = 0;
-    blot_out(slot->data, slot->size, http->options.key);
     http_response response = {.event = event_of(slot, code), .body = slot->size > 0 ? slot->data : "", .size = slot->size,
                               .why = slot->why[0] != 0 ? slot->why : curl_easy_strerror(code),
                               .retry_after = slot->retry_after, .should_retry = slot->should_retry};

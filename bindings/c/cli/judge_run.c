@@ -131,7 +131,8 @@ static void take_known(judge_run *run, bool preview)
         json *line = known_line(run, request->key);
         reply reply = {.class = REPLY_FAILED, .code = "not_recorded", .message = "the replay has no answer to it"};
         if (line != NULL) reply_of_line(&reply, line, request->choices, run->options.require);
-        bool known = replaying || (line != NULL && reply.code == NULL);
+        if (!secret_blot_json(run->secret, reply.body)) run->outcome = NO_MEMORY; /* an older version may have kept it */
+        bool known = run->outcome == DONE && (replaying || (line != NULL && reply.code == NULL));
         if (known && !preview) {
             if (reply.code == NULL) run->reused++;
             settle(run, i, &reply);
@@ -168,6 +169,8 @@ int judge_prepare(judge_run *run, const judge_options *options, bool preview)
 {
     memset(run, 0, sizeof *run);
     run->options = *options;
+    run->secret = secret_open(options->http.key);
+    if (run->secret == NULL) return NO_MEMORY;
     int outcome = requests_read(&run->requests, options->requests, options->model, options->limit);
     if (outcome == DONE) outcome = open_files(run, preview);
     if (outcome == DONE) outcome = sort_requests(run);
@@ -252,7 +255,7 @@ static http_decision on_response(void *user, size_t job, const http_response *re
     judge_run *run = user;
     request *request = &run->requests.items[job];
     reply reply;
-    reply_of_response(&reply, response, request->choices, run->options.require);
+    reply_of_response(&reply, response, request->choices, run->options.require, run->secret);
     count_usage(run, &reply);
     http_decision decision = HTTP_DONE;
     if (reply.too_long && shrink(request, body))
@@ -329,6 +332,7 @@ int judge_ask(judge_run *run)
 void judge_close(judge_run *run)
 {
     transport_free(run->http);
+    secret_free(run->secret);
     requests_free(&run->requests);
     replies_close(&run->output);
     replies_close(&run->record);

@@ -14,13 +14,13 @@ func scoreSHR(_ keys: [JSON.Member]) throws -> JSON {
     return try SHRScore.run(ConfigReader.read(config, schema: "hadpo.shr-score/1", SHRScoreConfig.init).config)
 }
 
-private func batchLine(_ id: String, _ text: JSON, finish: String = "stop", status: Int = 200, error: JSON = .null) -> JSON {
+private func batchLine(_ id: String, _ text: JSON, finish: JSON = "stop", status: Int = 200, error: JSON = .null) -> JSON {
     [
         "id": "batch_req_1", "custom_id": .string(id), "error": error,
         "response": [
             "status_code": JSON(status), "request_id": "r",
             "body": [
-                "model": "judge-1", "choices": [["index": 0, "message": ["content": text], "finish_reason": .string(finish)]],
+                "model": "judge-1", "choices": [["index": 0, "message": ["content": text], "finish_reason": finish]],
             ],
         ],
     ]
@@ -229,6 +229,33 @@ private struct Recorded {
         let none = try score([])
         #expect(none["outcomes"]?["no_reply"]?["count"] == 4 && none["upstream"]?["mean_hal_ratio"] == JSON.null)
         #expect(none["corrected"]?["hal_sents_ratio"] == JSON.null)
+    }
+
+    @Test("answers of other servers: every way to end, content in chunks, text of plain completions") func servers() throws {
+        let folder = try world()
+        let good = "Judgement:\n1. correct: a\n2. hallucination: b"
+        let chunks: JSON = [
+            ["type": "thinking", "thinking": [["type": "text", "text": "1. hallucination"]]],
+            ["type": "text", "text": .string(good)],
+        ]
+        var lines = ["stop", "eos", "eos_token", "end", "end_turn", "STOP", "", "COMPLETE"].map {
+            batchLine("run1/1", .string(good), finish: .string($0))
+        }
+        lines += [batchLine("run1/1", .string(good), finish: nil), batchLine("run1/1", chunks)]
+        lines.append(batchLine("run1/1", .string(good), finish: "eos", error: ["code": "unfinished"]))
+        lines.append(["custom_id": "run1/1", "response": ["body": ["choices": [["text": .string(good)]]]]])
+        for line in lines {
+            try folder.write("replies.jsonl", line.text() + "\n")
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            #expect(report["outcomes"]?["judged"]?["count"] == 1, "\(line.text())")
+        }
+        for (finish, name) in [
+            ("length", "truncated"), ("MAX_TOKENS", "truncated"), ("content_filter", "filtered"), ("tool_calls", "failed"),
+        ] as [(JSON, String)] {
+            try folder.write("replies.jsonl", batchLine("run1/1", .string(good), finish: finish).text() + "\n")
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            #expect(report["outcomes"]?[name]?["count"] == 1, "\(name)")
+        }
     }
 
     @Test("a failed line before or behind a good one does no harm") func retried() throws {

@@ -78,4 +78,71 @@ import Testing
         #expect(bad("That is correct, I think.", 2) == "no_judgement")
         #expect(classes("1. correctly seen: a", 1) == [.unrecognised])
     }
+    private func classes(_ reply: String, _ count: Int) -> [SHRVerdicts.Class]? {
+        if case .judged(let verdicts) = SHRVerdicts.corrected(reply, sentences: count) {
+            verdicts.map(\.classification)
+        } else {
+            nil
+        }
+    }
+
+    @Test("drafts of reasoning judges are dropped, whatever they hold") func drafts() {
+        let final = ["correct", "correct", "hallucination"]
+        let numbered =
+            "Judgement:\n" + final.enumerated().map { "\($0.offset + 1). \($0.element): reason" }.joined(separator: "\n")
+        let bullets = "Judgement:\n" + final.map { "- \($0): reason" }.joined(separator: "\n")
+        let named = "Judgement:\n" + final.enumerated().map { "Sentence \($0.offset + 1): \($0.element)" }.joined(separator: "\n")
+        let draft = "First judgement:\n1. hallucination\n2. hallucination\n3. correct\nWait.\n"
+        let prose = "Three comments.\n1. the cat\n2. the wall\n3. the dog\nJudgement:\n1. correct\n"
+        let titled = "**Final Judgement:**\n" + numbered.split(separator: "\n").dropFirst().joined(separator: "\n")
+        for answer in [numbered, bullets, named, titled] {
+            for thought in [draft, prose] {
+                for reply in [
+                    "<think>\n\(thought)</think>\n\n\(answer)", "\(thought)</think>\(answer)",
+                    "[THINK]\(thought)[/THINK]\(answer)",
+                    "<Thinking>a</Thinking><think>\(thought)</think>\(answer)<think>\n1. correct: cut off",
+                    "<think>a<think>\(thought)</think>b</think>\(answer)",
+                ] {
+                    #expect(classes(reply, 3) == [.correct, .correct, .hallucination], "\(reply)")
+                }
+            }
+        }
+        #expect(SHRVerdicts.corrected("<think>\n\(numbered)", sentences: 3) == .bad("only_draft"))
+        #expect(SHRVerdicts.corrected("<think>\(draft)</think> \n", sentences: 3) == .bad("only_draft"))
+        #expect(SHRText.withoutDrafts("a <thinks> b [think c </thinker> é") == "a <thinks> b [think c </thinker> é")
+        // What upstream's script makes of the same reply does not change.
+        #expect(SHRVerdicts.upstream("Judgement:\n1. correct\n</think>Judgement:\n1. hallucination", sentences: 1) == .mismatch)
+    }
+
+    @Test("numbers, bullets and titles as judges write them") func styles() {
+        let expected: [SHRVerdicts.Class] = [.correct, .hallucination, .cannotJudge]
+        for reply in [
+            "Judgement:\n0. correct: a\n1. hallucination: b\n2. cannot judge: c",
+            "**1.** correct: a\n**2.** hallucination: b\n**3.** cannot judge: c",
+            "**1. Correct**: a\n**2. Hallucination**: b\n**3. Cannot judge**: c",
+            "- 1) correct\n- 2) hallucination\n- 3) cannot judge", "(1) correct\n(2) hallucination\n(3) cannot judge",
+            "### Judgement\n| # | verdict |\n|---|---|\n| 1 | correct | a |\n| 2 | hallucination | b |\n| 3 | cannot judge | c |",
+            "**1** correct\n**2** hallucination\n**3** cannot judge", "1: correct\n2: hallucination\n3: cannot judge",
+            "1 - correct\n2 - hallucination\n3 - cannot judge",
+            "Comment #1: correct\nComment #2: hallucination\nComment #3: cannot judge",
+            "Judgement:\n* correct: a\n* hallucination: b\n* cannot judge: c\n\nI hope this helps.",
+            "Judgement: 1. correct: a\n2. hallucination: b\n3. cannot judge: c",
+            "1. Judgement: correct\n2. Judgement: hallucination: b\n3. Verdict: cannot judge",
+            "The comments:\n1. a cat\n2. a wall\n3. a dog\n\nJudgement:\n- correct\n- hallucination\n- cannot judge",
+            // Judged twice: the last complete run counts.
+            "1. hallucination\n2. hallucination\n3. correct\nI look again.\nJudgement:\n1. correct\n2. hallucination\n3. cannot judge\nDone.",
+            "Judgement:\n1. correct: 1.5 m tall\n2. hallucination: there are\n3 cats, in my judgement:\n12:30 on the clock\n3. cannot judge",
+            "Judgement:\n1. correct\n2. hallucination\n3. cannot judge\nNotes:\n1. I looked twice",
+        ] {
+            #expect(classes(reply, 3) == expected, "\(reply)")
+        }
+        // More or fewer verdicts than sentences are nobody's.
+        for reply in [
+            "1. correct\n2. correct\n3. correct\n4. correct", "2. correct\n3. correct\n4. correct",
+            "1. correct\n2. correct\n4. correct",
+        ] {
+            #expect(SHRVerdicts.corrected(reply, sentences: 3) == .bad("count_mismatch"), "\(reply)")
+        }
+        #expect(classes("1. correct: because\n1) the cat\n2) the dog\n2. hallucination", 2) == nil)
+    }
 }

@@ -43,20 +43,40 @@ package struct SHRReplies: Sendable {
         }
     }
 
-    /// `error` may be null, a text, {code, message} or {error: {...}}: anything but null is a failure.
+    /// `error` may be null, a text, {code, message} or {error: {...}}: anything but null is a failure. "unfinished" is the word of a
+    /// client that knew fewer names for a whole answer's end; the answer says for itself how it ended.
     private static func read(_ line: JSON) -> Reply {
         let response = line["response"] ?? .null
-        guard (line["error"] ?? .null).isNull, response["status_code"]?.intValue ?? 200 == 200,
+        let error = line["error"] ?? .null
+        guard error.isNull || error["code"]?.stringValue == "unfinished", response["status_code"]?.intValue ?? 200 == 200,
             let choice = response["body"]?["choices"]?[0]
         else { return .bad("failed") }
-        switch choice["finish_reason"]?.stringValue ?? "stop" {
-        case "stop": break
-        case "length": return .bad("truncated")
-        case "content_filter": return .bad("filtered")
-        default: return .bad("failed")
-        }
-        guard let text = choice["message"]?["content"]?.stringValue else { return .bad("refused") }
+        let reason = (choice["finish_reason"]?.stringValue ?? "").lowercased()
+        if cutOff.contains(reason) { return .bad("truncated") }
+        if filtered.contains(reason) { return .bad("filtered") }
+        guard ended.contains(reason) else { return .bad("failed") }
+        guard let text = text(choice["message"]?["content"] ?? choice["text"] ?? .null) else { return .bad("refused") }
         return text.pythonStripped.isEmpty ? .bad("failed") : .text(text)
+    }
+
+    // Why an answer ended, as OpenAI and the servers that imitate it say it; judge_reply.c has the same lists. A reason that is on
+    // none of them may stand for half an answer.
+    private static let ended: Set<String> = [
+        "", "stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "complete", "completed",
+    ]
+    private static let cutOff: Set<String> = ["length", "max_tokens", "model_length", "max_output_tokens"]
+    private static let filtered: Set<String> = ["content_filter", "content_filtered", "safety"]
+
+    /// A content's text: a string, or chunks, of which those of type "text" are the answer and others the draft.
+    private static func text(_ content: JSON) -> String? {
+        switch content {
+        case .string(let text): return text
+        case .array(let chunks): return chunks.compactMap { text($0) }.joined()
+        case .object:
+            let type = content["type"]?.stringValue ?? "text"
+            return type == "text" || type == "output_text" ? content["text"]?.stringValue : nil
+        default: return nil
+        }
     }
 
     /// custom_id to content hash, from a requests file. The hash is of the body's bytes as they stand in the line.

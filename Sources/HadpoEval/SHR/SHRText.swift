@@ -42,6 +42,41 @@ package enum SHRText {
         return Double(Set(grams).count) / Double(grams.count)
     }
 
+    /// An answer without the drafts that reasoning models write between <think> and </think>. A draft that nothing ends goes to the
+    /// end of the text; one that nothing begins, because the prompt did, comes from its beginning. judge_reply.c does the same.
+    package static func withoutDrafts(_ reply: String) -> String {
+        let bytes = Array(reply.utf8)
+        var kept: [UInt8] = []
+        var depth = 0
+        var at = 0
+        while at < bytes.count {
+            guard let tag = draftTag(bytes[at...]) else {
+                if depth == 0 { kept.append(bytes[at]) }
+                at += 1
+                continue
+            }
+            if tag.closes, depth == 0 { kept = [] }
+            depth = tag.closes ? max(0, depth - 1) : depth + 1
+            at += tag.count
+        }
+        return String(decoding: kept, as: UTF8.self)
+    }
+
+    private static let draftNames = ["think", "thinking", "thought", "reasoning"].map { Array($0.utf8) }
+
+    /// <think>, </think>, [THINK] and the like.
+    private static func draftTag(_ bytes: ArraySlice<UInt8>) -> (closes: Bool, count: Int)? {
+        guard let first = bytes.first, first == UInt8(ascii: "<") || first == UInt8(ascii: "[") else { return nil }
+        let inner = bytes.dropFirst()
+        let closes = inner.first == UInt8(ascii: "/")
+        let name = closes ? inner.dropFirst() : inner
+        let end = first == UInt8(ascii: "<") ? UInt8(ascii: ">") : UInt8(ascii: "]")
+        for known in draftNames where name.prefix(known.count).elementsEqual(known, by: { $0 | 0x20 == $1 }) {
+            if name.dropFirst(known.count).first == end { return (closes, (closes ? 2 : 1) + known.count + 1) }
+        }
+        return nil
+    }
+
     package static func prompt(regions: String, factual: String, sentences: String) -> String {
         template[0] + regions + template[1] + factual + template[2] + sentences + template[3]
     }

@@ -52,55 +52,33 @@ package enum SHRVerdicts {
     }
 
     package static func corrected(_ reply: String, sentences: Int) -> Corrected {
-        let lower = reply.lowercased()
+        let answer = SHRText.withoutDrafts(reply)
+        if answer.pythonStripped.isEmpty, !reply.pythonStripped.isEmpty { return .bad("only_draft") }
+        let lower = answer.lowercased()
         // Without a single word of a verdict: in another language, or not an answer at all.
         guard ["hallucination", "correct", "cannot judge"].contains(where: { lower.pythonContains($0) }) else {
             return .bad("foreign_reply")
         }
-        var lines = reply.pythonSplit("\n").map(\.pythonStripped).filter { !$0.isEmpty }
-        let header = lines.firstIndex {
-            $0.lowercased().pythonContains("judgement") || $0.lowercased().pythonContains("judgment")
-        }
-        if let header { lines.removeSubrange(...header) }
-        let numbered = items(lines)
-        if numbered.map(\.number) == Array(1...max(1, sentences)), sentences > 0 {
-            return .judged(numbered.map { ($0.text, classification($0.text)) })
-        }
-        guard numbered.isEmpty else { return .bad("count_mismatch") }
-        // No numbers at all: one line a sentence, if each says something.
-        let classes = lines.map(classification)
-        if lines.count == sentences, !classes.contains(.unrecognised) {
-            return .judged(Array(zip(lines, classes)))
-        }
-        return .bad(header == nil ? "no_judgement" : "count_mismatch")
+        let answerLines = SHRAnswerLines(answer)
+        if sentences > 0, let verdicts = answerLines.verdicts(sentences) { return .judged(verdicts) }
+        return .bad(answerLines.hasNothingToTellApart ? "no_judgement" : "count_mismatch")
     }
 
-    /// "12. text" and "12) text" begin an item; other lines belong to the one before.
-    private static func items(_ lines: [String]) -> [(number: Int, text: String)] {
-        var items: [(number: Int, text: String)] = []
-        for line in lines {
-            let digits = line.utf8.prefix { $0 &- UInt8(ascii: "0") < 10 }
-            let rest = line.utf8.dropFirst(digits.count)
-            if (1...6).contains(digits.count), let mark = rest.first, [UInt8(ascii: "."), UInt8(ascii: ")")].contains(mark),
-                let number = Int(String(decoding: Array(digits), as: UTF8.self))
-            {
-                items.append((number, String(decoding: Array(rest.dropFirst()), as: UTF8.self).pythonStripped))
-            } else if let last = items.last {
-                items[items.count - 1] = (last.number, last.text + " " + line)
-            }
+    /// The class that the text begins with, behind marks such as ** and quotes, and behind "Judgement:" or "Verdict:".
+    static func classification(_ text: String) -> Class {
+        var start = letters(text.lowercased())
+        for title in ["judgement:", "judgment:", "verdict:"] where start.utf8.starts(with: title.utf8) {
+            start = letters(String(decoding: Array(start.utf8.dropFirst(title.utf8.count)), as: UTF8.self))
         }
-        return items
-    }
-
-    /// The class that the text begins with, behind marks such as ** and quotes.
-    private static func classification(_ text: String) -> Class {
-        let letters = text.lowercased().unicodeScalars.drop { !$0.properties.isAlphabetic }
-        let start = String(String.UnicodeScalarView(letters))
         for known in [Class.hallucination, .correct, .cannotJudge] where start.utf8.starts(with: known.rawValue.utf8) {
             let next = start.utf8.dropFirst(known.rawValue.utf8.count).first
             // "correctly seen" is no class, "hallucinations" none of ours.
             if next.map({ ($0 | 0x20) &- UInt8(ascii: "a") >= 26 }) ?? true { return known }
         }
         return .unrecognised
+    }
+    /// From the first letter on.
+    private static func letters(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.drop { !$0.properties.isAlphabetic }))
     }
 }

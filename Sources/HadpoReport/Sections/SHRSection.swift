@@ -227,7 +227,7 @@ struct SHRSection {
         }
         let looked = [
             "no_description", "empty_description", "no_regions", "no_reply", "not_requested", "foreign_reply", "count_mismatch",
-            "no_judgement", "described_twice", "judged_twice", "not_in_the_evaluation",
+            "no_judgement", "only_draft", "described_twice", "judged_twice", "not_in_the_evaluation",
         ].filter { !kinds.contains($0) }
         return """
             <h3>Every image</h3>

@@ -525,6 +525,14 @@ class Judge(unittest.TestCase):
         path.write_bytes(whole.replace(b'"custom_id"', b'"custom_id', 1))
         self.judge(server, code=4)  # damage in the middle is no torn line
 
+    def test_another_file_is_no_torn_reply(self):
+        server = self.serve(good)
+        self.requests(["a"])
+        for text in ("my notes, one line", "<html>", "{\"a\": 1", "{", "a\nb"):
+            (self.folder / "replies.jsonl").write_text(text)
+            self.judge(server, code=0 if text == "{" else 4)  # "{" is how a reply of ours begins
+            self.assertEqual((self.folder / "replies.jsonl").read_text() == text, text != "{")
+
     def test_two_at_once_do_not_share_a_file(self):
         release = threading.Event()
         self.addCleanup(release.set)

@@ -314,12 +314,22 @@ static void remember(reply_file *file, const char *custom_id, const char *key, i
     json_object_object_add(file->ids, custom_id, json_object_new_string(key));
 }
 
+/* How every line begins that replies_append writes, so that no other file's last line is taken for a torn one. */
+static const char line_beginning[] = "{\"id\":\"hadpo_req_";
+
+static bool may_be_torn(const char *text, size_t size)
+{
+    size_t known = sizeof line_beginning - 1;
+    return memcmp(text, line_beginning, size < known ? size : known) == 0;
+}
+
 static int read_reply(void *user, char *text, size_t size, int64_t offset, size_t number, bool whole)
 {
     static const char doing[] = "reading replies";
     reply_file *file = user;
-    json *line = strict_json(text, size, NULL, 0);
-    if (line == NULL && !whole) { /* kill -9 in the middle of it */
+    char why[200] = "not JSON";
+    json *line = strict_json(text, size, why, sizeof why);
+    if (line == NULL && !whole && may_be_torn(text, size)) { /* kill -9 in the middle of it */
         file->torn = true;
         file->size = offset;
         int cut = 0;
@@ -328,7 +338,7 @@ static int read_reply(void *user, char *text, size_t size, int64_t offset, size_
         return DONE;
     }
     const char *id = text_at(line, "custom_id", NULL), *key = text_at(line, "key", NULL), *fault = NULL;
-    if (line == NULL) fault = "not JSON";
+    if (line == NULL) fault = why;
     else if (id == NULL || key == NULL) fault = "no custom_id or no key: not a file that `hadpo judge` wrote";
     if (fault == NULL && (file->use == REPLIES_RECORD || file->use == REPLIES_REPLAY || is_good(line)))
         remember(file, id, key, offset, size);

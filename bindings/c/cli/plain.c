@@ -5,6 +5,7 @@
  * every text that is put into it control and direction characters become blanks and bytes that are no UTF-8 become "?". */
 #include "cli.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,14 @@ static int put_text(FILE *to, const char *specification, const char *text)
     return length;
 }
 
+/* What is not a number is a dash, as wide as the number would be. */
+static int put_number(FILE *to, const char *specification, double value)
+{
+    if (!isnan(value)) return fprintf(to, specification, value);
+    const char *width = specification + 1 + strspn(specification + 1, "+ #0");
+    return fprintf(to, *width == '-' ? "%-*s" : "%*s", abs(atoi(width)), "-");
+}
+
 /* printf with its texts cleaned. Widths and precisions that are given as * are written into the specification first. */
 static int put(FILE *to, const char *format, va_list values)
 {
@@ -106,7 +115,7 @@ static int put(FILE *to, const char *format, va_list values)
         else if (kind == 's')
             length += put_text(to, specification, va_arg(values, const char *));
         else if (strchr("feg", kind) != NULL)
-            length += fprintf(to, specification, va_arg(values, double));
+            length += put_number(to, specification, va_arg(values, double));
         else if (before == 'z' || before == 'l') /* size_t and long are equally wide wherever the tool is built */
             length += fprintf(to, specification, va_arg(values, size_t));
         else

@@ -28,6 +28,27 @@ hi_status hi_allocate(uint64_t W, uint64_t H, const hi_limits *limits, hi_image 
     return HI_OK;
 }
 
+/* What people have instead of a PNG or JPEG; NULL for the rest. No byte of the file is said: whoever wrote the name of the file
+ * may have named one that is none of their business. */
+static const char *other_kind(const uint8_t *bytes, size_t count) {
+    static const struct {
+        const char *name, *start;
+        size_t at, size;
+    } kinds[] = {{"a GIF", "GIF8", 0, 4},
+                 {"a WebP picture", "WEBP", 8, 4},
+                 {"a TIFF", "II*\0", 0, 4},
+                 {"a TIFF", "MM\0*", 0, 4},
+                 {"an AVIF picture", "ftypavif", 4, 8},
+                 {"a HEIC picture", "ftyphei", 4, 7},
+                 {"a web page", "<!DOCTYPE", 0, 9},
+                 {"a web page", "<!doctype", 0, 9},
+                 {"a web page", "<html", 0, 5}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (count >= kinds[i].at + kinds[i].size && memcmp(bytes + kinds[i].at, kinds[i].start, kinds[i].size) == 0)
+            return kinds[i].name;
+    return NULL;
+}
+
 hi_status hi_decode(const uint8_t *bytes, size_t count, const hi_limits *limits, hi_image *image, char *message) {
     static const uint8_t png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     static const uint8_t jpeg_signature[3] = {0xFF, 0xD8, 0xFF};
@@ -43,9 +64,8 @@ hi_status hi_decode(const uint8_t *bytes, size_t count, const hi_limits *limits,
         return hi_fail(HI_FORMAT, message, "a git-lfs pointer stands where the image should be; fetch the file with git lfs pull");
     if (count == 0) return hi_fail(HI_FORMAT, message, "no bytes");
 
-    char start[3 * 8 + 1] = "";
-    for (size_t i = 0; i < count && i < 8; i++) snprintf(start + 3 * i, 4, " %02x", bytes[i]);
-    return hi_fail(HI_FORMAT, message, "neither a PNG nor a JPEG file: it starts with%s", start);
+    const char *kind = other_kind(bytes, count);
+    return hi_fail(HI_FORMAT, message, "neither a PNG nor a JPEG file%s%s", kind ? " but " : "", kind ? kind : "");
 }
 
 void hi_free(void *memory) { free(memory); }

@@ -6,7 +6,7 @@ package final class AtomicFile {
     package let path: String
     package private(set) var byteCount = 0
     private let temporaryPath: String
-    private var descriptor: Int32
+    private(set) var descriptor: Int32
     private let expectedSize: Int
 
     /// `expectedSize`, where it is known, is what a full disk is told to need.
@@ -19,7 +19,7 @@ package final class AtomicFile {
         var opened: Int32 = -1
         repeat {
             candidate = "\(path).tmp-\(getpid())-\(attempt)"
-            opened = open(candidate, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            opened = open(candidate, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
             attempt += 1
         } while opened < 0 && errno == EEXIST && attempt < 1000
         guard opened >= 0 else { throw File.failure("cannot create", path, errno, needed: expectedSize) }

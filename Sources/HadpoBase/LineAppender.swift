@@ -1,29 +1,49 @@
 import Glibc
 
-/// Appends lines to a file, each with one write, so that a killed run leaves whole lines and at most one torn one; opening
-/// such a file again removes the torn line. For one thread.
+/// Appends lines to a file, each with one write, so that a killed run leaves whole lines and at most one torn one; the first line
+/// that is appended later takes the torn one's place. For one thread.
+///
+/// The file is this run's alone as long as the object lives: a second one on the same file, of this process or another, is refused.
+/// The lock is on the file itself and nothing lies beside it; the system drops it with the process, however that ends.
 package final class LineAppender {
     package let path: String
-    private let descriptor: Int32
+    /// What the system said when the file cannot be locked, as on some network file systems; nil when it is.
+    package let lockFailure: String?
+    private var descriptor: Int32
+    /// Whether the last line may be torn.
+    private var isMended = false
+    private let isRegular: Bool
 
     package init(_ path: String) throws(HadpoError) {
         try File.checkPath(path)
-        let opened = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
-        guard opened >= 0 else { throw File.failure("cannot open", path, errno) }
+        let file = try FileLock.open(path)
         self.path = path
-        descriptor = opened
-        try mendLastLine()
+        descriptor = file.descriptor
+        lockFailure = file.failure
+        isRegular = file.isRegular
     }
 
+    // Closing drops the lock. An explicit unlock would drop it for a parent of this process too.
     deinit { close(descriptor) }
+
+    /// For a run to say before its work: nobody stops a second one.
+    package var warning: JSON? {
+        lockFailure.map {
+            ["event": "warning", "message": .string("\(path) cannot be locked (\($0)): no second run may write to it meanwhile")]
+        }
+    }
 
     /// The line is with the system when this returns; `sync` brings it to the disk.
     package func append(_ line: String) throws(HadpoError) {
+        try mendLastLine()
         var bytes = Array(line.utf8)
         bytes.append(0x0A)
+        // When the disk is full, a part of the line may be there already.
+        isMended = false
         try bytes.withUnsafeBytes { raw in
             Result { () throws(HadpoError) in try File.writeAll(descriptor, raw, path, needed: raw.count) }
         }.get()
+        isMended = true
     }
 
     package func append(_ record: JSON, ascii: Bool = true) throws(HadpoError) {
@@ -31,23 +51,67 @@ package final class LineAppender {
     }
 
     package func sync() throws(HadpoError) {
-        if fdatasync(descriptor) != 0 { throw File.failure("cannot sync", path, errno) }
+        if isRegular, fdatasync(descriptor) != 0 { throw File.failure("cannot sync", path, errno) }
     }
 
-    /// A last line without its newline is either whole (somebody's editor) or torn (a kill): JSON or not decides.
-    private func mendLastLine() throws(HadpoError) {
-        let size = lseek(descriptor, 0, SEEK_END)
-        if size <= 0 { return }
-        var last: UInt8 = 0
-        guard pread(descriptor, &last, 1, size - 1) == 1, last != 0x0A else { return }
-        let bytes = try File.read(path)
-        let start = (bytes.lastIndex(of: 0x0A) ?? -1) + 1
+    /// Puts `bytes`, which end in a newline, in the place of the file's, all or nothing. The lock is on the new file before it has
+    /// its name, so that nobody comes between.
+    package func replace(with bytes: [UInt8]) throws(HadpoError) {
+        // Where the path is a link, the file that it leads to is replaced, and not the link.
+        let file = try AtomicFile(FileLock.target(of: path))
+        let kept = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard kept >= 0 else { throw File.failure("cannot open", path, errno) }
         do throws(HadpoError) {
-            _ = try JSON.parse(Array(bytes[start...]), source: path)
+            if lockFailure == nil, let failure = FileLock.take(kept) { throw File.failure("cannot lock", path, failure) }
+            if fcntl(kept, F_SETFL, O_APPEND) != 0 { throw File.failure("cannot append to", path, errno) }
+            try file.write(bytes)
+            try file.commit()
         } catch {
-            if ftruncate(descriptor, off_t(start)) != 0 { throw File.failure("cannot mend the last line", path, errno) }
-            return
+            close(kept)
+            throw error
         }
-        try append("")
+        close(descriptor)
+        descriptor = kept
+        isMended = true
+    }
+
+    /// Before work whose end is `replace`: whether a file can be made in the folder.
+    package func checkFolder() throws(HadpoError) {
+        let folder = File.folder(of: FileLock.target(of: path))
+        if isRegular, access(folder, W_OK | X_OK) != 0 { throw File.failure("cannot write into the folder", folder, errno) }
+    }
+
+    /// A last line without its newline is torn when it begins like a record and is no JSON; else it is whole, and somebody's editor
+    /// left the newline out.
+    private func mendLastLine() throws(HadpoError) {
+        if isMended || !isRegular { return }
+        var start = max(0, Int(lseek(descriptor, 0, SEEK_END)))
+        var tail: [UInt8] = []
+        while start > 0 {
+            let from = max(0, start - max(1 << 16, tail.count))
+            var piece = [UInt8](repeating: 0, count: start - from)
+            guard pread(descriptor, &piece, piece.count, off_t(from)) == piece.count else {
+                throw File.failure("cannot read", path, errno)
+            }
+            let newline = piece.lastIndex(of: 0x0A)
+            tail = piece[((newline ?? -1) + 1)...] + tail
+            start = newline.map { from + $0 + 1 } ?? from
+            if newline != nil { break }
+        }
+        isMended = tail.isEmpty
+        if isMended { return }
+        if tail.first == UInt8(ascii: "{") || tail.first == 0 {
+            do throws(HadpoError) {
+                _ = try JSON.parse(tail, source: path)
+            } catch {
+                if ftruncate(descriptor, off_t(start)) != 0 { throw File.failure("cannot mend the last line", path, errno) }
+                isMended = true
+                return
+            }
+        }
+        try [UInt8(0x0A)].withUnsafeBytes { raw in
+            Result { () throws(HadpoError) in try File.writeAll(descriptor, raw, path, needed: 1) }
+        }.get()
+        isMended = true
     }
 }

@@ -53,6 +53,9 @@ package struct PopeAnswer: Sendable, Equatable {
         self.yesMinusNo = yesMinusNo
     }
 
+    /// How a line of an answers file begins.
+    static let opening = "{\"question\": "
+
     /// A line of an answers file, keys in HA-DPO's order.
     package var record: JSON {
         var record: JSON = ["question": JSON(question), "answer": .string(text), "question_id": JSON(id)]

@@ -21,7 +21,7 @@ package struct PopeRunConfig: Sendable {
     }
 
     package let questions: String
-    package let images: String
+    package let pictures: PictureFolder
     package let answers: String?
     package let further: [Further]
     package let limit: Int
@@ -41,7 +41,12 @@ package struct PopeRunConfig: Sendable {
     /// - Parameter family: the opened model's.
     package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
         questions = try r.string("questions", help: "POPE question file")
-        images = try r.string("images", help: "folder that its pictures are in")
+        let images = try r.string("images", help: "folder that its pictures are in")
+        pictures = PictureFolder(
+            images,
+            outside: try r.bool(
+                "outside", default: false,
+                help: "also pictures whose names are absolute or have .. in them; else those are refused"))
         answers = try r.optionalString(
             "answers", help: "answers as JSON Lines, appended as they come; what is there is not asked again")
         further = try r.objects(
@@ -82,6 +87,8 @@ package struct PopeRun {
         /// Lines of the answers file by question, other keys included.
         var records: [Int: JSON] = [:]
         var resumed = 0
+        /// About the answers file, to be said before the work.
+        var warnings: [JSON] = []
     }
 
     /// Where an answer belongs.
@@ -163,7 +170,7 @@ package struct PopeRun {
 
     private func report(_ split: Split) throws(HadpoError) -> JSON {
         let lines = split.questions.compactMap { split.records[$0.id] }
-        if let path = split.answers { try sortFile(path, lines) }
+        if let appender = split.appender { try sortFile(appender, lines) }
         let source = split.answers ?? "answers"
         var report = try PopeScore(
             questions: split.questions,
@@ -194,7 +201,9 @@ package struct PopeRun {
             }
         }
         for (questions, answers) in files { splits.append(try Self.open(questions, answers, limit: config.limit)) }
-        for split in splits where split.resumed > 0 {
+        for split in splits {
+            for warning in split.warnings { try progress.emit(warning) }
+            guard split.resumed > 0 else { continue }
             try progress.emit([
                 "event": "warning",
                 "message": .string(
@@ -217,9 +226,12 @@ package struct PopeRun {
             return Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: nil, appender: nil)
         }
         try File.makeDirectories(File.folder(of: answers))
-        let appender = try LineAppender(answers)  // removes a torn last line
+        let appender = try LineAppender(answers)
+        try appender.checkFolder()
         var split = Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: answers, appender: appender)
-        for line in try JSONLines.parse(try File.read(answers), source: answers) {
+        let stored = try AppendedLines(try File.read(answers), source: answers, opening: PopeAnswer.opening)
+        var records = RecordsByKey<Int>()
+        for line in stored.lines {
             let place = "\(answers):\(line.number)"
             guard let id = line.value["question_id"]?.intValue, let question = byID[id],
                 line.value["question"]?.stringValue == question.text, line.value["answer"]?.stringValue != nil
@@ -228,10 +240,11 @@ package struct PopeRun {
                     .format, "the answers file holds something else than answers to these questions", at: place,
                     found: String(line.value.text().prefix(120)), expected: "answers to \(path), or a new file")
             }
-            guard split.records.updateValue(line.value, forKey: id) == nil else {
-                throw HadpoError(.format, "a question is answered twice", at: place, found: "question_id \(id)")
-            }
+            try records.add(line, id, "question_id \(id)", source: answers)
         }
+        split.records = records.values
+        if let warning = appender.warning { split.warnings.append(warning) }
+        split.warnings += stored.warnings(answers, repeated: records.repeated, again: "what is missing is asked again")
         split.resumed = split.records.count
         return split
     }
@@ -315,10 +328,7 @@ package struct PopeRun {
             if let place = places[shared] {
                 pictures[place].append(Asked(targets: open, question: question, prompt: prompt))
             } else {
-                let path = File.join(config.images, question.image)
-                guard File.isFile(path) else {
-                    throw HadpoError(.io, "a picture is missing", at: name, found: "no file \(path)", expected: "the picture")
-                }
+                _ = try config.pictures.file(question.image, at: name)
                 places[shared] = pictures.count
                 pictures.append([Asked(targets: open, question: question, prompt: prompt)])
             }
@@ -370,12 +380,12 @@ package struct PopeRun {
     }
 
     private func pixels(_ question: PopeQuestion) throws(HadpoError) -> [Float] {
-        let path = File.join(config.images, question.image)
+        let path = try config.pictures.file(question.image, at: "question \(question.id)")
         do throws(HadpoError) {
             return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(path)))
         } catch {
             var failure = error
-            failure.place = "question \(question.id), picture \(path)"
+            failure.place = "question \(question.id), picture \(PictureFolder.shown(path, quoted: false))"
             throw failure
         }
     }
@@ -396,10 +406,10 @@ package struct PopeRun {
     // MARK: the file
 
     /// In the end the lines stand in the order of their ids, however the run was cut.
-    private func sortFile(_ path: String, _ lines: [JSON]) throws(HadpoError) {
+    private func sortFile(_ appender: LineAppender, _ lines: [JSON]) throws(HadpoError) {
         let sorted = lines.sorted { ($0["question_id"]?.intValue ?? 0) < ($1["question_id"]?.intValue ?? 0) }
         let text = sorted.map { $0.text(ascii: true) + "\n" }.joined()
         let bytes = Array(text.utf8)
-        if try File.read(path) != bytes { try File.writeAtomically(path, bytes) }
+        if try File.read(appender.path) != bytes { try appender.replace(with: bytes) }
     }
 }

@@ -32,7 +32,7 @@ package struct ReportConfig: Sendable {
     package let shr: SHR?
     package let chair: CHAIR?
     package let training: [String]
-    package let pictures: [String]
+    package let pictures: [PictureFolder]
     package let cards: Int
     package let pictureWidth: Int
     package let pictureBytes: Int
@@ -48,7 +48,10 @@ package struct ReportConfig: Sendable {
         shr = try r.optionalObject("shr", help: "a score of SHR", SHR.init)
         chair = try r.optionalObject("chair", help: "a score of CHAIR", CHAIR.init)
         training = try r.strings("training", default: [], help: "logs of trainings, one JSON record a step")
-        pictures = try r.strings("pictures", default: [], help: "folders with the pictures, for the gallery")
+        let folders = try r.strings("pictures", default: [], help: "folders with the pictures, for the gallery")
+        let outside = try r.bool(
+            "outside", default: false, help: "also pictures whose names are absolute or have .. in them; else those are refused")
+        pictures = folders.map { PictureFolder($0, outside: outside) }
         cards = try r.int("cards", default: 24, in: 0...1000, help: "pictures in the gallery")
         pictureWidth = try r.int("picture_width", default: 320, in: 16...2048, help: "pixels; wider pictures are scaled down")
         pictureBytes = try r.int(

@@ -17,12 +17,16 @@ package struct GuardConfig: Sendable {
         package static let figures = ["accuracy", "precision", "recall", "f1", "yes_ratio", "roc_area"]
         package let questions: String
         package let images: String
+        package let outside: Bool
         package let limit: Int
         package let maxNewTokens: Int
 
         init(_ r: inout ConfigReader) throws(HadpoError) {
             questions = try r.string("questions", help: "POPE question file, of pictures that are not trained on")
             images = try r.string("images", help: "folder that its pictures are in")
+            outside = try r.bool(
+                "outside", default: false,
+                help: "also pictures whose names are absolute or have .. in them; else those are refused")
             limit = try r.int("limit", default: 60, in: 0...1 << 30, help: "only the first so many questions; 0: all")
             maxNewTokens = try r.int("max_new_tokens", default: 16, in: 1...1 << 20, help: "at most this many tokens an answer")
         }

@@ -139,6 +139,7 @@ package struct TrainConfig: Sendable {
         package let pope: String?
         package let imageData: String?
         package let images: String
+        package let outside: Bool
         package let pairs: String?
         package let samples: String?
         package let alignedCaptions: String?
@@ -156,6 +157,9 @@ package struct TrainConfig: Sendable {
             pope = try r.optionalString("pope", help: "pope_data.json")
             imageData = try r.optionalString("image_data", help: "Visual Genome image_data.json (finds pictures by id)")
             images = try r.string("images", default: ".", help: "folder of the pictures (Visual Genome root with format hadpo)")
+            outside = try r.bool(
+                "outside", default: false,
+                help: "also pictures whose names are absolute or have .. in them; else those are refused")
             pairs = try r.optionalString("pairs", help: "JSON Lines of pairs")
             samples = try r.optionalString("samples", help: "JSON Lines of samples (sft, or gamma above 0)")
             alignedCaptions = try r.optionalString(

@@ -10,6 +10,7 @@ package struct TrainingData {
 
     package init(_ model: any VisionLanguageModel, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
         let data = config.data
+        let pictures = PictureFolder(data.images, outside: data.outside)
         var pairs = SampleSet<PreferencePair>()
         var captions = SampleSet<CaptionSample>()
         switch data.format {
@@ -21,13 +22,13 @@ package struct TrainingData {
             }
             pairs = try UpstreamPairs.read(
                 descriptions: data.desc, questions: data.pope,
-                images: VisualGenomeImages(imageData: imageData, folder: data.images), seed: data.seed, rule: data.rule)
+                images: VisualGenomeImages(imageData: imageData, folder: pictures), seed: data.seed, rule: data.rule)
         case .pairs:
-            if let path = data.pairs { pairs = try SampleFiles.readPairs(path, imageFolder: data.images) }
+            if let path = data.pairs { pairs = try SampleFiles.readPairs(path, pictures: pictures) }
         case .samples: break
         }
-        if let path = data.samples { captions = try SampleFiles.readSamples(path, imageFolder: data.images) }
-        if let folder = data.alignedCaptions { captions.append(try AlignedCaptions.read(folder)) }
+        if let path = data.samples { captions = try SampleFiles.readSamples(path, pictures: pictures) }
+        if let folder = data.alignedCaptions { captions.append(try AlignedCaptions.read(folder, outside: data.outside)) }
         problems = pairs.problems + captions.problems
 
         var samples = SampleTokens(model, config)

@@ -79,17 +79,4 @@ import HadpoTestSupport
         #expect(throws: HadpoError.self) { try File.makeDirectories(folder.path + "/f/g") }
         for below in ["/a/b/c", "/a/b", "/a"] { rmdir(folder.path + below) }
     }
-
-    @Test("appending after a kill drops the torn line and keeps a whole one") func torn() throws {
-        let folder = try TemporaryFolder()
-        let path = folder["log.jsonl"]
-        try LineAppender(path).append(["a": "é"])
-        #expect(try File.read(path) == Array("{\"a\": \"\\u00e9\"}\n".utf8))
-        try File.writeAtomically(path, "{\"a\": 1}\n{\"a\": 2")
-        try LineAppender(path).append(["a": 3])
-        #expect(try File.read(path) == Array("{\"a\": 1}\n{\"a\": 3}\n".utf8))
-        try File.writeAtomically(path, "{\"a\": 1}\n{\"a\": 2}")
-        try LineAppender(path).append(["a": 3])
-        #expect(try File.read(path) == Array("{\"a\": 1}\n{\"a\": 2}\n{\"a\": 3}\n".utf8))
-    }
 }

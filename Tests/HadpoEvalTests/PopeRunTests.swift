@@ -197,6 +197,70 @@ private final class Listener: Progress {
         #expect(try File.read(subject.folder["answers.jsonl"]) == Array(line.utf8))
     }
 
+    @Test("what two killed runs left is read: pieces in the middle, answers twice; two different answers are for a person")
+    func leftBehind() throws {
+        let subject = try PopeSubject()
+        _ = try subject.run()
+        let whole = try File.read(subject.folder["answers.jsonl"])
+        let lines = whole.split(separator: 0x0A).map { Array($0) + [0x0A] }
+        // Line 2 is a piece of the fourth answer with the third behind it; line 4 is the first again.
+        let left = lines[0] + lines[3].prefix(40) + lines[2] + lines[1] + lines[0] + lines[5].prefix(10)
+        try File.writeAtomically(subject.folder["answers.jsonl"], left)
+        let listener = Listener()
+        let report = try subject.run(progress: listener)
+        #expect(report["asked"] == 3 && report["resumed"] == 3)
+        #expect(try File.read(subject.folder["answers.jsonl"]) == whole)
+        let messages = listener.records.compactMap { $0["event"] == "warning" ? $0["message"]?.stringValue : nil }
+        #expect(messages.contains { $0.contains("in lines 2, 5 of ") } && messages.contains { $0.hasPrefix("line 4 of ") })
+
+        let other = Array(String(decoding: lines[0], as: UTF8.self).replacing("\"answer\": \"", with: "\"answer\": \"x").utf8)
+        try File.writeAtomically(subject.folder["answers.jsonl"], whole + other)
+        let error = #expect(throws: HadpoError.self) { try subject.run() }
+        #expect(error?.place?.hasSuffix("answers.jsonl:7") == true && error?.found?.contains("which line 1 has") == true)
+        #expect(try File.read(subject.folder["answers.jsonl"]) == whole + other)
+    }
+
+    @Test("a second run on an answers file is refused while the first has it, and somebody's text stays as it is")
+    func busy() throws {
+        let subject = try PopeSubject()
+        do {
+            let first = try LineAppender(subject.folder["answers.jsonl"])
+            let error = #expect(throws: HadpoError.self) { try subject.run() }
+            #expect(error?.status == .busy && error?.place == subject.folder["answers.jsonl"])
+            try first.sync()
+        }
+        #expect(try subject.run()["asked"] == 6)
+        for text in ["notes of mine", "{\"notes\": 1}\n{\"of\": \"mine"] {
+            try subject.folder.write("answers.jsonl", text)
+            #expect(throws: HadpoError.self) { try subject.run() }
+            #expect(try subject.folder.text("answers.jsonl") == text)
+        }
+    }
+
+    @Test("a question file names pictures below the folder; others need the key, and nothing of a file is quoted")
+    func outside() throws {
+        let subject = try PopeSubject()
+        try subject.folder.write("secret", "root:x:0:0 secret")
+        try subject.folder.write("pictures/in.png", "root:x:0:0 secret")
+        func error(_ name: String, _ keys: [JSON.Member] = []) throws -> HadpoError? {
+            try subject.write("questions.json", [PopeQuestion(id: 1, image: name, text: "Is it?", isYes: true)])
+            return #expect(throws: HadpoError.self) { try subject.run(keys) }
+        }
+        for name in ["pictures/../secret", subject.folder["secret"], "/" + subject.folder["wide.jpg"]] {
+            let refused = try error(name)
+            #expect(
+                refused?.message == "a picture's name leads out of its folder"
+                    && refused?.place?.hasPrefix("question 1 of") == true)
+        }
+        for (name, keys) in [("pictures/in.png", []), ("pictures/../secret", [.init("outside", true)])]
+            as [(String, [JSON.Member])]
+        {
+            #expect(try error(name, keys)?.message == "neither a PNG nor a JPEG file")
+        }
+        try subject.write("questions.json", [PopeQuestion(id: 1, image: "pictures/../wide.jpg", text: "Is it?", isYes: true)])
+        #expect(try subject.run([.init("outside", true)])["asked"] == 1)
+    }
+
     @Test("several files in one call ask a shared question once, write each file's answers, and are continued")
     func several() throws {
         let subject = try PopeSubject()

@@ -97,6 +97,39 @@ import Testing
         #expect(try File.read(folder["a.jsonl"]) == whole)
     }
 
+    @Test("pictures of others are refused by name unless the key allows them, from urls and from names")
+    func outside() throws {
+        let folder = try TemporaryFolder()
+        let model = try model()
+        try folder.write("pictures/../secret", "root:x:0:0")
+        try folder.write(
+            "image_data.json",
+            "[{\"image_id\": 4, \"url\": \"https://x.org/../secret\"}, {\"image_id\": 5, \"url\": \"https:///secret\"}]")
+        func error(_ val: String, _ keys: [JSON.Member] = []) throws -> HadpoError? {
+            try folder.write("val.json", val)
+            let config = JSON.object(
+                [
+                    .init("schema", "hadpo.shr-describe/1"), .init("val_images", .string(folder["val.json"])),
+                    .init("image_data", .string(folder["image_data.json"])), .init("images", .string(folder["pictures"])),
+                    .init("output", .string(folder["a.jsonl"])), .init("max_new_tokens", 2),
+                ] + keys)
+            let read = try ConfigReader.read(config, schema: "hadpo.shr-describe/1", SHRDescribeConfig.init(_:)).config
+            return #expect(throws: HadpoError.self) {
+                try SHRDescribe.run(model: model, config: read, progress: SilentProgress())
+            }
+        }
+        for val in [
+            "[4]", "[5]", "[{\"image_id\": 1, \"image\": \"../secret\"}]", "[{\"image_id\": 1, \"image\": \"/etc/passwd\"}]",
+        ] {
+            #expect(try error(val)?.message == "a picture's name leads out of its folder")
+        }
+        #expect(!File.exists(folder["a.jsonl"]))
+        #expect(try error("[4]", [.init("outside", true)])?.message == "neither a PNG nor a JPEG file")
+        let first = try LineAppender(folder["a.jsonl"])
+        #expect(try error("[4]", [.init("outside", true)])?.status == .busy)
+        try first.sync()
+    }
+
     @Test("the defaults are upstream's decoding for the family") func defaults() throws {
         let text = try ConfigReader.describe("hadpo.shr-describe/1", SHRDescribeConfig.init(_:)).defaults
         #expect(text["num_beams"] == 5 && text["max_new_tokens"] == 512 && text["repetition_penalty"] == 1.0)

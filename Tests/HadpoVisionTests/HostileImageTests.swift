@@ -128,8 +128,8 @@ import Testing
         let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
         #expect(decodeError(Array(pointer.utf8))?.message.contains("git-lfs pointer") == true)
         #expect(decodeError([])?.message == "no bytes")
-        #expect(decodeError(Array("GIF89a..".utf8))?.message.contains("it starts with 47 49 46 38 39 61") == true)
-        #expect(decodeError([0xFF])?.message.contains("ff") == true)
+        #expect(decodeError(Array("GIF89a..".utf8))?.message == "neither a PNG nor a JPEG file but a GIF")
+        #expect(decodeError([0xFF])?.message == "neither a PNG nor a JPEG file")
         #expect(decodeError([0xFF, 0xD8, 0xFF])?.status == .format)
         #expect(decodeError([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A])?.status == .format)
         #expect(decodeError([UInt8](repeating: 0, count: 100_000))?.status == .format)

@@ -7,7 +7,7 @@ import HadpoVision
 /// "hadpo.shr-describe/1": pictures to describe, and how. Defaults are those of HA-DPO's SHR script for the model's family.
 package struct SHRDescribeConfig: Sendable {
     package let files: SHRFiles
-    package let images: String
+    package let pictures: PictureFolder
     package let output: String
     package let question: String
     package let evaluation: EvaluationProtocol
@@ -25,7 +25,12 @@ package struct SHRDescribeConfig: Sendable {
     /// - Parameter family: the opened model's.
     package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
         files = try SHRFiles(&r)
-        images = try r.string("images", help: "folder of the pictures: Visual Genome's, with VG_100K and VG_100K_2")
+        let images = try r.string("images", help: "folder of the pictures: Visual Genome's, with VG_100K and VG_100K_2")
+        pictures = PictureFolder(
+            images,
+            outside: try r.bool(
+                "outside", default: false,
+                help: "also pictures whose names are absolute or have .. in them; else those are refused"))
         output = try r.string(
             "output", help: "descriptions as JSON Lines, appended as they come; what is there is not described again")
         question = try r.string("question", default: "Describe this image in detail.", help: "what is asked")
@@ -68,6 +73,8 @@ package struct SHRDescribe {
     /// Of model, prompt and decoding: lines of another run are refused.
     private var key: String
     private let appender: LineAppender
+    /// How a line of the output begins.
+    private static let opening = "{\"image_id\": "
     private var lines: [String: JSON] = [:]
 
     package static func run(
@@ -80,7 +87,7 @@ package struct SHRDescribe {
         try run.describe(pictures.filter { run.lines[$0.id] == nil })
         let ordered = pictures.compactMap { run.lines[$0.id] }
         let text = ordered.map { $0.text(ascii: true) + "\n" }.joined()
-        if try File.read(config.output) != Array(text.utf8) { try File.writeAtomically(config.output, text) }
+        if try File.read(config.output) != Array(text.utf8) { try run.appender.replace(with: Array(text.utf8)) }
         let tokens = ordered.reduce(0) { $0 + ($1["tokens"]?.intValue ?? 0) }
         return [
             "schema": "hadpo.shr-describe-report/1", "output": .string(config.output),
@@ -106,7 +113,7 @@ package struct SHRDescribe {
     /// Every picture of the evaluation with its file, which must be there before any work.
     private static func pictures(_ config: SHRDescribeConfig) throws(HadpoError) -> [Picture] {
         var order: [String] = []
-        var paths: [String: String] = [:]
+        var files: [String: String] = [:]
         var known: Set<String> = []
         try JSONStream.elements(ofFile: config.files.validation ?? "") { _, element throws(HadpoError) in
             let record = try element.parse()
@@ -116,7 +123,7 @@ package struct SHRDescribe {
                     .format, "no image of the evaluation", at: element.name, found: record.kind, expected: "'image_id'")
             }
             if known.insert(name).inserted { order.append(name) }
-            if let file = record["image"]?.stringValue { paths[name] = File.join(config.images, file) }
+            if let file = record["image"]?.stringValue { files[name] = file }
             return true
         }
         if let path = config.files.imageData {
@@ -127,23 +134,20 @@ package struct SHRDescribe {
                     known.contains(id), let url = record["url"]?.stringValue
                 else { return true }
                 // Upstream's rule: the last two components of the url.
-                let parts = url.pythonSplit("/").suffix(2)
-                paths[id] = File.join(config.images, parts.joined(separator: "/"))
+                files[id] = url.pythonSplit("/").suffix(2).joined(separator: "/")
                 return true
             }
         }
         var pictures: [Picture] = []
         for id in order {
-            guard let path = paths[id] else {
+            guard let file = files[id] else {
                 throw HadpoError(
-                    .format, "an image whose file nobody names", at: config.files.validation, found: "image \(id)",
+                    .format, "an image whose file nobody names", at: config.files.validation,
+                    found: "image \(PictureFolder.shown(id, quoted: false))",
                     expected: "image_data with its url, or 'image' beside image_id")
             }
-            guard File.isFile(path) else {
-                throw HadpoError(
-                    .io, "a picture is missing", at: "image \(id)", found: "no file \(path)", expected: "the picture")
-            }
-            pictures.append(Picture(id: id, path: path))
+            let place = "image \(PictureFolder.shown(id, quoted: false))"
+            pictures.append(Picture(id: id, path: try config.pictures.file(file, at: place)))
         }
         return pictures
     }
@@ -160,12 +164,15 @@ package struct SHRDescribe {
             model, prefixes: [rows], branches: Array(repeating: (rows, prompt.after.count), count: config.beamCount),
             newTokens: config.maxNewTokens, at: "/question")
         try File.makeDirectories(File.folder(of: config.output))
-        appender = try LineAppender(config.output)  // removes a torn last line
+        appender = try LineAppender(config.output)
+        try appender.checkFolder()
         key = ""
         let known = Set(pictures.map(\.id))
         let key = String(SHA256.hex(Array(decoding.text().utf8)).prefix(16))
         self.key = key
-        for line in try JSONLines.parse(try File.read(config.output), source: config.output) {
+        let stored = try AppendedLines(try File.read(config.output), source: config.output, opening: Self.opening)
+        var records = RecordsByKey<String>()
+        for line in stored.lines {
             let id = line.value["image_id"]?.intValue.map(String.init) ?? line.value["image_id"]?.stringValue
             guard let id, known.contains(id), line.value["key"]?.stringValue == key, line.value["description"]?.stringValue != nil
             else {
@@ -174,10 +181,14 @@ package struct SHRDescribe {
                     found: String(line.value.text().prefix(120)),
                     expected: "descriptions by this model with these settings, or a new file")
             }
-            guard lines.updateValue(line.value, forKey: id) == nil else {
-                throw HadpoError(
-                    .format, "an image is described twice", at: "\(config.output):\(line.number)", found: "image \(id)")
-            }
+            try records.add(line, id, "image \(id)", source: config.output)
+        }
+        lines = records.values
+        if let warning = appender.warning { try progress.emit(warning) }
+        for warning in stored.warnings(
+            config.output, repeated: records.repeated, again: "what is missing is described again")
+        {
+            try progress.emit(warning)
         }
         if !lines.isEmpty {
             try progress.emit([
@@ -244,7 +255,8 @@ package struct SHRDescribe {
             return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(picture.path)))
         } catch {
             var failure = error
-            failure.place = "image \(picture.id), picture \(picture.path)"
+            failure.place =
+                "image \(PictureFolder.shown(picture.id, quoted: false)), picture \(PictureFolder.shown(picture.path, quoted: false))"
             throw failure
         }
     }

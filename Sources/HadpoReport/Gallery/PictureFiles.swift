@@ -16,7 +16,7 @@ final class PictureFiles {
         case none(String)
     }
 
-    private let folders: [String]
+    private let folders: [PictureFolder]
     private let width: Int
     private let limit: Int
     private(set) var bytes = 0
@@ -31,8 +31,8 @@ final class PictureFiles {
         folders = config.pictures
         width = config.pictureWidth
         limit = config.pictureBytes
-        for folder in folders where !File.isDirectory(folder) {
-            throw HadpoError(.io, "no folder of pictures", at: folder, expected: "a folder")
+        for folder in folders where !File.isDirectory(folder.path) {
+            throw HadpoError(.io, "no folder of pictures", at: folder.path, expected: "a folder")
         }
     }
 
@@ -55,11 +55,7 @@ final class PictureFiles {
     }
 
     private func search(_ name: String) -> String? {
-        // Names come from files of anyone: they may not lead out of the folders.
-        let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        guard !name.isEmpty, name.utf8.count < 512, !name.utf8.contains(0), !name.utf8.contains(UInt8(ascii: "\\")),
-            parts.allSatisfy({ !$0.isEmpty && !$0.elementsEqual("..".utf8) && !$0.elementsEqual(".".utf8) })
-        else { return nil }
+        guard !folders.contains(where: { $0.refusal(name) != nil }) else { return nil }
         var candidates = [name]
         let ends = [".jpg", ".png", ".jpeg"]
         for end in ends {
@@ -73,7 +69,9 @@ final class PictureFiles {
             }
         }
         for folder in folders {
-            for candidate in candidates where File.isFile(File.join(folder, candidate)) { return File.join(folder, candidate) }
+            for candidate in candidates {
+                if case .success(let path) = folder.find(candidate) { return path }
+            }
         }
         return nil
     }
@@ -83,7 +81,10 @@ final class PictureFiles {
         guard !folders.isEmpty else { return .none("no folder of pictures was given") }
         guard let path = names.lazy.compactMap({ self.path($0) }).first else {
             missing += 1
-            return .none("not in the folders given")
+            let isOutside = names.contains { name in
+                if case .outside = folders.first?.refusal(name) { true } else { false }
+            }
+            return .none(isOutside ? "its name leads out of the folders given" : "not in the folders given")
         }
         do throws(HadpoError) {
             let image = try RGBImage.decode(try File.read(path, limit: 1 << 27))

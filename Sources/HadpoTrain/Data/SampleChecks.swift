@@ -2,24 +2,37 @@ import HadpoBase
 
 /// What makes a sample untrainable whatever the model; its length in tokens is the trainer's to judge.
 struct SampleChecks {
-    private var knownPictures: [String: Bool] = [:]
+    private let pictures: PictureFolder
+    private var known: [String: Result<String, PictureFolder.Refusal>] = [:]
+
+    init(pictures: PictureFolder) { self.pictures = pictures }
+
+    /// The path of a picture, or why there is none.
+    mutating func picture(_ name: String) -> (path: String?, reason: String?) {
+        let found = known[name] ?? pictures.find(name)
+        known[name] = found
+        switch found {
+        case .success(let path): return (path, nil)
+        case .failure(let refusal): return (nil, pictures.reason(refusal))
+        }
+    }
 
     /// nil when the sample can be trained on.
-    mutating func reason(_ pair: PreferencePair) -> String? {
+    static func reason(_ pair: PreferencePair) -> String? {
         if let reason = promptReason(pair.prompt) { return reason }
         if let reason = answerReason(pair.chosen, "chosen") ?? answerReason(pair.rejected, "rejected") { return reason }
         if pair.chosen.utf8.elementsEqual(pair.rejected.utf8) { return "chosen and rejected are the same text" }
-        return pictureReason(pair.imagePath)
+        return nil
     }
 
-    mutating func reason(_ sample: CaptionSample) -> String? {
+    static func reason(_ sample: CaptionSample) -> String? {
         if let reason = promptReason(sample.prompt) ?? answerReason(sample.answer, "answer") { return reason }
         if !(sample.weight >= 0 && sample.weight.isFinite) { return "weight \(sample.weight) is not 0 or more" }
-        return pictureReason(sample.imagePath)
+        return nil
     }
 
     /// Texts that would change what the sequence means: an end of sequence, a second picture, a second turn.
-    private func answerReason(_ answer: String, _ key: String) -> String? {
+    private static func answerReason(_ answer: String, _ key: String) -> String? {
         if answer.utf8.allSatisfy({ $0 <= 0x20 }) { return "empty \(key)" }
         for marker in ["</s>", "<image>", " ASSISTANT: "] where contains(answer, marker) {
             return "\(key) contains '\(marker)'"
@@ -27,7 +40,7 @@ struct SampleChecks {
         return nil
     }
 
-    private func promptReason(_ prompt: SamplePrompt) -> String? {
+    private static func promptReason(_ prompt: SamplePrompt) -> String? {
         switch prompt {
         case .question(let text):
             if text.utf8.allSatisfy({ $0 <= 0x20 }) { return "empty question" }
@@ -39,16 +52,10 @@ struct SampleChecks {
         return nil
     }
 
-    private mutating func pictureReason(_ path: String) -> String? {
-        let known = knownPictures[path] ?? File.isFile(path)
-        knownPictures[path] = known
-        return known ? nil : "missing picture '\(path)'"
-    }
-
-    private func contains(_ text: String, _ marker: String) -> Bool { occurrences(of: marker, in: text) > 0 }
+    private static func contains(_ text: String, _ marker: String) -> Bool { occurrences(of: marker, in: text) > 0 }
 
     /// Over bytes: characters would hide a marker that a combining accent follows.
-    private func occurrences(of marker: String, in text: String) -> Int {
+    private static func occurrences(of marker: String, in text: String) -> Int {
         let marker = Array(marker.utf8)
         let text = Array(text.utf8)
         var count = 0

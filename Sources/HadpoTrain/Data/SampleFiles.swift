@@ -1,6 +1,6 @@
 import HadpoBase
 
-/// The user's own data, JSON Lines. Pictures are named relative to a folder; other keys are left to their owner; a first line
+/// The user's own data, JSON Lines. Pictures are named below a folder (`PictureFolder`); other keys are left to their owner; a first line
 /// `{"schema": "hadpo.pairs/1"}` may say what the file is.
 ///
 ///     hadpo.pairs/1    {"image", "question" or "prompt", "chosen", "rejected", "id"?}
@@ -8,28 +8,26 @@ import HadpoBase
 ///
 /// A question goes into the model's template; a prompt is the whole text before the answer, with `<image>` once.
 package enum SampleFiles {
-    package static func readPairs(_ path: String, imageFolder: String) throws(HadpoError) -> SampleSet<PreferencePair> {
-        var checks = SampleChecks()
-        return try read(path, schema: "hadpo.pairs/1", imageFolder: imageFolder) { fields in
+    package static func readPairs(_ path: String, pictures: PictureFolder) throws(HadpoError) -> SampleSet<PreferencePair> {
+        try read(path, schema: "hadpo.pairs/1", pictures: pictures) { fields in
             guard let chosen = fields.value["chosen"]?.stringValue else { return .failure("'chosen' is not a text") }
             guard let rejected = fields.value["rejected"]?.stringValue else { return .failure("'rejected' is not a text") }
             let pair = PreferencePair(
                 id: fields.id, imagePath: fields.imagePath, prompt: fields.prompt, chosen: chosen, rejected: rejected,
                 kind: .pair,
                 source: fields.source)
-            return checks.reason(pair).map { .failure($0) } ?? .sample(pair)
+            return SampleChecks.reason(pair).map { .failure($0) } ?? .sample(pair)
         }
     }
 
-    package static func readSamples(_ path: String, imageFolder: String) throws(HadpoError) -> SampleSet<CaptionSample> {
-        var checks = SampleChecks()
-        return try read(path, schema: "hadpo.samples/1", imageFolder: imageFolder) { fields in
+    package static func readSamples(_ path: String, pictures: PictureFolder) throws(HadpoError) -> SampleSet<CaptionSample> {
+        try read(path, schema: "hadpo.samples/1", pictures: pictures) { fields in
             guard let answer = fields.value["answer"]?.stringValue else { return .failure("'answer' is not a text") }
             guard let weight = (fields.value["weight"] ?? 1).doubleValue else { return .failure("'weight' is not a number") }
             let sample = CaptionSample(
                 id: fields.id, imagePath: fields.imagePath, prompt: fields.prompt, answer: answer, weight: weight,
                 source: fields.source)
-            return checks.reason(sample).map { .failure($0) } ?? .sample(sample)
+            return SampleChecks.reason(sample).map { .failure($0) } ?? .sample(sample)
         }
     }
 
@@ -48,9 +46,10 @@ package enum SampleFiles {
     }
 
     private static func read<Sample>(
-        _ path: String, schema: String, imageFolder: String, _ make: (Fields) -> Reading<Sample>
+        _ path: String, schema: String, pictures: PictureFolder, _ make: (Fields) -> Reading<Sample>
     ) throws(HadpoError) -> SampleSet<Sample> {
         var set = SampleSet<Sample>()
+        var checks = SampleChecks(pictures: pictures)
         var seen: Set<String> = []
         var lines = try JSONLines.parse(File.read(path), source: path)[...]
         if let first = lines.first, let named = first.value["schema"]?.stringValue, first.value.objectValue?.count == 1 {
@@ -87,8 +86,12 @@ package enum SampleFiles {
                 leaveOut("the id is used twice")
                 continue
             }
-            let fields = Fields(
-                value: value, id: id, imagePath: File.join(imageFolder, image), prompt: prompt, source: source)
+            let picture = checks.picture(image)
+            guard let imagePath = picture.path else {
+                leaveOut(picture.reason ?? "no picture")
+                continue
+            }
+            let fields = Fields(value: value, id: id, imagePath: imagePath, prompt: prompt, source: source)
             switch make(fields) {
             case .sample(let sample): set.samples.append(sample)
             case .failure(let reason): leaveOut(reason)

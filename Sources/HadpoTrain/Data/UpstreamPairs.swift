@@ -12,10 +12,11 @@ package struct UpstreamPairs: Sendable {
     ]
 
     private let images: VisualGenomeImages
-    private var checks = SampleChecks()
+    private var checks: SampleChecks
 
     package init(images: VisualGenomeImages) {
         self.images = images
+        checks = SampleChecks(pictures: images.folder)
     }
 
     /// How upstream puts a training set together out of its two files; it differs by model.
@@ -123,13 +124,18 @@ package struct UpstreamPairs: Sendable {
             set.problems.append(.init(source, id: id, "image id is no integer"))
             return
         }
-        guard let path = images[number] else {
+        guard let name = images[number] else {
             set.problems.append(.init(source, id: id, "image id \(number) is not in Visual Genome's image data"))
+            return
+        }
+        let picture = checks.picture(name)
+        guard let path = picture.path else {
+            set.problems.append(.init(source, id: id, picture.reason ?? "no picture"))
             return
         }
         let pair = PreferencePair(
             id: id, imagePath: path, prompt: .question(question), chosen: chosen, rejected: rejected, kind: kind, source: source)
-        if let reason = checks.reason(pair) {
+        if let reason = SampleChecks.reason(pair) {
             set.problems.append(.init(source, id: id, reason))
         } else {
             set.samples.append(pair)

@@ -1,13 +1,14 @@
 import HadpoBase
 
-/// Picture files by Visual Genome's image id, from `image_data.json`.
+/// Names of picture files by Visual Genome's image id, from `image_data.json`.
 package struct VisualGenomeImages: Sendable {
-    private let paths: [Int: String]
+    package let folder: PictureFolder
+    private let names: [Int: String]
 
-    /// `folder` holds VG_100K and VG_100K_2: a picture's path is the last two components of its url below that folder.
-    package init(imageData path: String, folder: String) throws(HadpoError) {
+    /// `folder` holds VG_100K and VG_100K_2: a picture's name below it is the last two components of its url.
+    package init(imageData path: String, folder: PictureFolder) throws(HadpoError) {
         let bytes = try File.read(path)
-        var paths: [Int: String] = [:]
+        var names: [Int: String] = [:]
         try bytes.withUnsafeBytes { raw in
             Result { () throws(HadpoError) in
                 try JSON.elements(raw, source: path) { index, element throws(HadpoError) in
@@ -17,17 +18,17 @@ package struct VisualGenomeImages: Sendable {
                             expected: "an object with image_id and url")
                     }
                     let parts = url.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).suffix(2)
-                    let name = parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
-                    paths[id] = File.join(folder, name)
+                    names[id] = parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
                     return true
                 }
             }
         }.get()
-        self.paths = paths
+        self.folder = folder
+        self.names = names
     }
 
-    package subscript(id: Int) -> String? { paths[id] }
-    package var count: Int { paths.count }
+    package subscript(id: Int) -> String? { names[id] }
+    package var count: Int { names.count }
 }
 
 /// Upstream coerces every id with `int()`: a number or its decimal text.

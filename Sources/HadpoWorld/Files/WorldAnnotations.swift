@@ -17,6 +17,7 @@ package struct WorldAnnotations: Sendable {
 
     package init(world folder: String) throws(HadpoError) {
         let path = WorldFiles.Layout(folder).annotations
+        let files = PictureFolder(folder, outside: nil)
         let json = try File.readJSON(path)
         guard json["schema"]?.stringValue == "hadpo.annotations/1", let images = json["images"]?.arrayValue else {
             throw HadpoError(.format, "not the annotations of a world", at: path, expected: "schema hadpo.annotations/1")
@@ -37,7 +38,7 @@ package struct WorldAnnotations: Sendable {
                 scene.objects.append(try Self.object(object, "\(place)/objects/\(number)"))
             }
             pictures.append(
-                Picture(imageID: id, path: File.join(folder, file), isEvaluation: split == "evaluation", scene: scene))
+                Picture(imageID: id, path: try files.file(file, at: place), isEvaluation: split == "evaluation", scene: scene))
         }
         self.pictures = pictures
     }

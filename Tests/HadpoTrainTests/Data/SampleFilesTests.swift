@@ -12,6 +12,7 @@ import Testing
     }
 
     private var images: String { folder.path + "/img" }
+    private var pictures: PictureFolder { PictureFolder(images, outside: false) }
 
     @Test("pairs of one's own are read with questions, raw prompts, ids and extra keys") func pairs() throws {
         let file = try folder.write(
@@ -21,14 +22,14 @@ import Testing
             {"image": "a.png", "question": "What?", "chosen": "yes", "rejected": "no", "note": [1]}
 
             {"image": "a.png", "prompt": "USER: <image>\\nWhat? ASSISTANT:", "chosen": "é", "rejected": "e", "id": "own"}
-            {"image": "\(images)/a.png", "question": "What?", "chosen": "1", "rejected": "2", "id": 12}
+            {"image": "./a.png", "question": "What?", "chosen": "1", "rejected": "2", "id": 12}
             """)
-        let set = try SampleFiles.readPairs(file, imageFolder: images)
+        let set = try SampleFiles.readPairs(file, pictures: pictures)
         #expect(set.problems.isEmpty)
         #expect(set.samples.map(\.id) == ["0", "own", "12"])
         #expect(set.samples.map(\.source.line) == [2, 4, 5])
         #expect(set.samples[1].prompt == .raw("USER: <image>\nWhat? ASSISTANT:"))
-        #expect(set.samples.allSatisfy { $0.imagePath == images + "/a.png" && $0.kind == .pair })
+        #expect(set.samples.allSatisfy { File.isFile($0.imagePath) && $0.kind == .pair })
     }
 
     @Test("every kind of unusable pair is named with its line and reason") func problems() throws {
@@ -38,6 +39,10 @@ import Testing
             (#""image": "a.png", "question": "q", "chosen": "s", "rejected": "s""#, "chosen and rejected are the same text"),
             (#""image": "b.png", "question": "q", "chosen": "c", "rejected": "r""#, "missing picture '\(images)/b.png'"),
             (#""image": "", "question": "q", "chosen": "c", "rejected": "r""#, "'image' is not the name of a picture"),
+            (
+                #""image": "../img/a.png", "question": "q", "chosen": "c", "rejected": "r""#,
+                "a picture's name leads out of its folder: '../img/a.png' (\"outside\": true allows it)"
+            ),
             (#""question": "q", "chosen": "c", "rejected": "r""#, "'image' is not the name of a picture"),
             (#""image": "a.png", "question": "q", "chosen": "a<image>", "rejected": "r""#, "chosen contains '<image>'"),
             (
@@ -63,11 +68,11 @@ import Testing
                 "[1]", #"{"id": "0", "image": "a.png", "question": "q", "chosen": "c", "rejected": "r"}"#,
             ]
         let file = try folder.write("bad.jsonl", lines.joined(separator: "\n"))
-        let set = try SampleFiles.readPairs(file, imageFolder: images)
+        let set = try SampleFiles.readPairs(file, pictures: pictures)
         #expect(set.samples.isEmpty)
         #expect(
             set.problems.map(\.reason) == cases.map(\.1) + ["the line is an array instead of an object", "the id is used twice"])
-        #expect(set.problems.map(\.source.line) == Array(1...17))
+        #expect(set.problems.map(\.source.line) == Array(1...18))
     }
 
     @Test("samples for supervised training carry weights") func samples() throws {
@@ -80,7 +85,7 @@ import Testing
             {"image": "a.png", "question": "q", "answer": "y", "weight": "1"}
             {"image": "a.png", "question": "q"}
             """)
-        let set = try SampleFiles.readSamples(file, imageFolder: images)
+        let set = try SampleFiles.readSamples(file, pictures: pictures)
         #expect(set.samples.map(\.weight) == [1, 0.5])
         #expect(
             set.problems.map(\.reason) == ["weight -1.0 is not 0 or more", "'weight' is not a number", "'answer' is not a text"])
@@ -88,10 +93,10 @@ import Testing
 
     @Test("broken JSON names its line and another schema is refused") func broken() throws {
         let file = try folder.write("x.jsonl", "{\"image\": \"a.png\"}\n{\"image\": }\n")
-        let error = #expect(throws: HadpoError.self) { try SampleFiles.readPairs(file, imageFolder: images) }
+        let error = #expect(throws: HadpoError.self) { try SampleFiles.readPairs(file, pictures: pictures) }
         #expect(error?.place == "\(file):2:11 /image")
         let other = try folder.write("y.jsonl", "{\"schema\": \"hadpo.samples/1\"}\n")
-        #expect(throws: HadpoError.self) { try SampleFiles.readPairs(other, imageFolder: images) }
+        #expect(throws: HadpoError.self) { try SampleFiles.readPairs(other, pictures: pictures) }
     }
 }
 

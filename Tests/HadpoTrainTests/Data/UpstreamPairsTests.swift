@@ -15,12 +15,12 @@ import Testing
         }
         for id in 1...12 { try folder.write("VG_100K_2/\(id).jpg", "picture") }
         images = try VisualGenomeImages(
-            imageData: folder.write("image_data.json", JSON.array(records).text()), folder: folder.path)
+            imageData: folder.write("image_data.json", JSON.array(records).text()), folder: PictureFolder(folder.path, outside: false))
     }
 
-    @Test("a picture's path is the last two components of its url below the folder") func pictures() {
+    @Test("a picture's name is the last two components of its url below the folder") func pictures() {
         #expect(images.count == 12)
-        #expect(images[7] == folder.path + "/VG_100K_2/7.jpg")
+        #expect(images[7] == "VG_100K_2/7.jpg")
         #expect(images[13] == nil)
     }
 
@@ -113,7 +113,7 @@ import Testing
         #expect(throws: HadpoError.self) { try reader.descriptionPairs(text) }
         #expect(throws: HadpoError.self) { try reader.questionPairs(object) }
         #expect(throws: HadpoError.self) {
-            try VisualGenomeImages(imageData: folder.write("v.json", "[{\"image_id\": 1}]"), folder: "")
+            try VisualGenomeImages(imageData: folder.write("v.json", "[{\"image_id\": 1}]"), folder: PictureFolder("", outside: nil))
         }
     }
 }

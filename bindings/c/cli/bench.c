@@ -349,6 +349,7 @@ static const flag bench_flags[] = {
 static const flag bench_training_flags[] = {
     {0, "pairs", TEXT, "FILE", "request.data.pairs", "time DPO steps on these: JSON Lines of image, question, chosen, rejected"},
     {'i', "images", TEXT, "DIR", "request.data.images", "folder the pictures are in"},
+    {0, "outside", SWITCH, NULL, "request.data.outside", OUTSIDE_HELP},
     {0, "rank", INTEGER, "N", "request.lora.rank", "LoRA rank"},
     {0, "batch", INTEGER, "N", "request.batch", "pairs in one step (1)"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};

@@ -74,7 +74,7 @@ static const flag chair_flags[] = {
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
     PAGE_FLAG,
-    PICTURES_FLAG,
+    PICTURES_FLAGS,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static const flag_group chair_groups[] = {

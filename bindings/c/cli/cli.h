@@ -149,14 +149,17 @@ bool print_outcomes(json *outcomes);
 void print_interval(double value, json *interval, double scale);
 
 /* ---- page.c: the HTML report ---------------------------------------------------------------------------------------- */
-/* A config of "hadpo.report/1" for --report FILE with the pictures of --pictures; NULL: not asked for. */
+/* A config of "hadpo.report/1" for --report FILE with the pictures of --pictures and --outside, or the request's outside; NULL: not asked for. */
 json *page_config(const invocation *call);
 void page_add_split(json *config, json *questions, json *answers);
 int page_write(json *config, json **result); /* takes config */
 void page_say(json *result);                 /* where it is */
 int page_finish(const invocation *call, json *config); /* both of these */
 #define PAGE_FLAG {0, "report", TEXT, "FILE", "cli.report", "also one HTML page with everything; `hadpo report` makes it of two runs"}
-#define PICTURES_FLAG {0, "pictures", LIST, "DIR", "cli.pictures", "folder with the pictures, for --report; may be repeated"}
+#define OUTSIDE_HELP "also pictures whose names in the files are absolute or have .. in them"
+#define PICTURES_FLAGS \
+    {0, "pictures", LIST, "DIR", "cli.pictures", "folder with the pictures, for --report; may be repeated"}, \
+    {0, "outside", SWITCH, NULL, "cli.outside", OUTSIDE_HELP}
 
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
 extern const command describe_command, score_command, inspect_command, train_command, check_command, export_command,

@@ -8,6 +8,7 @@
 static const flag pope_flags[] = {
     {'q', "questions", LIST, "FILE", "cli.questions", "POPE question file (JSON Lines); may be repeated, with an -o for each"},
     {'i', "images", TEXT, "DIR", "request.images", "folder its pictures are in"},
+    {0, "outside", SWITCH, NULL, "request.outside", OUTSIDE_HELP},
     {'o', "answers", LIST, "FILE", "cli.answers", "answers, appended as they come; a second run asks what is missing"},
     {0, "protocol", TEXT, "NAME", "request.protocol",
      "whose published decoding: hadpo-llava, hadpo-minigpt4, hadpo-instructblip"},

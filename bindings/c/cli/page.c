@@ -13,6 +13,9 @@ json *page_config(const invocation *call)
     json_object_object_add(config, "output", json_object_new_string(path));
     json *pictures = path_get(call->cli, "pictures");
     if (pictures != NULL) json_object_object_add(config, "pictures", json_object_get(pictures));
+    json *outside = path_get(call->cli, "outside");
+    if (outside == NULL) outside = path_get(call->request, "outside");
+    if (outside != NULL) json_object_object_add(config, "outside", json_object_get(outside));
     return config;
 }
 
@@ -74,6 +77,7 @@ static const flag report_flags[] = {
     {0, "chair-baseline", TEXT, "FILE", "request.chair.baseline", "CHAIR: the same of the baseline"},
     {0, "training", LIST, "FILE", "request.training", "the file that `hadpo train --log` wrote; may be repeated"},
     {'i', "pictures", LIST, "DIR", "request.pictures", "folder with the pictures, for the gallery; may be repeated"},
+    {0, "outside", SWITCH, NULL, "request.outside", OUTSIDE_HELP},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static const flag page_flags[] = {

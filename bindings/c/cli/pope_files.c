@@ -135,7 +135,7 @@ static const flag score_flags[] = {
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over pictures (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
     PAGE_FLAG,
-    PICTURES_FLAG,
+    PICTURES_FLAGS,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 /* Lists that belong together become the splits of the config. */

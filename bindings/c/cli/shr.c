@@ -25,6 +25,7 @@ static void show_described(json *report)
 
 static const flag describe_flags[] = {
     {'i', "images", TEXT, "DIR", "request.images", "Visual Genome's pictures: the folder with VG_100K and VG_100K_2"},
+    {0, "outside", SWITCH, NULL, "request.outside", OUTSIDE_HELP},
     {0, "image-data", TEXT, "FILE", "request.image_data", "Visual Genome's image_data.json: where each picture is"},
     {0, "shr", TEXT, "DIR", "request.shr", "SHR's folder: val_images_final.json"},
     {0, "val-images", TEXT, "FILE", "request.val_images", "instead of the folder's; may name each 'image' itself"},
@@ -192,7 +193,7 @@ static const flag score_flags[] = {
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
     PAGE_FLAG,
-    PICTURES_FLAG,
+    PICTURES_FLAGS,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 /* --report: the scored folder, with the baseline when one was given. */

@@ -57,6 +57,7 @@ package final class LineAppender {
     /// Puts `bytes`, which end in a newline, in the place of the file's, all or nothing. The lock is on the new file before it has
     /// its name, so that nobody comes between.
     package func replace(with bytes: [UInt8]) throws(HadpoError) {
+        guard isRegular else { throw HadpoError(.io, "not a file whose contents can be replaced", at: path, expected: "a file") }
         // Where the path is a link, the file that it leads to is replaced, and not the link.
         let file = try AtomicFile(FileLock.target(of: path))
         let kept = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)

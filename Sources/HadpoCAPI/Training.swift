@@ -24,7 +24,8 @@ private func gauge(
     if let asked = config.pope {
         let json: JSON = [
             "schema": "hadpo.pope/1", "questions": .string(asked.questions), "images": .string(asked.images),
-            "outside": .bool(asked.outside), "limit": JSON(asked.limit), "max_new_tokens": JSON(asked.maxNewTokens), "num_beams": 1, "repetition_penalty": 1,
+            "outside": .bool(asked.outside), "limit": JSON(asked.limit), "max_new_tokens": JSON(asked.maxNewTokens),
+            "num_beams": 1, "repetition_penalty": 1,
         ]
         let family = model.family
         pope = try ConfigReader.read(json, schema: "hadpo.pope/1") { r throws(HadpoError) in

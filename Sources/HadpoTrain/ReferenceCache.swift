@@ -16,17 +16,14 @@ package final class ReferenceCache {
             appender = nil
             return
         }
-        if File.isFile(path) {
-            // A run that was killed may have left half a line.
-            var bytes = try File.read(path)
-            bytes.removeLast(bytes.count - ((bytes.lastIndex(of: 10) ?? -1) + 1))
-            try File.writeAtomically(path, bytes)
-            for line in try JSONLines.parse(bytes, source: path) {
-                guard let key = line.value["key"]?.stringValue, let values = line.value["logps"]?.arrayValue else { continue }
-                entries[key] = values.compactMap(\.doubleValue)
-            }
-        }
+        // Locked before it is read, so that what another run is writing is not taken for what a killed one left.
         appender = try LineAppender(path)
+        // What is torn is computed again; a key that stands twice was computed twice, from the same tokens.
+        guard File.isFile(path) else { return }
+        for line in try AppendedLines(try File.read(path), source: path, opening: "{\"key\": ").lines {
+            guard let key = line.value["key"]?.stringValue, let values = line.value["logps"]?.arrayValue else { continue }
+            entries[key] = values.compactMap(\.doubleValue)
+        }
     }
 
     package func key(_ sample: TrainingSample, imageHash: String) -> String {

@@ -82,6 +82,7 @@ package final class TrainingRun {
     package func run(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
         try progress.emit(start())
         if log == nil, let path = trainer.config.log { log = try LineAppender(path) }
+        if let warning = log?.warning { try progress.emit(warning) }
         let first = trainer.step
         let left = max(0, trainer.totalSteps - first)
         let end = first + (steps == 0 ? left : min(left, steps))
@@ -170,7 +171,9 @@ package final class TrainingRun {
     /// Records of steps that the resumed state does not know are taken again, and written again.
     private func cutLog() throws(HadpoError) {
         guard let path = trainer.config.log, File.isFile(path) else { return }
-        log = nil
+        // Locked before it is read: the log of a training that is running is not cut.
+        let log: LineAppender
+        if let own = self.log { log = own } else { log = try LineAppender(path) }
         let looked = Set(watcher?.history.map(\.step) ?? [])
         var kept = ""
         for line in try JSONLines.parse(try File.read(path), source: path, dropTornLine: true) {
@@ -181,7 +184,8 @@ package final class TrainingRun {
             default: kept += line.value.text(ascii: true) + "\n"
             }
         }
-        try File.writeAtomically(path, kept)
+        try log.replace(with: Array(kept.utf8))
+        self.log = log
     }
 
     /// Loss, log-probs and every gradient of the step that would come next, as safetensors. Nothing moves.

@@ -90,6 +90,8 @@ import Testing
         try first.append("a")
         try second.append("b")
         try second.sync()
+        #expect(throws: HadpoError.self) { try second.replace(with: []) }
+        #expect(!File.isFile("/dev/null"))
     }
 }
 

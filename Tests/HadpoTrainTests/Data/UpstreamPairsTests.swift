@@ -15,7 +15,8 @@ import Testing
         }
         for id in 1...12 { try folder.write("VG_100K_2/\(id).jpg", "picture") }
         images = try VisualGenomeImages(
-            imageData: folder.write("image_data.json", JSON.array(records).text()), folder: PictureFolder(folder.path, outside: false))
+            imageData: folder.write("image_data.json", JSON.array(records).text()),
+            folder: PictureFolder(folder.path, outside: false))
     }
 
     @Test("a picture's name is the last two components of its url below the folder") func pictures() {
@@ -113,7 +114,8 @@ import Testing
         #expect(throws: HadpoError.self) { try reader.descriptionPairs(text) }
         #expect(throws: HadpoError.self) { try reader.questionPairs(object) }
         #expect(throws: HadpoError.self) {
-            try VisualGenomeImages(imageData: folder.write("v.json", "[{\"image_id\": 1}]"), folder: PictureFolder("", outside: nil))
+            try VisualGenomeImages(
+                imageData: folder.write("v.json", "[{\"image_id\": 1}]"), folder: PictureFolder("", outside: nil))
         }
     }
 }

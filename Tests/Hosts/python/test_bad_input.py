@@ -249,9 +249,14 @@ class BadInput(unittest.TestCase):
         self.refused([IO, FORMAT], "train", "absent.jpg", **self.train([{**self.good, "image": "absent.jpg"}]))
 
     def test_a_picture_outside_its_folder(self):
-        for name in ("../dpo/pairs.jsonl", "/etc/passwd", ""):
-            with self.subTest(name):
-                self.refused([IO, FORMAT, CONFIG], "train", **self.train([{**self.good, "image": name}]))
+        for name, reason in (("../dpo/pairs.jsonl", "leads out of its folder"), ("/etc/passwd", "leads out of its folder"),
+                             ("", "not the name of a picture"), ("a\0.png", "no file can have"), ("x" * 10_000, "no file can have"),
+                             (".", "a folder"), ("x/../wide.jpg", "leads out of its folder")):
+            with self.subTest(name[:20]):
+                self.refused([FORMAT], "train", reason, **self.train([{**self.good, "image": name}]))
+        keys = self.train([{**self.good, "image": "../dpo/pairs.jsonl"}])
+        keys["train"]["data"]["outside"] = True
+        self.refused([FORMAT], "train", "neither a PNG nor a JPEG file", **keys)
 
     def test_an_answer_longer_than_the_context(self):
         self.refused([FORMAT, CONFIG], "train", **self.train([{**self.good, "chosen": "cup " * 5000}]))

@@ -267,6 +267,22 @@ class Report(unittest.TestCase):
         page = self.check(out, results)
         self.assertEqual((results["gallery"]["embedded"], results["gallery"]["missing"]), (1, 3))
         self.assertIn("3 were not in the folders given", page.text)
+        self.assertEqual(page.text.count("its name leads out of the folders given"), 3)
+        wide = hadpo.report_write(out, pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0},
+                                  pictures=[str(self.folder / "pictures")], outside=True)
+        # Two names of one picture; the third climbs from a folder that is not there.
+        self.assertEqual((wide["gallery"]["embedded"], wide["gallery"]["missing"]), (2, 1))
+
+    def test_nothing_of_a_file_that_is_no_picture_stands_on_the_page(self):
+        self.file("pictures/0.png", b"zeppelin:x:0:0")
+        questions = self.lines("q.json", [{"question_id": 0, "image": "0.png", "text": "Is there a cup?", "label": "no"}])
+        out = self.folder / "report.html"
+        hadpo.report_write(out, pope={"splits": [{"questions": questions, "answers": self.lines("a.jsonl", [
+            {"question_id": 0, "answer": "Yes"}])}], "resamples": 0}, pictures=[str(self.folder / "pictures")])
+        text = out.read_text()
+        self.assertIn("cannot be read: neither a PNG nor a JPEG file", text)
+        for piece in ("zeppelin", "7a 65"):
+            self.assertNotIn(piece, text)
 
     def test_pictures_are_scaled_down_and_capped_and_what_is_left_out_is_said(self):
         questions, answers = self.pope(wrong=range(32))

@@ -3,6 +3,7 @@
 Each case below makes a program's mistake on the world in the box; its message must stand in the section of its status."""
 
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -96,6 +97,25 @@ def adapter_while_training(model):
         model.load_adapter("adapter")
 
 
+def questions_about(picture):
+    question = {"question_id": 1, "image": picture, "text": "Is there a cup in the image?", "label": "yes"}
+    pathlib.Path("odd.json").write_text(json.dumps(question) + "\n")
+    return "odd.json"
+
+
+def two_runs_on_one_file(model):
+    with open("answers.jsonl", "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        model.pope(QUESTIONS, pathlib.Path(PICTURE).parent, answers="answers.jsonl")
+
+
+def answers_among_notes(model):
+    model.pope(QUESTIONS, pathlib.Path(PICTURE).parent, answers="notes.jsonl")
+    with open("notes.jsonl", "a") as file:
+        file.write("from my friend\n")
+    model.pope(QUESTIONS, pathlib.Path(PICTURE).parent, answers="notes.jsonl")
+
+
 def provocations(engine, model):
     """(status, what a host did wrong)"""
     little = hadpo.Model(hadpo.Engine(memory_limit=1 << 20), "world/model")
@@ -110,6 +130,7 @@ def provocations(engine, model):
         ("STATE", lambda: adapter_while_training(model)),
         ("STATE", lambda: in_a_child(lambda: _c.answer("hadpo_model_describe", model._handle))),
         ("BUSY", lambda: from_a_callback(model)),
+        ("BUSY", lambda: two_runs_on_one_file(model)),
         ("JSON", lambda: resolve(b'{"schema": "hadpo.train/1", "beta": 0,1}')),
         ("JSON", lambda: resolve(b'{"schema": "hadpo.engine/1", "threads": 1, "threads": 2}')),
         ("CONFIG", lambda: hadpo.config_resolve({"schema": "hadpo.train/1", "data": {"desc": "d"}, "optimizer": {"learningrate": 1}})),
@@ -122,9 +143,12 @@ def provocations(engine, model):
         ("IO", lambda: hadpo.Model(engine, "llava-1.5-7b")),
         ("IO", lambda: model.load_adapter("world")),
         ("IO", lambda: model.pope(QUESTIONS, "world")),
+        ("IO", lambda: model.pope(questions_about("VG"), "world")),
         ("IO", lambda: model.export("world/model")),
         ("FORMAT", lambda: hadpo.Image.decode(b"GIF89a")),
         ("FORMAT", lambda: hadpo.Image.decode(pathlib.Path(PICTURE).read_bytes()[:200])),
+        ("FORMAT", lambda: model.pope(questions_about("../world/synonyms.txt"), "world")),
+        ("FORMAT", lambda: answers_among_notes(model)),
         ("FORMAT", lambda: hadpo.Model(engine, "cut")),
         ("FORMAT", lambda: hadpo.pope_score(pathlib.Path(QUESTIONS).read_bytes(), b'{"answer": "Yes"}\n')),
         ("FORMAT", lambda: model.trainer(**{**SMALL, "data": {**DATA, "images": "world"}})),

@@ -48,6 +48,8 @@ help:
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
 	@echo 'make check-guard-pages    the Python tests with a page without access behind every block of memory'
 	@echo 'make test-long            what is too long for make test, in short: a sample of the faults, 5,000 random calls'
+	@echo 'make check-asan           library, tool, C and Python programs and fuzzers under the address and undefined sanitizers'
+	@echo 'make check-asan-short     the C programs and the widest Python tests of it'
 	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
 	@echo 'make check                format, layers, header in ten dialects, symbols, ctypes, docs/reference.md'
 	@echo 'make check-abi            types of the interface against those of the last release (abidiff)'
@@ -56,7 +58,8 @@ help:
 	@echo 'make uninstall            takes them away; the same PREFIX, LIBDIR and DESTDIR'
 	@echo 'make deb | deb-check      Debian packages | install them in a clean Debian and run them there'
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
-	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
+	@echo 'make bench                time the kernels (BENCH="--isa avx512 matmul")'
+	@echo 'make fuzz FUZZ_SECONDS=   broken files at the interface, then coverage-guided inputs at every reader (a build of its own)'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
 	@echo 'make swift-example        build and run the Swift package that depends on this one'
@@ -381,3 +384,42 @@ check-guard-pages: test-deps $(FAULTS)/guard_pages.so
 		LD_PRELOAD=$(CURDIR)/$(FAULTS)/guard_pages.so $(PYTHON) -m unittest discover -s Tests/Hosts/python
 
 test-long: check-faults-short check-calls-short
+# ---- sanitizers and fuzzing ---------------------------------------------------------------------------------------------
+
+.PHONY: check-asan check-asan-short asan-library
+
+# A build of its own, with the dynamic Swift runtime, which is not instrumented. The library names the sanitizer's runtime as one it
+# needs, so that programs that know nothing of it can be linked.
+CLANG_OF_SWIFT = $(dir $(shell readlink -f "$$(command -v $(SWIFT))"))clang
+ASAN_RUNTIME = $(shell find $(dir $(CLANG_OF_SWIFT))../lib/clang -name 'libclang_rt.asan-$(shell uname -m).so' | head -1)
+SWIFT_ASAN = $(SWIFT) build -c release --sanitize=address --scratch-path $(BUILD)/asan --product hadpo --disable-local-rpath \
+	-Xswiftc -g -Xcc -g -Xcc -fsanitize=undefined -Xcc -fno-omit-frame-pointer -Xlinker -soname=$(SONAME) \
+	-Xlinker $(ASAN_RUNTIME) -Xlinker -rpath=$(dir $(ASAN_RUNTIME))
+
+asan-library: test-deps
+	@$(MAKE) --no-print-directory all
+	$(SWIFT_ASAN)
+	@rm -rf $(BUILD)/asan-hosts/plain && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(BUILD)/asan-hosts/plain PREFIX=/usr >/dev/null
+
+CHECK_ASAN = CC="$(CLANG_OF_SWIFT)" PYTHON="$(PYTHON)" FUZZ_SECONDS="$(FUZZ_SECONDS)" Tests/Hosts/check_asan.sh
+
+check-asan: asan-library
+	$(CHECK_ASAN) $(BUILD)/asan-hosts/plain/usr "$$($(SWIFT_ASAN) --show-bin-path)/libhadpo.so" $(BUILD)/asan-hosts
+
+check-asan-short: asan-library
+	$(CHECK_ASAN) --short $(BUILD)/asan-hosts/plain/usr "$$($(SWIFT_ASAN) --show-bin-path)/libhadpo.so" $(BUILD)/asan-hosts
+
+# Every reader of the library by coverage, in one process each: Tests/Fuzz/run.py prints the table. The build takes as long as the
+# library's own; FUZZ_SECONDS is for each reader, FUZZ="--only json png" picks some.
+.PHONY: fuzz-readers
+FUZZ ?=
+COVERAGE = inline-8bit-counters,pc-table,trace-cmp
+SWIFT_FUZZ = HADPO_FUZZ=1 $(SWIFT) build -c release --sanitize=address --scratch-path $(BUILD)/fuzz-swift --product hadpo-fuzz \
+	-Xswiftc -g -Xcc -g -Xswiftc -sanitize-coverage=edge,$(COVERAGE) -Xcc -fsanitize-coverage=$(COVERAGE) \
+	-Xlinker $(subst asan,fuzzer_no_main,$(ASAN_RUNTIME:.so=.a)) -Xlinker -lstdc++
+
+fuzz: fuzz-readers
+
+fuzz-readers: deps
+	$(SWIFT_FUZZ)
+	@PATH="$(dir $(CLANG_OF_SWIFT)):$$PATH" $(PYTHON) Tests/Fuzz/run.py "$$($(SWIFT_FUZZ) --show-bin-path)/hadpo-fuzz" --seconds $(FUZZ_SECONDS) $(FUZZ)

@@ -37,6 +37,18 @@ let layers: [(String, [String])] = [
 
 let swiftSettings: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny"), .swiftLanguageMode(.v6)]
 
+/// The program of `make fuzz` is in the package only when it is asked for: it needs libFuzzer and flags that nothing else has.
+let fuzzing: [Target] =
+    Context.environment["HADPO_FUZZ"] == nil
+    ? []
+    : [
+        .target(name: "CHadpoFuzz", path: "Tests/Fuzz/Driver"),
+        .executableTarget(
+            name: "hadpo-fuzz",
+            dependencies: ["CHadpo", "CHadpoFuzz"] + layers.map { .init(stringLiteral: $0.0) }, path: "Tests/Fuzz/Parsers",
+            swiftSettings: [.enableUpcomingFeature("ExistentialAny"), .swiftLanguageMode(.v5)]),  // one thread, many globals
+    ]
+
 let package = Package(
     name: "hadpo",
     products: [
@@ -61,5 +73,5 @@ let package = Package(
         } + [
             .testTarget(name: "HadpoCAPITests", dependencies: ["HadpoCAPI", "CHadpo"], swiftSettings: swiftSettings),
             .testTarget(name: "CHadpoKernelsTests", dependencies: ["CHadpoKernels"], swiftSettings: swiftSettings),
-        ]
+        ] + fuzzing
 )

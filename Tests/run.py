@@ -96,7 +96,7 @@ def c_tests(tally, stage):
             program = pathlib.Path(folder) / source.stem
             # The address sanitizer watches the program's own heap and, through its malloc, what the library frees.
             build = [CC, "-std=c99", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fuse-ld=lld", *SANITIZED, f"-I{folder}",
-                     str(source), "-o", str(program), *flags.stdout.split(), "-lpthread"]
+                     str(source), "-o", str(program), *flags.stdout.split(), "-lpthread", "-lm"]
             built = subprocess.run(build, capture_output=True, text=True)
             tally.record(f"{source.name} compiles", built.returncode == 0, built.stderr)
             if built.returncode != 0:
@@ -106,6 +106,9 @@ def c_tests(tally, stage):
             for line in run.stdout.splitlines():
                 if line.startswith(("ok ", "not ok ")):
                     tally.record(f"{source.stem}: {line.removeprefix('not ').removeprefix('ok ')}", line.startswith("ok "))
+                elif line.startswith("skipped "):
+                    print(line, flush=True)
+                    tally.skipped += 1
             print(f"{source.stem}: exit status {run.returncode}", flush=True)
             if run.returncode != 0:
                 tally.record(f"{source.stem} ended with status {run.returncode}", False, run.stdout[-2000:] + run.stderr[-6000:])

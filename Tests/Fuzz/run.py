@@ -18,7 +18,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "fuzz"
-LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=8192", "-print_final_stats=1", "-detect_leaks=1"]
+LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-detect_leaks=1"]
 # What the outcomes of libFuzzer are called in the names of the files it leaves.
 KINDS = ("crash", "timeout", "oom", "leak")
 
@@ -35,7 +35,7 @@ def fuzz(program, name, options):
     found = KEPT / "found" / name
     shutil.rmtree(found, ignore_errors=True)
     found.mkdir(parents=True)
-    limit = [f"-max_total_time={options.seconds}"] + ([f"-runs={options.runs}"] if options.runs else [])
+    limit = [f"-max_len={options.longest}", f"-max_total_time={options.seconds}"] + ([f"-runs={options.runs}"] if options.runs else [])
     folders = [str(prepare(program, name))]
     given = ROOT / "Tests" / "Fuzz" / "corpus" / name
     if given.is_dir():
@@ -62,6 +62,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=20, help="for each reader")
     parser.add_argument("--runs", type=int, default=0, help="executions for each reader, where that ends it sooner")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--longest", type=int, default=4096, help="bytes of an input")
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     program = str(pathlib.Path(options.program).resolve())

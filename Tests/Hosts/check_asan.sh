@@ -57,7 +57,7 @@ for source in "$here"/c/test_*.c; do
     mkdir "$work/$name"
     # shellcheck disable=SC2086
     "$CC" -std=c99 -Wall -Wextra -Werror $flags -I"$work" -I"$stage/include" "$source" -o "$work/$name/program" -L"$stage/lib" -lhadpo \
-        -lpthread -Wl,-rpath,"$stage/lib"
+        -lpthread -lm -Wl,-rpath,"$stage/lib"
     status=0
     (cd "$work/$name" && ASAN_OPTIONS=$common:detect_leaks=1 ./program "$root/Tests/Fixtures" > output 2> errors) || status=$?
     bad=$(grep -c '^not ok' "$work/$name/output" || true)

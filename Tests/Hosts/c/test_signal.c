@@ -168,6 +168,10 @@ static void test_training(void)
         hadpo_bytes *report = NULL;
         hadpo_error *error = NULL;
         hadpo_trainer *trainer = open_long_training(model);
+        /* In all rounds but the first a step has been taken, however slow the machine is. */
+        if (round > 0) check_status(hadpo_trainer_run(trainer, 1, &report, &error), HADPO_OK, &error, "the first step is taken");
+        hadpo_bytes_free(report);
+        report = NULL;
         send_later(15 + 61 * round);
         hadpo_status status = hadpo_trainer_run(trainer, 0, &report, &error);
         check(report == NULL, "a stopped training leaves no report%s", "");
@@ -179,7 +183,7 @@ static void test_training(void)
         check_status(hadpo_trainer_resume(trainer, "stopped", &error), HADPO_OK, &error, "a stopped training is resumed");
         check(run_and_save(trainer, 2, "resumed") == reached, "the resumed training reaches the same step%s", "");
         check(run_and_save(open_long_training(model), reached, "whole") == reached, "so does one without a signal%s", "");
-        check(reached > (round == 0 ? 1 : 2), "the signal found the training under way%s", ""); /* the first may come before a step */
+        check(reached >= (round == 0 ? 2 : 3), "a stopped training keeps the steps that it has taken%s", "");
         for (int i = 0; i < 2; i++) {
             char whole[64], run_on[64], resumed[64];
             snprintf(whole, sizeof whole, "whole/%s", files[i]);

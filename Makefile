@@ -272,17 +272,6 @@ $(BUILD)/bench/libkernels.so: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CH
 	@mkdir -p $(@D)
 	$(CC) -O3 -fPIC -shared -ISources/CHadpoKernels/include -o $@ $(wildcard Sources/CHadpoKernels/*.c) -lm -lpthread -ldl
 
-FUZZ_SECONDS ?= 20
-
-fuzz: deps
-	@$(MAKE) --no-print-directory all
-	@mkdir -p $(BUILD)/fuzz
-	@for source in $(wildcard Tests/Fuzz/fuzz_*.c); do \
-		program=$(BUILD)/fuzz/$$(basename $$source .c); echo $$source; \
-		$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -Iinclude $$source Tests/Fuzz/mutate.c -o $$program -L$(BUILD)/lib -lhadpo \
-			-Wl,-rpath,$(CURDIR)/$(BUILD)/lib && $$program $(FUZZ_SECONDS) || exit 1; \
-	done
-
 # ---- the Python wheel -------------------------------------------------------------------------------------------------
 
 .PHONY: wheel wheel-check
@@ -409,17 +398,23 @@ check-asan: asan-library
 check-asan-short: asan-library
 	$(CHECK_ASAN) --short $(BUILD)/asan-hosts/plain/usr "$$($(SWIFT_ASAN) --show-bin-path)/libhadpo.so" $(BUILD)/asan-hosts
 
-# Every reader of the library by coverage, in one process each: Tests/Fuzz/run.py prints the table. The build takes as long as the
-# library's own; FUZZ_SECONDS is for each reader, FUZZ="--only json png" picks some.
-.PHONY: fuzz-readers
+# Blind mutations at the interface of the library as it is shipped, then coverage-guided inputs at every reader (Tests/Fuzz/Parsers),
+# which takes a build of its own. FUZZ_SECONDS is for each of them; FUZZ="--only json png" picks readers.
+FUZZ_SECONDS ?= 20
 FUZZ ?=
+INTERFACE_FUZZERS = $(patsubst Tests/Fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard Tests/Fuzz/fuzz_*.c))
 COVERAGE = inline-8bit-counters,pc-table,trace-cmp
 SWIFT_FUZZ = HADPO_FUZZ=1 $(SWIFT) build -c release --sanitize=address --scratch-path $(BUILD)/fuzz-swift --product hadpo-fuzz \
 	-Xswiftc -g -Xcc -g -Xswiftc -sanitize-coverage=edge,$(COVERAGE) -Xcc -fsanitize-coverage=$(COVERAGE) \
 	-Xlinker $(subst asan,fuzzer_no_main,$(ASAN_RUNTIME:.so=.a)) -Xlinker -lstdc++
 
-fuzz: fuzz-readers
-
-fuzz-readers: deps
+fuzz: deps
+	@$(MAKE) --no-print-directory all $(INTERFACE_FUZZERS)
 	$(SWIFT_FUZZ)
-	@PATH="$(dir $(CLANG_OF_SWIFT)):$$PATH" $(PYTHON) Tests/Fuzz/run.py "$$($(SWIFT_FUZZ) --show-bin-path)/hadpo-fuzz" --seconds $(FUZZ_SECONDS) $(FUZZ)
+	@PATH="$(dir $(CLANG_OF_SWIFT)):$$PATH" $(PYTHON) Tests/Fuzz/run.py "$$($(SWIFT_FUZZ) --show-bin-path)/hadpo-fuzz" \
+		$(addprefix --interface ,$(INTERFACE_FUZZERS)) --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+$(BUILD)/fuzz/fuzz_%: Tests/Fuzz/fuzz_%.c Tests/Fuzz/mutate.c Tests/Fuzz/mutate.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -Iinclude $< Tests/Fuzz/mutate.c -o $@ -L$(BUILD)/lib -lhadpo \
+		-Wl,-rpath,$(CURDIR)/$(BUILD)/lib

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Coverage-guided fuzzing of every reader, and a table of what it did. `make fuzz` calls it.
+"""Fuzzing of the interface and of every reader, and a table of what it did. `make fuzz` calls it.
 
 Standard library only. Each reader begins with Tests/Fuzz/corpus/<reader> and with what earlier runs found (build/fuzz/corpus), so
 that runs add up. The exit status is 1 when an input crashed, leaked, took more than ten seconds or more than 2 GiB.
 
-usage: run.py PROGRAM [--seconds N] [--only NAME ...] [--runs N] [--jobs N]
+usage: run.py PROGRAM [--interface PROGRAM ...] [--seconds N] [--only NAME ...] [--runs N] [--jobs N]
 """
 
 import argparse
@@ -35,12 +35,11 @@ def fuzz(program, name, options):
     found = KEPT / "found" / name
     shutil.rmtree(found, ignore_errors=True)
     found.mkdir(parents=True)
-    limit = [f"-max_len={options.longest}", f"-max_total_time={options.seconds}"] + ([f"-runs={options.runs}"] if options.runs else [])
-    folders = [str(prepare(program, name))]
-    given = ROOT / "Tests" / "Fuzz" / "corpus" / name
-    if given.is_dir():
-        folders.append(str(given))
-    run = subprocess.run([program, *LIMITS, *limit, f"-artifact_prefix={found}/", *folders], cwd=ROOT, errors="replace", text=True,
+    folders = [prepare(program, name)] + [path for path in [ROOT / "Tests" / "Fuzz" / "corpus" / name] if path.is_dir()]
+    # No seed is cut.
+    longest = max([options.longest] + [path.stat().st_size + 512 for folder in folders for path in folder.iterdir()])
+    limit = [f"-max_len={longest}", f"-max_total_time={options.seconds}"] + ([f"-runs={options.runs}"] if options.runs else [])
+    run = subprocess.run([program, *LIMITS, *limit, f"-artifact_prefix={found}/", *map(str, folders)], cwd=ROOT, errors="replace", text=True,
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "HADPO_FUZZ_PARSER": name})
     (found / "log.txt").write_text(run.stderr)
 
@@ -56,9 +55,18 @@ def fuzz(program, name, options):
             "bad": bad, "log": run.stderr}
 
 
+def interface(program, options):
+    """A program of Tests/Fuzz/fuzz_*.c: blind mutations, so there are no edges to count; it dies when an input kills it."""
+    run = subprocess.run([program, str(options.seconds)], cwd=ROOT, capture_output=True, text=True, errors="replace")
+    runs = re.search(r"(\d+) inputs", run.stdout)
+    return {"name": pathlib.Path(program).name, "runs": int(runs[1]) if runs else 0, "edges": "", "features": "", "slowest": None,
+            "bad": [] if run.returncode == 0 else [f"exit status {run.returncode}, see build/fuzz/crash.bin"], "log": run.stderr}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
+    parser.add_argument("--interface", action="append", default=[], help="a program of Tests/Fuzz/fuzz_*.c")
     parser.add_argument("--seconds", type=int, default=20, help="for each reader")
     parser.add_argument("--runs", type=int, default=0, help="executions for each reader, where that ends it sooner")
     parser.add_argument("--jobs", type=int, default=1)
@@ -72,18 +80,20 @@ def main():
         parser.error(f"no reader {', '.join(sorted(unknown))}")
     names = [name for name in names if name in options.only or not options.only]
     print(f"{'reader':24}{'executions':>12}{'edges':>8}{'features':>10}{'slowest ms':>12}  found", flush=True)
+    work = [] if options.only else [lambda program=program: interface(program, options) for program in options.interface]
+    work += [lambda name=name: fuzz(program, name, options) for name in names]
     total, failed = 0, []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for row in pool.map(lambda name: fuzz(program, name, options), names):
+        for row in pool.map(lambda task: task(), work):
             total += row["runs"]
             slowest = "" if row["slowest"] is None else row["slowest"]
-            print(f"{row['name']:24}{row['runs']:12}{row['edges']:8}{row['features']:10}{slowest:>12}  {', '.join(row['bad']) or '-'}", flush=True)
+            print(f"{row['name']:24}{row['runs']:12}{row['edges']:>8}{row['features']:>10}{slowest:>12}  {', '.join(row['bad']) or '-'}", flush=True)
             if row["bad"]:
                 failed.append(row["name"])
                 lines = row["log"].splitlines()
                 told = [index for index, line in enumerate(lines) if re.search(r"ERROR:|VIOLATED|Fatal error", line)]
                 print("\n".join("    " + line[:200] for line in lines[told[0]:told[0] + 25]) if told else "    " + "\n    ".join(lines[-5:]))
-    print(f"{total} executions over {len(names)} readers, {len(failed)} with faults" + (f": {', '.join(failed)}" if failed else ""))
+    print(f"{total} executions over {len(work)} readers and programs, {len(failed)} with faults" + (f": {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 

@@ -2,9 +2,10 @@
 # The C programs, the Python suite and the fuzzers against a library built for the address sanitizer, its C for the undefined
 # behaviour sanitizer too (make check-asan). Any report is a failure, whatever the test that made it says.
 #
-# usage: check_asan.sh [--short] STAGE LIBRARY WORK-FOLDER
+# usage: check_asan.sh [--short] STAGE LIBRARY WORK-FOLDER [PYTHON-TEST ...]
 #   STAGE     an installed tree (make install); a copy of it gets the instrumented library and tool
 #   LIBRARY   the instrumented libhadpo.so
+#   PYTHON-TEST   these of Tests/Hosts/python and nothing else
 #   --short   the C programs and those Python tests that reach most files and calls, for a run beside others
 #   CC        the clang of the Swift that built LIBRARY: there must be one runtime.  FUZZ_SECONDS: for each fuzzer, 20
 #
@@ -50,42 +51,44 @@ reports() {
     done
 }
 
-"$python" "$here/make_calls.py" "$work/null_calls.h"
-for source in "$here"/c/test_*.c; do
-    name=$(basename "$source" .c)
-    rm -rf "${work:?}/$name"
-    mkdir "$work/$name"
-    # shellcheck disable=SC2086
-    "$CC" -std=c99 -Wall -Wextra -Werror $flags -I"$work" -I"$stage/include" "$source" -o "$work/$name/program" -L"$stage/lib" -lhadpo \
-        -lpthread -lm -Wl,-rpath,"$stage/lib"
-    status=0
-    (cd "$work/$name" && ASAN_OPTIONS=$common:detect_leaks=1 ./program "$root/Tests/Fixtures" > output 2> errors) || status=$?
-    bad=$(grep -c '^not ok' "$work/$name/output" || true)
-    if [ "$status" != 0 ] || [ "$bad" != 0 ]; then
-        failed=1
-        grep '^not ok' "$work/$name/output" || true
-        tail -5 "$work/$name/errors"
-    fi
-    reports "$name" "$(grep -c '^ok' "$work/$name/output" || true) ok, $bad not ok, exit status $status"
-done
+c_tests() {
+    "$python" "$here/make_calls.py" "$work/null_calls.h"
+    for source in "$here"/c/test_*.c; do
+        name=$(basename "$source" .c)
+        rm -rf "${work:?}/$name"
+        mkdir "$work/$name"
+        # shellcheck disable=SC2086
+        "$CC" -std=c99 -Wall -Wextra -Werror $flags -I"$work" -I"$stage/include" "$source" -o "$work/$name/program" -L"$stage/lib" -lhadpo \
+            -lpthread -lm -Wl,-rpath,"$stage/lib"
+        status=0
+        (cd "$work/$name" && ASAN_OPTIONS=$common:detect_leaks=1 ./program "$root/Tests/Fixtures" > output 2> errors) || status=$?
+        bad=$(grep -c '^not ok' "$work/$name/output" || true)
+        if [ "$status" != 0 ] || [ "$bad" != 0 ]; then
+            failed=1
+            grep '^not ok' "$work/$name/output" || true
+            tail -5 "$work/$name/errors"
+        fi
+        reports "$name" "$(grep -c '^ok' "$work/$name/output" || true) ok, $bad not ok, exit status $status"
+    done
+}
 
-# Not looked at under the sanitizer: what measures memory or time, limits the address space (the sanitizer reserves terabytes),
-# trains for minutes, or compiles programs of its own.
+# A shell starts its background jobs with Ctrl-C ignored, which their children inherit: the tests of Ctrl-C would wait for ever.
+unittest='import signal, sys, unittest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+unittest.main(module=None, argv=["unittest", *sys.argv[1:]])'
+
 python_tests() {
     cd "$root"
     status=0
     # verify_asan_link_order: programs that a test starts without the preloaded runtime find it as a library.
     env LD_PRELOAD="$runtime" ASAN_OPTIONS="$common:detect_leaks=0:verify_asan_link_order=0" PYTHONMALLOC=malloc HADPO_SANITIZED=1 \
         HADPO_LIBRARY="$stage/lib/libhadpo.so" HADPO_TOOL="$stage/bin/hadpo" PYTHONPATH="$root/bindings/python:$root/Tests/Hosts/python" \
-        "$python" -m unittest "$@" > "$work/python.txt" 2>&1 || status=$?
+        "$python" -c "$unittest" "$@" > "$work/python.txt" 2>&1 || status=$?
     [ "$status" = 0 ] || { failed=1; grep -E '^(FAIL|ERROR):' "$work/python.txt" || tail -5 "$work/python.txt"; }
     reports "Python: $*" "$(grep -E '^Ran ' "$work/python.txt" | head -1), exit status $status"
 }
 
-if [ -n "$short" ]; then
-    python_tests test_bad_input test_library test_evaluation
-else
-    for file in "$root"/Tests/Hosts/python/test_*.py; do python_tests "$(basename "$file" .py)"; done
+fuzzers() {
     cd "$root"
     mkdir -p "$work/fuzz" build/fuzz
     for source in Tests/Fuzz/fuzz_*.c; do
@@ -97,5 +100,17 @@ else
         said=$(ASAN_OPTIONS=$common:detect_leaks=1 "$work/fuzz/$name" "${FUZZ_SECONDS:-20}" 2>&1) || { status=$?; failed=1; }
         reports "$name" "$said, exit status $status"
     done
+}
+
+shift 3
+if [ $# -gt 0 ]; then
+    for name in "$@"; do python_tests "$name"; done
+elif [ -n "$short" ]; then
+    c_tests
+    python_tests test_bad_input test_library test_evaluation
+else
+    c_tests
+    for file in "$root"/Tests/Hosts/python/test_*.py; do python_tests "$(basename "$file" .py)"; done
+    fuzzers
 fi
 exit $failed

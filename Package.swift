@@ -5,7 +5,7 @@ import PackageDescription
 
 /// target name -> what it may import, lowest layer first
 let layers: [(String, [String])] = [
-    ("HadpoBase", ["CHadpoJSON"]),
+    ("HadpoBase", ["CHadpoJSON", "CHadpoScan"]),
     ("HadpoTensor", ["HadpoBase", "CHadpoKernels"]),
     ("HadpoAutograd", ["HadpoBase", "HadpoTensor"]),
     ("HadpoNN", ["HadpoBase", "HadpoTensor", "HadpoAutograd"]),
@@ -58,6 +58,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CHadpo", path: "include"),
         .systemLibrary(name: "CHadpoJSON", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+        .target(name: "CHadpoScan"),
         .target(name: "CHadpoKernels"),
         .target(name: "CHadpoImage", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         .target(name: "CHadpoWorldAssets"),

@@ -60,7 +60,14 @@ package struct ConfigReader {
     }
 
     package static func parse<T>(
-        _ text: [UInt8], schema: String, source: String = "config", _ body: (inout ConfigReader) throws(HadpoError) -> T
+        _ text: UnsafeRawBufferPointer, schema: String, source: String = "config",
+        _ body: (inout ConfigReader) throws(HadpoError) -> T
+    ) throws(HadpoError) -> (config: T, resolved: JSON) {
+        try read(JSON.parse(text, source: source), schema: schema, body)
+    }
+
+    package static func parse<T>(
+        _ text: String, schema: String, source: String = "config", _ body: (inout ConfigReader) throws(HadpoError) -> T
     ) throws(HadpoError) -> (config: T, resolved: JSON) {
         try read(JSON.parse(text, source: source), schema: schema, body)
     }

@@ -60,44 +60,6 @@ package enum File {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    // MARK: reading
-
-    /// The whole file, refused before it is read when it is larger than `limit`.
-    package static func read(_ path: String, limit: Int = 1 << 31) throws(HadpoError) -> [UInt8] {
-        try checkPath(path)
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("cannot open", path, errno) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw failure("cannot look at", path, errno) }
-        if status.st_mode & S_IFMT == S_IFDIR { throw failure("cannot read", path, EISDIR) }
-        // A pipe or /proc file says size 0: read to the end whatever it says, and within the limit.
-        var bytes: [UInt8] = []
-        var wanted = max(Int(status.st_size), 1 << 12)
-        while true {
-            if bytes.count > limit || Int(status.st_size) > limit {
-                throw HadpoError(
-                    .io, "file too large", at: path, found: "\(max(Int(status.st_size), bytes.count)) bytes",
-                    expected: "at most \(limit)")
-            }
-            var code: Int32 = 0
-            var got = 0
-            let piece = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
-                repeat { got = Glibc.read(descriptor, buffer.baseAddress, wanted) } while got < 0 && errno == EINTR
-                if got < 0 { code = errno }
-                count = max(0, got)
-            }
-            if got < 0 { throw failure("cannot read", path, code) }
-            if got == 0 { return bytes }
-            if bytes.isEmpty { bytes = piece } else { bytes += piece }
-            wanted = max(1 << 16, Int(status.st_size) - bytes.count)
-        }
-    }
-
-    package static func readJSON(_ path: String, limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
-        try JSON.parse(read(path, limit: limits.bytes), source: path, limits: limits)
-    }
-
     // MARK: writing
 
     /// All or nothing: the file at `path` is the old one or the new one, whatever happens.

@@ -20,7 +20,7 @@ package enum Status: Int32, Sendable {
 
 /// Every failure of the library: what went wrong, what was found, what was expected, and where.
 ///
-/// One word wide: it is thrown through every layer, and a typed error of one word travels in a register.
+/// No part is longer than 2 KiB. One word wide: it is thrown through every layer, and a typed error of one word travels in a register.
 package struct HadpoError: Error, Sendable, Equatable {
     private struct Fields: Sendable, Equatable {
         var status: Status
@@ -28,11 +28,18 @@ package struct HadpoError: Error, Sendable, Equatable {
         var place: String?
         var found: String?
         var expected: String?
+
+        /// Names and values out of files and of hosts stand in all of them, and can be as large as those.
+        func shortened() -> Fields {
+            Fields(
+                status: status, message: message.shortened(), place: place?.shortened(), found: found?.shortened(),
+                expected: expected?.shortened())
+        }
     }
 
     private final class Box: Sendable {
         let fields: Fields
-        init(_ fields: Fields) { self.fields = fields }
+        init(_ fields: Fields) { self.fields = fields.shortened() }
     }
 
     private var box: Box
@@ -68,6 +75,19 @@ package struct HadpoError: Error, Sendable, Equatable {
     package var expected: String? {
         get { box.fields.expected }
         set { change { $0.expected = newValue } }
+    }
+}
+
+extension String {
+    /// What an error or a warning holds at most of a text that is not ours.
+    package static let messageLimit = 2048
+
+    /// The text, or its beginning and "...": `limit` bytes of UTF-8, cut between two Unicode scalars.
+    package func shortened(to limit: Int = messageLimit) -> String {
+        guard utf8.count > limit else { return self }
+        var end = utf8.index(utf8.startIndex, offsetBy: max(0, limit - 3))
+        while end > utf8.startIndex, utf8[end] & 0xC0 == 0x80 { end = utf8.index(before: end) }
+        return String(decoding: utf8[..<end], as: UTF8.self) + "..."
     }
 }
 

@@ -1,3 +1,4 @@
+import CHadpoScan
 import Glibc
 
 /// Elements of arrays in a JSON file that is too large to hold: Visual Genome's region descriptions (an array of 700 MB), COCO's
@@ -94,13 +95,14 @@ package struct JSONElement {
 
     let bytes: UnsafeRawBufferPointer
     let place: Place
+    let parser: JSONParser
 
     package var index: Int { place.index }
     /// For error messages: file, array, element.
     package var name: String { "\(place.source)\(place.key.isEmpty ? "" : " /\(place.key)")[\(place.index)]" }
 
     package func parse(limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
-        try JSON.parse(bytes, source: place.source, limits: limits, firstLine: place.line)
+        try parser.parse(bytes, source: place.source, limits: limits, firstLine: place.line)
     }
 
     /// The integer that first stands behind `"key":` at any depth: enough to tell whether an element is wanted, without building
@@ -164,31 +166,28 @@ private final class JSONWindow {
     private(set) var line = 1
     private let descriptor: Int32
     private let elementLimit: Int
-    private var buffer: UnsafeMutableRawBufferPointer
+    private let buffer: CheckedBytes
+    private let parser = JSONParser()
     private var position = 0
     private var end = 0
     private var isAtEnd = false
 
     init(_ path: String, _ elementLimit: Int) throws(HadpoError) {
-        try File.checkPath(path)
-        let opened = open(path, O_RDONLY | O_CLOEXEC)
-        guard opened >= 0 else { throw File.failure("cannot open", path, errno) }
         self.path = path
         self.elementLimit = elementLimit
-        descriptor = opened
-        buffer = .allocate(byteCount: 1 << 20, alignment: 16)
+        buffer = try CheckedBytes(count: 1 << 20, for: "an element of a JSON file", at: path)
+        descriptor = try File.openForReading(path).descriptor
     }
 
-    deinit {
-        close(descriptor)
-        buffer.deallocate()
-    }
+    deinit { close(descriptor) }
+
+    private var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.base, count: end) }
 
     /// Reads on; bytes from `keep` stay, at the front. False at the end of the file.
     private func refill(keeping keep: Int) throws(HadpoError) -> Bool {
         if isAtEnd { return false }
         if keep > 0 {
-            if end > keep, let base = buffer.baseAddress { memmove(base, base + keep, end - keep) }
+            if end > keep { memmove(buffer.base, buffer.base + keep, end - keep) }
             end -= keep
             position -= keep
         }
@@ -198,14 +197,9 @@ private final class JSONWindow {
                     .json, "an element of the JSON file is too large", at: "\(path):\(line)", found: "more than \(end) bytes",
                     expected: "at most \(elementLimit)")
             }
-            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 16)
-            larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<end]))
-            buffer.deallocate()
-            buffer = larger
+            try buffer.resize(to: buffer.count * 2)
         }
-        var got = 0
-        repeat { got = read(descriptor, buffer.baseAddress.map { $0 + end }, buffer.count - end) } while got < 0 && errno == EINTR
-        if got < 0 { throw File.failure("cannot read", path, errno) }
+        let got = try File.readOnce(descriptor, buffer.base + end, buffer.count - end, path)
         isAtEnd = got == 0
         end += got
         return got > 0
@@ -216,12 +210,11 @@ private final class JSONWindow {
     /// The next byte that is no space; nil at the end.
     func byteOrEnd() throws(HadpoError) -> UInt8? {
         while true {
-            while position < end {
-                let byte = buffer[position]
-                guard isJSONSpace(byte) else { return byte }
-                if byte == 0x0A { line += 1 }
-                position += 1
-            }
+            let base = UnsafePointer(buffer.base.assumingMemoryBound(to: UInt8.self))
+            let next = hs_skip_space(base, position, end)
+            line += hs_count_lines(base + position, next - position)
+            position = next
+            if position < end { return base[position] }
             if try !refill(keeping: position) { return nil }
         }
     }
@@ -233,50 +226,19 @@ private final class JSONWindow {
 
     /// The value that begins at the position; its bytes stay in the buffer with `keep`.
     func scanValue(keep: Bool) throws(HadpoError) -> Range<Int> {
+        let firstLine = line
         var start = position
-        var depth = 0
-        var inString = false
-        var escaped = false
+        var skip = hs_skip()
         while true {
-            while position < end {
-                let byte = buffer[position]
-                if byte == 0x0A { line += 1 }
-                if inString {
-                    position += 1
-                    if escaped {
-                        escaped = false
-                    } else if byte == UInt8(ascii: "\\") {
-                        escaped = true
-                    } else if byte == UInt8(ascii: "\"") {
-                        inString = false
-                        if depth == 0 { return start..<position }
-                    }
-                    continue
-                }
-                switch byte {
-                case UInt8(ascii: "\""): inString = true
-                case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
-                case UInt8(ascii: "}"), UInt8(ascii: "]"):
-                    if depth == 0 { return try scalar(start, byte) }
-                    depth -= 1
-                    if depth == 0 {
-                        position += 1
-                        return start..<position
-                    }
-                case UInt8(ascii: ","), 0x20, 0x09, 0x0A, 0x0D:
-                    if depth == 0 {
-                        if byte == 0x0A { line -= 1 }
-                        return try scalar(start, byte)
-                    }
-                default: break
-                }
-                position += 1
-            }
+            let result = hs_skip_value(buffer.base.assumingMemoryBound(to: UInt8.self), &position, end, &skip)
+            line = firstLine + skip.lines
+            if result == HS_SKIP_CLOSED { return start..<position }
+            if result == HS_SKIP_DELIMITER { return try scalar(start, bytes[position]) }
             let from = keep ? start : position
             let more = try refill(keeping: from)
             start = max(0, start - from)
             if !more {
-                if depth > 0 || inString { _ = try nextByte("the end of a value") }
+                if skip.depth > 0 || skip.in_string { _ = try nextByte("the end of a value") }
                 return try scalar(start, 0)
             }
         }
@@ -289,14 +251,14 @@ private final class JSONWindow {
 
     /// A key's text between its quotes; escapes in it are not decoded, keys that are looked for have none.
     func text(_ range: Range<Int>) -> String {
-        String(decoding: buffer[range].dropFirst().dropLast(), as: UTF8.self)
+        String(decoding: bytes[range].dropFirst().dropLast(), as: UTF8.self)
     }
 
     func give(
         _ range: Range<Int>, _ place: JSONElement.Place, _ key: String,
         _ body: (_ key: String, _ element: JSONElement) throws(HadpoError) -> Bool
     ) throws(HadpoError) -> Bool {
-        try body(key, JSONElement(bytes: UnsafeRawBufferPointer(rebasing: buffer[range]), place: place))
+        try body(key, JSONElement(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), place: place, parser: parser))
     }
 
     func error(_ message: String, found byte: UInt8, expected: String) -> HadpoError {

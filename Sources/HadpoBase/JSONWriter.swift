@@ -22,8 +22,8 @@ private struct JSONWriter {
         switch value {
         case .null: put("null")
         case .bool(let flag): put(flag ? "true" : "false")
-        case .int(let number): bytes.append(contentsOf: String(number).utf8)
-        case .double(let number): bytes.append(contentsOf: (number.isFinite ? number.description : "null").utf8)
+        case .int(let number): put(String(number))
+        case .double(let number): put(number.isFinite ? number.description : "null")
         case .string(let text): write(text)
         case .array(let elements):
             put("[")
@@ -50,6 +50,11 @@ private struct JSONWriter {
         bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
+    private mutating func put(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes.append(contentsOf: $0) }
+    }
+
     private mutating func separate(_ index: Int, _ level: Int) {
         if index > 0 { put(indent == nil ? ", " : ",") }
         newLine(level)
@@ -62,31 +67,60 @@ private struct JSONWriter {
     }
 
     private mutating func write(_ text: String) {
+        var text = text
         bytes.append(UInt8(ascii: "\""))
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": put("\\\"")
-            case "\\": put("\\\\")
-            case "\u{8}": put("\\b")
-            case "\u{C}": put("\\f")
-            case "\n": put("\\n")
-            case "\r": put("\\r")
-            case "\t": put("\\t")
-            default:
-                if scalar.value < 0x20 || (ascii && scalar.value > 0x7E) {
-                    for unit in Character(scalar).utf16 { escape(unit) }
-                } else {
-                    bytes.append(contentsOf: Character(scalar).utf8)
+        text.withUTF8 { utf8 in
+            // What needs no escape is copied in one piece.
+            var start = 0
+            var at = 0
+            while at < utf8.count {
+                let byte = utf8[at]
+                if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte < 0x7F || !ascii {
+                    at += 1
+                    continue
                 }
+                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<at]))
+                at += escape(utf8, at)
+                start = at
             }
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start...]))
         }
         bytes.append(UInt8(ascii: "\""))
     }
 
-    private mutating func escape(_ unit: UInt16) {
-        let digits = String(unit, radix: 16)
+    /// Writes the character at `at` as an escape; answers how many bytes it has.
+    private mutating func escape(_ utf8: UnsafeBufferPointer<UInt8>, _ at: Int) -> Int {
+        switch utf8[at] {
+        case UInt8(ascii: "\""): put("\\\"")
+        case UInt8(ascii: "\\"): put("\\\\")
+        case 0x08: put("\\b")
+        case 0x0C: put("\\f")
+        case 0x0A: put("\\n")
+        case 0x0D: put("\\r")
+        case 0x09: put("\\t")
+        case let byte where byte < 0x80: escape(unit: UInt32(byte))
+        case let lead:
+            let length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4
+            // A string of Swift is well-formed UTF-8: the lead holds 5, 4 or 3 bits, each byte behind it 6.
+            let scalar = utf8[at...].dropFirst().prefix(length - 1).reduce(UInt32(lead & (0xFF >> UInt8(length + 1)))) {
+                $0 << 6 | UInt32($1 & 0x3F)
+            }
+            if scalar < 0x10000 {
+                escape(unit: scalar)
+            } else {
+                escape(unit: 0xD7C0 + scalar >> 10)
+                escape(unit: 0xDC00 + scalar & 0x3FF)
+            }
+            return length
+        }
+        return 1
+    }
+
+    private mutating func escape(unit: UInt32) {
         put("\\u")
-        bytes.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: 4 - digits.utf8.count))
-        bytes.append(contentsOf: digits.utf8)
+        for shift: UInt32 in [12, 8, 4, 0] {
+            let digit = UInt8(truncatingIfNeeded: unit >> shift & 0xF)
+            bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        }
     }
 }

@@ -36,8 +36,8 @@ func place<T>(_ pointer: UnsafeMutablePointer<T>?, _ name: String) throws(HadpoE
     return pointer
 }
 
-/// The bytes of a text argument: `size` bytes, or up to NUL with HADPO_NUL.
-func bytes(_ text: UnsafePointer<CChar>?, _ size: Int, _ name: String) throws(HadpoError) -> [UInt8] {
+/// The bytes of a text argument: `size` bytes, or up to NUL with HADPO_NUL. They are the host's, and stay valid during the call.
+func bytes(_ text: UnsafePointer<CChar>?, _ size: Int, _ name: String) throws(HadpoError) -> UnsafeRawBufferPointer {
     guard let text else { throw HadpoError(.argument, "\(name) is NULL", expected: "UTF-8 text") }
     // HADPO_NUL is (size_t)-1, which arrives as -1.
     let count = size == -1 ? strlen(text) : size
@@ -45,7 +45,7 @@ func bytes(_ text: UnsafePointer<CChar>?, _ size: Int, _ name: String) throws(Ha
         throw HadpoError(
             .argument, "the size of \(name) is absurd", found: "\(UInt(bitPattern: size))", expected: "a size in bytes")
     }
-    return UnsafeRawBufferPointer(start: text, count: count).map { $0 }
+    return UnsafeRawBufferPointer(start: text, count: count)
 }
 
 func string(_ text: UnsafePointer<CChar>?, _ name: String) throws(HadpoError) -> String {

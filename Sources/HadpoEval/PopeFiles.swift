@@ -20,20 +20,25 @@ package struct PopeQuestion: Sendable, Equatable {
     }
 
     /// POPE's question files: JSON Lines whatever their suffix says, or a JSON array (the SEEM sets).
-    package static func read(_ bytes: [UInt8], source: String) throws(HadpoError) -> [PopeQuestion] {
+    package static func read(_ bytes: UnsafeRawBufferPointer, source: String) throws(HadpoError) -> [PopeQuestion] {
         var questions: [PopeQuestion] = []
-        for (place, record) in try popeRecords(bytes, source) {
+        var room = MemoryRoom(for: "questions", at: source)
+        try forEachRecord(bytes, source) { place, record throws(HadpoError) in
             let id = try record.popeInteger("question_id", place)
             let label = try record.popeText("label", place)
             guard ["yes", "no"].contains(label) else {
                 throw HadpoError(.format, "no such label", at: place, found: "'\(label)'", expected: "'yes' or 'no'")
             }
-            questions.append(
-                PopeQuestion(
-                    id: id, image: try record.popeText("image", place), text: try record.popeText("text", place),
-                    isYes: label == "yes"))
+            let question = PopeQuestion(
+                id: id, image: try record.popeText("image", place), text: try record.popeText("text", place),
+                isYes: label == "yes")
+            try room.append(question, to: &questions)
         }
         return questions
+    }
+
+    package static func read(_ bytes: [UInt8], source: String) throws(HadpoError) -> [PopeQuestion] {
+        try bytes.withUnsafeBytes { raw in Result { () throws(HadpoError) in try read(raw, source: source) } }.get()
     }
 }
 
@@ -65,34 +70,50 @@ package struct PopeAnswer: Sendable, Equatable {
 
     /// `dropTornLine` forgives what a killed run left at the end. LLaVA's answers stand under "text".
     package static func read(
-        _ bytes: [UInt8], source: String, dropTornLine: Bool = false
+        _ bytes: UnsafeRawBufferPointer, source: String, dropTornLine: Bool = false
     ) throws(HadpoError) -> [PopeAnswer] {
         var answers: [PopeAnswer] = []
-        for (place, record) in try popeRecords(bytes, source, dropTornLine: dropTornLine) {
+        var room = MemoryRoom(for: "answers", at: source)
+        try forEachRecord(bytes, source, dropTornLine: dropTornLine) { place, record throws(HadpoError) in
             let hasID = record["question_id"].map { !$0.isNull } ?? false
             let score = record["yes_minus_no"] ?? .null
             guard score.isNull || score.doubleValue != nil else {
                 throw HadpoError(.format, "mistyped value", at: "\(place) /yes_minus_no", found: score.kind, expected: "a number")
             }
-            answers.append(
-                PopeAnswer(
-                    id: hasID ? try record.popeInteger("question_id", place) : nil, question: record["question"]?.stringValue,
-                    text: try record.popeText(
-                        record["answer"] == nil && record["label"] == nil && record["text"] != nil ? "text" : "answer", place),
-                    yesMinusNo: score.doubleValue))
+            let answer = PopeAnswer(
+                id: hasID ? try record.popeInteger("question_id", place) : nil, question: record["question"]?.stringValue,
+                text: try record.popeText(
+                    record["answer"] == nil && record["label"] == nil && record["text"] != nil ? "text" : "answer", place),
+                yesMinusNo: score.doubleValue)
+            try room.append(answer, to: &answers)
         }
         return answers
     }
+
+    package static func read(
+        _ bytes: [UInt8], source: String, dropTornLine: Bool = false
+    ) throws(HadpoError) -> [PopeAnswer] {
+        try bytes.withUnsafeBytes { raw in
+            Result { () throws(HadpoError) in try read(raw, source: source, dropTornLine: dropTornLine) }
+        }.get()
+    }
 }
 
-private func popeRecords(
-    _ bytes: [UInt8], _ source: String, dropTornLine: Bool = false
-) throws(HadpoError) -> [(place: String, record: JSON)] {
+/// The lines of a text, or the elements of its array, each with its place.
+private func forEachRecord(
+    _ bytes: UnsafeRawBufferPointer, _ source: String, dropTornLine: Bool = false,
+    _ body: (_ place: String, _ record: JSON) throws(HadpoError) -> Void
+) throws(HadpoError) {
     if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "[") {
-        let elements = try JSON.parse(bytes, source: source).arrayValue ?? []
-        return elements.enumerated().map { ("\(source)[\($0.offset)]", $0.element) }
+        try JSON.elements(bytes, source: source) { index, element throws(HadpoError) in
+            try body("\(source)[\(index)]", element)
+            return true
+        }
+    } else {
+        try JSONLines.forEach(bytes, source: source, dropTornLine: dropTornLine) { line throws(HadpoError) in
+            try body("\(source):\(line.number)", line.value)
+        }
     }
-    return try JSONLines.parse(bytes, source: source, dropTornLine: dropTornLine).map { ("\(source):\($0.number)", $0.value) }
 }
 
 extension JSON {

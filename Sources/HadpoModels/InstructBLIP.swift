@@ -306,7 +306,7 @@ package final class InstructBLIPFolder: ModelFolder {
         }
         text.vocabulary += addedRows
         let bertConfig = File.join(bert, "config.json")
-        let bertJSON: JSON = File.isFile(bertConfig) ? try File.readJSON(bertConfig, limits: .checkpoint) : .object([])
+        let bertJSON: JSON = File.exists(bertConfig) ? try File.readJSON(bertConfig, limits: .checkpoint) : .object([])
         config = InstructBLIPConfig(
             vision: vision, normEpsilon: 1e-5, qformer: try Self.qformer(rest, ModelFields(bertJSON, bertConfig)), text: text)
         try Self.check(config, at: rest.path)

@@ -87,10 +87,10 @@ package final class LLaVAFolder: ModelFolder {
         case .checkpoint:
             if let pads = config.padsImages {
                 pipeline = try .clip(size: size, pad: pads)
-            } else if File.isFile(File.join(path, "preprocessor_config.json")) {
+            } else if File.exists(File.join(path, "preprocessor_config.json")) {
                 pipeline = try imagePipeline(
                     of: "preprocessor_config.json", File.readJSON(File.join(path, "preprocessor_config.json")))
-            } else if File.isFile(File.join(path, "processor_config.json")),
+            } else if File.exists(File.join(path, "processor_config.json")),
                 let inner = try File.readJSON(File.join(path, "processor_config.json"))["image_processor"]
             {
                 pipeline = try imagePipeline(of: "processor_config.json", inner)

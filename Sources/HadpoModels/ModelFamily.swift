@@ -183,7 +183,7 @@ extension ModelFolder {
     /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.
     func generationEOS() throws(HadpoError) -> [Int32]? {
         let file = File.join(path, "generation_config.json")
-        guard File.isFile(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
+        guard File.exists(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
             return nil
         }
         let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }

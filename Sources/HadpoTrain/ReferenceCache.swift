@@ -19,7 +19,7 @@ package final class ReferenceCache {
         // Locked before it is read, so that what another run is writing is not taken for what a killed one left.
         appender = try LineAppender(path)
         // What is torn is computed again; a key that stands twice was computed twice, from the same tokens.
-        guard File.isFile(path) else { return }
+        guard File.exists(path) else { return }
         for line in try AppendedLines(try File.read(path), source: path, opening: "{\"key\": ").lines {
             guard let key = line.value["key"]?.stringValue, let values = line.value["logps"]?.arrayValue else { continue }
             entries[key] = values.compactMap(\.doubleValue)

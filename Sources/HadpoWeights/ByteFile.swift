@@ -48,7 +48,7 @@ package final class ByteFile: @unchecked Sendable {
             byteCount = file.byteCount
             source = .mapped(file)
         case .read:
-            let file = try openForReading(path)
+            let file = try File.openForReading(path, expected: "a file with weights")
             byteCount = file.byteCount
             source = .descriptor(file.descriptor)
         }

@@ -12,7 +12,7 @@ package final class MappedFile: @unchecked Sendable {
     package let storage: Storage
 
     package init(_ path: String) throws(HadpoError) {
-        let file = try openForReading(path)
+        let file = try File.openForReading(path, expected: "a file with weights")
         defer { close(file.descriptor) }
         guard file.byteCount > 0 else {
             throw HadpoError(.format, "the file is empty", at: path, found: "0 bytes", expected: "tensors")
@@ -53,23 +53,6 @@ package final class MappedFile: @unchecked Sendable {
     package func advise(_ advice: Advice) {
         _ = madvise(storage.base, byteCount, advice.flag)
     }
-}
-
-/// Opens a regular file. Pipes and devices are refused: opening one could block for ever.
-func openForReading(_ path: String) throws(HadpoError) -> (descriptor: Int32, byteCount: Int) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw systemError("cannot open the file", path) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-        let error = systemError("cannot examine the file", path)
-        close(descriptor)
-        throw error
-    }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-        close(descriptor)
-        throw HadpoError(.io, "not a regular file", at: path, expected: "a file with weights")
-    }
-    return (descriptor, Int(status.st_size))
 }
 
 /// The calling thread's errno as an `.io` error.

@@ -44,7 +44,7 @@ private struct Train {
 
 @Suite struct ConfigReading {
     private func read(_ text: String) throws(HadpoError) -> (config: Train, resolved: JSON) {
-        try ConfigReader.parse(Array(text.utf8), schema: "hadpo.train/1", Train.init)
+        try ConfigReader.parse(text, schema: "hadpo.train/1", Train.init)
     }
 
     private func refusal(_ members: String) -> HadpoError? {
@@ -109,7 +109,7 @@ private struct Train {
     @Test("another schema, no schema and no object are refused") func schema() {
         for text in [#"{"schema": "hadpo.train/2", "data": "d"}"#, #"{"data": "d"}"#, "[]", #"{"schema": 1}"#] {
             let error = #expect(throws: HadpoError.self) {
-                try ConfigReader.parse(Array(text.utf8), schema: "hadpo.train/1", Train.init)
+                try ConfigReader.parse(text, schema: "hadpo.train/1", Train.init)
             }
             #expect(error?.status == .config)
         }

@@ -56,6 +56,46 @@ import Testing
         #expect(try JSON.parse(good, source: "t") == "\u{10FFFF}\u{D7FF}\u{80}")
     }
 
+    @Test(
+        "every fault is told with what was found, what was expected and where",
+        arguments: [
+            ("", "JSON text ends early", "the end", "a value", "t:1:1"),
+            ("[1", "JSON text ends early", "the end", "',' or ']'", "t:1:3 /0"),
+            ("{\"a\": 1", "JSON text ends early", "the end", "',' or '}'", "t:1:8 /a"),
+            ("[\"ab", "JSON text ends early", "the end", "the closing '\"' of a string", "t:1:5 /0"),
+            ("\"a\\", "JSON text ends early", "the end", "an escape", "t:1:3"),
+            ("\"\\u12", "JSON text ends early", "the end", "\\uXXXX", "t:1:2"),
+            ("\"\\ud83d\\ude", "JSON text ends early", "the end", "\\uXXXX", "t:1:2"),
+            ("[1, ?]", "not a JSON value", "'?'", "a value", "t:1:5 /1"),
+            ("[trux]", "not a JSON value", "'trux'", "true", "t:1:2 /0"),
+            ("falsey", "not a JSON value", "'falsey'", "false", "t:1:1"),
+            ("nul", "not a JSON value", "'nul'", "null", "t:1:1"),
+            ("[1.e5]", "not a JSON number", "'1.e5'", "digits, as in 0, -1.5 or 1e-3", "t:1:2 /0"),
+            ("{\"a\":1,}", "broken object", "'}'", "a key in double quotes", "t:1:8"),
+            ("{\"a\" 1}", "broken object", "'1'", "':'", "t:1:6 /a"),
+            ("[1 2]", "broken array", "'2'", "',' or ']'", "t:1:4 /0"),
+            ("{\"a\":1 \"b\"}", "broken object", "'\"'", "',' or '}'", "t:1:8 /a"),
+            ("{\"a\":1, \"b\\u0000\": 2}", "key with an embedded NUL", "\\u0000", "a key without it", "t:1:9 /b\0"),
+            ("[\"é\u{1}\"]", "control character in a string", "byte 0x1", "an escape such as \\n", "t:1:4 /0"),
+            ("[\"é\\x41\"]", "unknown escape in a string", "'x41'", "one of \" \\ / b f n r t u", "t:1:4 /0"),
+            ("\"\\u12g4\"", "broken \\u escape", "'\\'", "four hexadecimal digits", "t:1:2"),
+            ("\"\\ud800\\u0041\"", "half a surrogate pair in a string", "'\\'", "a pair \\uD8xx\\uDCxx", "t:1:2"),
+            (
+                "[12345678901234567890]", "integer beyond 64 bits", "'12345678901234567890'",
+                "-9223372036854775808 to 9223372036854775807", "t:1:2 /0"
+            ),
+            ("[-1e309]", "number beyond the range of a double", "'-1e309'", "a magnitude below 1.8e308", "t:1:2 /0"),
+            ("1 x", "text after the JSON value", "'x'", "the end", "t:1:3"),
+            // A key that is broken belongs to no member yet: the place is the object's.
+            ("{\"a\": {\"b\": 1, \"c", "JSON text ends early", "the end", "the closing '\"' of a string", "t:1:18 /a"),
+        ] as [(String, String, String, String, String)]) func faults(
+            _ text: String, _ message: String, _ found: String, _ expected: String, _ place: String
+        )
+    {
+        let error = refusal(text)
+        #expect(error == HadpoError(.json, message, at: place, found: found, expected: expected))
+    }
+
     @Test("an error tells line, column and pointer") func place() {
         let error = refusal("{\n  \"a/b\": [1,\n    {\"é\": 1, \"x\": nan}]}")
         #expect(error?.place == "t:3:19 /a~1b/1/x")
@@ -70,6 +110,42 @@ import Testing
         #expect(refusal(nested(65))?.message == "JSON nested too deeply")
         #expect(refusal(String(repeating: "[", count: 1_000_000)) != nil)
         #expect(refusal(String(repeating: #"{"a":"#, count: 1_000_000)) != nil)
+    }
+
+    @Test("numbers reach the edge of a double and no further") func numberRange() throws {
+        let zeros = String(repeating: "0", count: 400)
+        for (text, value) in [
+            ("1.7976931348623157e308", Double.greatestFiniteMagnitude),
+            ("-17976931348623157e292", -Double.greatestFiniteMagnitude),
+            ("0.\(zeros)1e401", 1), ("0e999999999999999999999", 0), ("1e-999999999999999999999", 0), ("1\(zeros).5e-400", 1),
+        ] {
+            #expect(try parse(text) == .double(value), "\(text)")
+        }
+        for text in ["1.8e308", "-1e99999999999999999999", "1\(zeros).0", "0.\(zeros)1e710"] {
+            #expect(refusal(text)?.message == "number beyond the range of a double", "\(text)")
+        }
+        #expect(throws: HadpoError.self) { try parse("1\(zeros)", .checkpoint) }
+        #expect(try parse("[1\(zeros)e-399, 100000000000000000000]", .checkpoint) == [10.0, 1e20])
+    }
+
+    @Test("texts larger than the pieces that json-c gets are what they are in pieces") func large() throws {
+        // Pieces end at 64 KiB: strings, runs of small elements, large members among small ones, and an array in an array.
+        let long = String(repeating: "é\\n\\u00e9\\ud83d\\ude00 ", count: 9000)
+        let decoded = String(repeating: "é\né😀 ", count: 9000)
+        let numbers = (0..<40_000).map { $0 % 1000 == 7 ? "12345678901234567890" : String($0) }
+        let members = (0..<9000).map { "\"k\($0)\" : {\"v\":[\($0)]}" }.joined(separator: " ,\n")
+        let text =
+            " {\"a\":[\(numbers.joined(separator: ", "))], \"s\" : \"\(long)\", \"\(long)\": 1, \"m\":{\(members)}"
+            + ", \"e\": [], \"n\": [[[\(numbers.joined(separator: ","))]], \"\(long)\", 12345678901234567890 ] , \"z\": null } "
+        let json = try parse(text, .checkpoint)
+        let expected: [JSON] = (0..<40_000).map { $0 % 1000 == 7 ? .double(12_345_678_901_234_567_890) : .int(Int64($0)) }
+        #expect(json.objectValue?.map(\.key) == ["a", "s", decoded, "m", "e", "n", "z"])
+        #expect(json["a"] == .array(expected))
+        #expect(json["s"] == .string(decoded) && json[decoded] == 1 && json["e"] == [] && json["z"] == .null)
+        #expect(json["n"] == [[.array(expected)], .string(decoded), .double(12_345_678_901_234_567_890)])
+        let built = json["m"]?.objectValue ?? []
+        #expect(built == (0..<9000).map { JSON.Member("k\($0)", ["v": [.int(Int64($0))]]) })
+        #expect(try parse("\"\(long)\"") == .string(decoded))
     }
 
     @Test("integers beyond 64 bits become doubles where the caller says so") func largeIntegers() throws {
@@ -91,6 +167,14 @@ import Testing
         #expect(try parse("{\(members)}").objectValue?.count == 5000)
         #expect(refusal("{\(members), \"k7\": 1}")?.message == "duplicate key")
         #expect(refusal("{\(members), \"\\u006b4999\": 1}")?.message == "duplicate key")
+        // Objects with many keys in each other, and one key in all of them: only the same object's keys count.
+        let few = (0..<30).map { "\"k\($0)\": 1" }.joined(separator: ", ")
+        let nested = "{\(few), \"in\": {\(few), \"in\": {\(few)}, \"x\": 1}, \"y\": {\(few)}, \"x\": 2}"
+        #expect(try parse("[\(nested), \(nested)]")[1]?["in"]?["in"]?.objectValue?.count == 30)
+        for (from, to) in [("\"x\": 2", "\"k3\": 2"), ("\"x\": 1", "\"k29\": 1"), ("\"y\"", "\"in\"")] {
+            let broken = nested.split(separator: from, maxSplits: 1).joined(separator: to)
+            #expect(refusal(broken)?.message == "duplicate key", "\(from)")
+        }
     }
 
     @Test("the time to read an object grows with its members, not with their square") func speed() throws {

@@ -291,7 +291,7 @@ final class Listener: Progress {
         #expect(memory?.status == .noMemory && memory?.message.contains("cache") == true, "\(String(describing: memory))")
 
         let config = try ConfigReader.parse(
-            Array("{\"schema\":\"hadpo.generate/1\",\"question\":\"What?\"}".utf8), schema: "hadpo.generate/1",
+            "{\"schema\":\"hadpo.generate/1\",\"question\":\"What?\"}", schema: "hadpo.generate/1",
             GenerationConfig.init
         ).config
         #expect(throws: HadpoError.self) {
@@ -303,7 +303,7 @@ final class Listener: Progress {
     func noPicture() throws {
         let subject = try Subject("old-f32")
         let config = try ConfigReader.parse(
-            Array("{\"schema\":\"hadpo.generate/1\",\"prompt\":\"Is there a dog?\",\"max_new_tokens\":5}".utf8),
+            "{\"schema\":\"hadpo.generate/1\",\"prompt\":\"Is there a dog?\",\"max_new_tokens\":5}",
             schema: "hadpo.generate/1",
             GenerationConfig.init
         ).config

@@ -90,7 +90,7 @@ import Testing
         let empty = failure { () throws(HadpoError) in try open(folder.path) }
         #expect(empty?.status == .io && empty?.expected?.contains("model.safetensors") == true)
         let missing = failure { () throws(HadpoError) in try open(folder.path + "/none.bin") }
-        #expect(missing?.status == .io && missing?.found == "No such file or directory")
+        #expect(missing?.status == .io && missing?.message == "cannot open: No such file or directory")
         let pipe = folder.path + "/pipe.bin"
         try #require(mkfifo(pipe, 0o644) == 0)
         #expect(failure { () throws(HadpoError) in try open(pipe) }?.message == "not a regular file")

@@ -1,0 +1,86 @@
+import Glibc
+
+extension File {
+    /// Opens a regular file. Pipes, devices, sockets and folders are refused before they are opened: opening a pipe waits for
+    /// its writer, opening a device can do anything. `expected` says what the caller reads.
+    package static func openForReading(
+        _ path: String, expected: String = "a regular file"
+    ) throws(HadpoError) -> (descriptor: Int32, byteCount: Int) {
+        try checkPath(path)
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw failure("cannot open", path, errno) }
+        try checkRegular(status, path, expected)
+        // Between the two looks the path may have become a pipe: O_NONBLOCK opens even that at once.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { throw failure("cannot open", path, errno) }
+        do throws(HadpoError) {
+            guard fstat(descriptor, &status) == 0 else { throw failure("cannot look at", path, errno) }
+            try checkRegular(status, path, expected)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        return (descriptor, Int(status.st_size))
+    }
+
+    private static func checkRegular(_ status: stat, _ path: String, _ expected: String) throws(HadpoError) {
+        let found: String
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return
+        case S_IFDIR: found = "a folder"
+        case S_IFIFO: found = "a pipe"
+        case S_IFSOCK: found = "a socket"
+        case S_IFCHR, S_IFBLK: found = "a device"
+        default: found = "something else"
+        }
+        throw HadpoError(.io, "not a regular file", at: path, found: found, expected: expected)
+    }
+
+    /// The whole file, refused before it is read when it is larger than `limit`.
+    package static func bytes(_ path: String, limit: Int = 1 << 31) throws(HadpoError) -> CheckedBytes {
+        let file = try openForReading(path)
+        defer { close(file.descriptor) }
+        func checkSize(_ size: Int) throws(HadpoError) {
+            if size > limit {
+                throw HadpoError(.io, "file too large", at: path, found: "\(size) bytes", expected: "at most \(limit)")
+            }
+        }
+        try checkSize(file.byteCount)
+        // A file of /proc says size 0, and a log may be growing: read until there is no more, one byte beyond the size at first.
+        let block = try CheckedBytes(count: max(file.byteCount &+ 1, 1 << 12), for: "the contents of a file", at: path)
+        var count = 0
+        while true {
+            if count == block.count { try block.resize(to: count &+ max(1 << 16, count / 2)) }
+            let got = try readOnce(file.descriptor, block.base + count, block.count - count, path)
+            if got == 0 { break }
+            count += got
+            try checkSize(count)
+        }
+        try block.resize(to: count)
+        return block
+    }
+
+    /// The same as an array, whose memory is asked for before.
+    package static func read(_ path: String, limit: Int = 1 << 31) throws(HadpoError) -> [UInt8] {
+        let file = try bytes(path, limit: limit)
+        try Memory.require(file.count, for: "the contents of a file", at: path)
+        return try file.withBytes { (raw) throws(HadpoError) in [UInt8](raw) }
+    }
+
+    package static func readJSON(_ path: String, limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
+        try bytes(path, limit: limits.bytes).withBytes { (raw) throws(HadpoError) in
+            try JSON.parse(raw, source: path, limits: limits)
+        }
+    }
+
+    /// Up to `count` bytes; 0 at the end of the file.
+    static func readOnce(
+        _ descriptor: Int32, _ place: UnsafeMutableRawPointer, _ count: Int, _ path: String
+    ) throws(HadpoError) -> Int {
+        var got = 0
+        // Linux moves at most 2 GiB at once.
+        repeat { got = Glibc.read(descriptor, place, min(count, 1 << 30)) } while got < 0 && errno == EINTR
+        if got < 0 { throw failure("cannot read", path, errno) }
+        return got
+    }
+}

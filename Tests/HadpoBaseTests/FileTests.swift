@@ -145,4 +145,70 @@ import HadpoTestSupport
         #expect(error.place?.utf8.count == 2047)
         #expect("abc".shortened(to: 3) == "abc" && "abcd".shortened(to: 3) == "..." && "é".shortened() == "é")
     }
+
+    @Test("what is no regular file is refused before anything could wait for it") func special() throws {
+        let folder = try TemporaryFolder()
+        let pipe = folder["pipe"]
+        try #require(mkfifo(pipe, 0o644) == 0)
+        let socketPath = folder["socket"]
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(socketPath.utf8).prefix(107)) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(bound == 0)
+        for (path, kind) in [
+            (pipe, "a pipe"), (socketPath, "a socket"), ("/dev/zero", "a device"), (folder.path, "a folder"),
+        ] {
+            for read in [
+                { () throws -> Void in _ = try File.read(path) }, { _ = try File.bytes(path) }, { _ = try File.readJSON(path) },
+                { try JSONStream.elements(ofFile: path) { _, _ in true } },
+            ] as [() throws -> Void] {
+                let error = #expect(throws: HadpoError.self) { try read() }
+                #expect(error?.status == .io && error?.message == "not a regular file" && error?.found == kind)
+                #expect(error?.place == path)
+            }
+        }
+        #expect(!File.isFile(pipe) && File.exists(pipe))
+    }
+
+    @Test("a file larger than the memory that is left is refused with its name") func memory() throws {
+        let folder = try TemporaryFolder()
+        let path = folder["sparse"]
+        try File.writeAtomically(path, "x")
+        // More than the address space of the processor, where the file system takes such a size at all.
+        let error = #expect(throws: HadpoError.self) { try Memory.require(1 << 50, for: "a test", at: path) }
+        #expect(error?.status == .noMemory && error?.place == path && error?.message == "no memory for a test")
+        #expect(throws: HadpoError.self) { try Memory.require(Int.max, for: "a test") }
+        #expect(throws: HadpoError.self) { try Memory.require(-1, for: "a test") }
+        #expect(throws: HadpoError.self) { try CheckedBytes(count: 1 << 50, for: "a test") }
+        #expect(Memory.bytes(1 << 40, of: 1 << 40) == Int.max && Memory.bytes(3, of: 4) == 12)
+        try Memory.require(1 << 20, for: "a test")
+        let block = try CheckedBytes(count: 3, for: "a test")
+        try block.withMutableBytes { (bytes) throws(HadpoError) in bytes.copyBytes(from: [1, 2, 3]) }
+        try block.resize(to: 1 << 16)
+        #expect(throws: HadpoError.self) { try block.resize(to: 1 << 50) }
+        #expect(try block.withBytes { (bytes) throws(HadpoError) in Array(bytes.prefix(3)) } == [1, 2, 3])
+    }
+}
+
+@Suite struct Errors {
+    @Test("no part of an error is longer than 2 KiB, and none ends within a character") func short() throws {
+        let long = String(repeating: "é", count: 3000)
+        var error = HadpoError(.format, long, at: "x" + long, found: long, expected: String(repeating: "a", count: 2048))
+        for part in [error.message, error.place, error.found] {
+            let part = try #require(part)
+            #expect(part.utf8.count <= 2048 && part.utf8.count >= 2046)
+            #expect(part.hasSuffix("é...") && !part.unicodeScalars.contains("\u{FFFD}"))
+        }
+        #expect(error.expected?.utf8.count == 2048 && error.expected?.hasSuffix("a") == true)
+        error.place = long
+        #expect(error.place?.utf8.count == 2047)
+        #expect("abc".shortened(to: 3) == "abc" && "abcd".shortened(to: 3) == "..." && "é".shortened() == "é")
+    }
 }

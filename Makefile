@@ -31,7 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
-.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-arm install uninstall deb deb-check fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-arm install uninstall deb deb-check fixtures parity bench bench-json fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -60,6 +60,8 @@ help:
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
 	@echo 'make bench                time the kernels (BENCH="--isa avx512 matmul")'
 	@echo 'make fuzz FUZZ_SECONDS=   broken files at the interface, then coverage-guided inputs at every reader (a build of its own)'
+	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
+	@echo 'make bench-json           speed and memory of reading JSON: 100 MB of each kind, a file of 700 MB (BENCH="10 70")'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
 	@echo 'make swift-example        build and run the Swift package that depends on this one'
@@ -266,6 +268,13 @@ $(BUILD)/bench/kernels: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKe
 	@mkdir -p $(@D)
 	$(CC) -O3 -ISources/CHadpoKernels/include -o $@ Tests/Bench/bench_kernels.c Tests/Bench/peaks.c Tests/Bench/allocations.c \
 		$(wildcard Sources/CHadpoKernels/*.c) $(foreach name,$(WRAPPED),-Wl,--wrap=$(name)) -lm -lpthread -ldl
+
+bench-json: deps
+	@$(MAKE) --no-print-directory library
+	@mkdir -p $(BUILD)/bench
+	$(CC) -std=c99 -D_DEFAULT_SOURCE $(CFLAGS) -Iinclude Tests/Bench/bench_json.c -o $(BUILD)/bench/json -L$(BUILD)/lib -lhadpo \
+		-Wl,-rpath,$(CURDIR)/$(BUILD)/lib
+	cd $(BUILD)/bench && ./json $(BENCH)
 
 # The kernels alone, for a peer's process that calls both sides in turns (Tests/Bench/peers/torch_linear.py).
 $(BUILD)/bench/libkernels.so: $(wildcard Sources/CHadpoKernels/*.[ch] Sources/CHadpoKernels/include/*.h)

@@ -106,6 +106,11 @@ static bool is_same(const hs_scan *scan, const hs_key *key, const uint8_t *text,
     return done == count;
 }
 
+static uint64_t entry(uint64_t hash, size_t number)
+{
+    return (hash & ~(uint64_t)UINT32_MAX) | (uint32_t)(number + 1);
+}
+
 static hs_result put(hs_scan *scan, size_t number, const uint8_t *text, size_t count)
 {
     hs_key *key = &scan->keys[number];
@@ -113,13 +118,14 @@ static hs_result put(hs_scan *scan, size_t number, const uint8_t *text, size_t c
     key->hash = hash | (key->hash & IS_ESCAPED) | IS_HASHED;
     size_t slot = (hash >> 2) & (scan->table_size - 1);
     for (; scan->table[slot]; slot = (slot + 1) & (scan->table_size - 1)) {
-        const hs_key *other = &scan->keys[scan->table[slot] - 1];
+        if ((scan->table[slot] ^ hash) >> 32) continue; /* most of all neighbours, without a look at their keys */
+        const hs_key *other = &scan->keys[(uint32_t)scan->table[slot] - 1];
         /* The table holds the keys of all objects that are open; those of this one have the highest numbers. */
         if ((other->hash & ~(uint64_t)FLAGS) == hash && (size_t)(other - scan->keys) >= scan->levels[scan->depth - 1].first_key
             && is_same(scan, other, text, count))
             return HS_DUPLICATE_KEY;
     }
-    scan->table[slot] = (uint32_t)(number + 1);
+    scan->table[slot] = entry(hash, number);
     scan->table_used++;
     return HS_DONE;
 }
@@ -128,14 +134,14 @@ static hs_result put(hs_scan *scan, size_t number, const uint8_t *text, size_t c
 static bool grow_table(hs_scan *scan)
 {
     if (scan->table_used + 1 <= scan->table_size / 2) return true;
-    const size_t size = scan->table_size ? scan->table_size * 2 : 64;
-    uint32_t *larger = calloc(size, sizeof *larger);
+    const size_t size = scan->table_size ? scan->table_size * 4 : 64;
+    uint64_t *larger = calloc(size, sizeof *larger);
     if (!larger) return false;
     for (size_t i = 0; i < scan->key_count; i++) {
         if (!(scan->keys[i].hash & IS_HASHED)) continue;
         size_t slot = (scan->keys[i].hash >> 2) & (size - 1);
         while (larger[slot]) slot = (slot + 1) & (size - 1);
-        larger[slot] = (uint32_t)(i + 1);
+        larger[slot] = entry(scan->keys[i].hash, i);
     }
     free(scan->table);
     scan->table = larger;
@@ -170,12 +176,20 @@ hs_result hs_add_key(hs_scan *scan, hs_level *level, bool is_escaped)
 
 void hs_forget_keys(hs_scan *scan, hs_level *level)
 {
+    /* The table of the only large object that is open is emptied at once, unless that is more than its keys are. */
+    const size_t count = scan->key_count - level->first_key;
+    if (level->is_hashed && scan->table_used == count && scan->table_size <= 32 * count) {
+        memset(scan->table, 0, scan->table_size * sizeof *scan->table);
+        scan->table_used = 0;
+        scan->key_count = level->first_key;
+        return;
+    }
     while (scan->key_count > level->first_key) {
         const size_t number = --scan->key_count;
         if (!(scan->keys[number].hash & IS_HASHED)) continue;
         /* The last that came is the first to go: nothing was put in past its slot, so that no other search is cut short. */
         size_t slot = (scan->keys[number].hash >> 2) & (scan->table_size - 1);
-        while (scan->table[slot] != number + 1) slot = (slot + 1) & (scan->table_size - 1);
+        while ((uint32_t)scan->table[slot] != number + 1) slot = (slot + 1) & (scan->table_size - 1);
         scan->table[slot] = 0;
         scan->table_used--;
     }

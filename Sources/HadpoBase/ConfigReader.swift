@@ -366,7 +366,7 @@ package struct ConfigReader {
     }
 
     private func mistyped(_ key: String, _ value: JSON, _ expected: String) -> HadpoError {
-        let text = value.text()
+        let text = value.shortText(64)
         let found = text.utf8.count <= 60 ? "\(value.kind) \(text)" : value.kind
         return HadpoError(
             .config, "mistyped value", at: at(key), found: value.isNull ? "null" : found, expected: expected)

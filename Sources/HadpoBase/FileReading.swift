@@ -40,12 +40,7 @@ extension File {
     package static func bytes(_ path: String, limit: Int = 1 << 31) throws(HadpoError) -> CheckedBytes {
         let file = try openForReading(path)
         defer { close(file.descriptor) }
-        func checkSize(_ size: Int) throws(HadpoError) {
-            if size > limit {
-                throw HadpoError(.io, "file too large", at: path, found: "\(size) bytes", expected: "at most \(limit)")
-            }
-        }
-        try checkSize(file.byteCount)
+        try checkSize(file.byteCount, limit, path)
         // A file of /proc says size 0, and a log may be growing: read until there is no more, one byte beyond the size at first.
         let block = try CheckedBytes(count: max(file.byteCount &+ 1, 1 << 12), for: "the contents of a file", at: path)
         var count = 0
@@ -54,7 +49,7 @@ extension File {
             let got = try readOnce(file.descriptor, block.base + count, block.count - count, path)
             if got == 0 { break }
             count += got
-            try checkSize(count)
+            try checkSize(count, limit, path)
         }
         try block.resize(to: count)
         return block
@@ -62,14 +57,42 @@ extension File {
 
     /// The same as an array, whose memory is asked for before.
     package static func read(_ path: String, limit: Int = 1 << 31) throws(HadpoError) -> [UInt8] {
-        let file = try bytes(path, limit: limit)
-        try Memory.require(file.count, for: "the contents of a file", at: path)
-        return try file.withBytes { (raw) throws(HadpoError) in [UInt8](raw) }
+        let file = try openForReading(path)
+        defer { close(file.descriptor) }
+        try checkSize(file.byteCount, limit, path)
+        // As in `bytes`: one byte beyond the size at first, to see the end.
+        var room = MemoryRoom(for: "the contents of a file", at: path)
+        var bytes: [UInt8] = []
+        var wanted = max(file.byteCount &+ 1, 1 << 12)
+        while true {
+            try room.take(bytes.isEmpty ? wanted : Memory.bytes(bytes.count &+ wanted, of: 2))
+            var failure: HadpoError?
+            let piece = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
+                do throws(HadpoError) {
+                    while let base = buffer.baseAddress, count < wanted {
+                        let got = try readOnce(file.descriptor, base + count, wanted - count, path)
+                        if got == 0 { break }
+                        count += got
+                    }
+                } catch { failure = error }
+            }
+            if let failure { throw failure }
+            if bytes.isEmpty { bytes = piece } else { bytes += piece }
+            try checkSize(bytes.count, limit, path)
+            if piece.count < wanted { return bytes }
+            wanted = max(1 << 16, bytes.count / 2)
+        }
     }
 
     package static func readJSON(_ path: String, limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
         try bytes(path, limit: limits.bytes).withBytes { (raw) throws(HadpoError) in
             try JSON.parse(raw, source: path, limits: limits)
+        }
+    }
+
+    private static func checkSize(_ size: Int, _ limit: Int, _ path: String) throws(HadpoError) {
+        if size > limit {
+            throw HadpoError(.io, "file too large", at: path, found: "\(size) bytes", expected: "at most \(limit)")
         }
     }
 

@@ -17,6 +17,7 @@ package enum JSONStream {
             window.skip(1)
             if try !walk(window, "", body) { return }
         case UInt8(ascii: "{"):
+            if keys.isEmpty { throw window.error("no JSON array", found: UInt8(ascii: "{"), expected: "'['") }
             window.skip(1)
             if try !members(window, keys, body) { return }
         case let byte: throw window.error("no JSON array or object", found: byte, expected: "'[' or '{'")

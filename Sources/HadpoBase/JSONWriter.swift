@@ -6,19 +6,30 @@ extension JSON {
         writer.write(self, 0)
         return String(decoding: writer.bytes, as: UTF8.self)
     }
+
+    /// The text as an error shows it: what is longer than `limit` bytes ends in "...".
+    package func shortText(_ limit: Int = String.messageLimit) -> String {
+        var writer = JSONWriter(indent: nil, ascii: false, limit: limit)
+        writer.write(self, 0)
+        return String(decoding: writer.bytes, as: UTF8.self).shortened(to: limit)
+    }
 }
 
 private struct JSONWriter {
     let indent: Int?
     let ascii: Bool
+    /// Behind so many bytes nothing more is written.
+    let limit: Int
     var bytes: [UInt8] = []
 
-    init(indent: Int?, ascii: Bool) {
+    init(indent: Int?, ascii: Bool, limit: Int = .max) {
         self.indent = indent
         self.ascii = ascii
+        self.limit = limit
     }
 
     mutating func write(_ value: JSON, _ level: Int) {
+        if bytes.count > limit { return }
         switch value {
         case .null: put("null")
         case .bool(let flag): put(flag ? "true" : "false")
@@ -27,7 +38,7 @@ private struct JSONWriter {
         case .string(let text): write(text)
         case .array(let elements):
             put("[")
-            for (index, element) in elements.enumerated() {
+            for (index, element) in elements.enumerated() where bytes.count <= limit {
                 separate(index, level + 1)
                 write(element, level + 1)
             }
@@ -35,7 +46,7 @@ private struct JSONWriter {
             put("]")
         case .object(let members):
             put("{")
-            for (index, member) in members.enumerated() {
+            for (index, member) in members.enumerated() where bytes.count <= limit {
                 separate(index, level + 1)
                 write(member.key)
                 put(": ")
@@ -67,7 +78,7 @@ private struct JSONWriter {
     }
 
     private mutating func write(_ text: String) {
-        var text = text
+        var text = text.shortened(to: limit)
         bytes.append(UInt8(ascii: "\""))
         text.withUTF8 { utf8 in
             // What needs no escape is copied in one piece.

@@ -163,6 +163,11 @@ final class HostProgress: Progress {
     func emit(_ record: JSON) throws(HadpoError) {
         guard let onEvent else { return }
         lastEvent = Clock.now()
+        var record = record
+        // What a warning quotes out of a file or of a configuration is as long as an error may quote it.
+        if case .string("warning")? = record["event"], let message = record["message"]?.stringValue {
+            record["message"] = .string(message.shortened())
+        }
         var text = record.text()
         let answer = text.withUTF8 { bytes in
             bytes.withMemoryRebound(to: CChar.self) { onEvent($0.baseAddress, $0.count, user) }

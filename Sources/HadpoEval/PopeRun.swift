@@ -238,7 +238,7 @@ package struct PopeRun {
             else {
                 throw HadpoError(
                     .format, "the answers file holds something else than answers to these questions", at: place,
-                    found: String(line.value.text().prefix(120)), expected: "answers to \(path), or a new file")
+                    found: line.value.shortText(120), expected: "answers to \(path), or a new file")
             }
             try records.add(line, id, "question_id \(id)", source: answers)
         }

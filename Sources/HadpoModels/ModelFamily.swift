@@ -190,7 +190,8 @@ extension ModelFolder {
         let known = ids.compactMap { $0 }
         guard known.count == ids.count, !ids.isEmpty else {
             throw HadpoError(
-                .weights, "eos_token_id is not an id", at: file, found: value.text(), expected: "an integer or an array of them")
+                .weights, "eos_token_id is not an id", at: file, found: value.shortText(),
+                expected: "an integer or an array of them")
         }
         return known
     }

@@ -22,7 +22,7 @@ struct ModelFields {
     func int(_ key: String, _ standard: Int) throws(HadpoError) -> Int {
         guard let value = json[key], value != .null else { return standard }
         guard let int = value.intValue else {
-            throw HadpoError(.weights, "\(key) is not an integer", at: place, found: value.text(), expected: "an integer")
+            throw HadpoError(.weights, "\(key) is not an integer", at: place, found: value.shortText(), expected: "an integer")
         }
         return int
     }
@@ -38,7 +38,7 @@ struct ModelFields {
     func number(_ key: String, _ standard: Double) throws(HadpoError) -> Double {
         guard let value = json[key], value != .null else { return standard }
         guard let number = value.doubleValue, number.isFinite, number > 0 else {
-            throw HadpoError(.weights, "\(key) is not a positive number", at: place, found: value.text())
+            throw HadpoError(.weights, "\(key) is not a positive number", at: place, found: value.shortText())
         }
         return number
     }

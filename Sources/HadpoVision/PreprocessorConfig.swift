@@ -110,7 +110,7 @@ private struct Fields {
     }
 
     func error(_ message: String, _ key: String, expected: String) -> HadpoError {
-        HadpoError(.config, message, at: place(key), found: self[key]?.text(), expected: expected)
+        HadpoError(.config, message, at: place(key), found: self[key]?.shortText(), expected: expected)
     }
 
     private func read<T>(_ key: String, _ expected: String, _ convert: (JSON) -> T?) throws(HadpoError) -> T? {

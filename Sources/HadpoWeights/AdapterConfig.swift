@@ -50,7 +50,7 @@ package struct AdapterConfig: Sendable, Equatable {
         func malformed(_ field: String, _ expected: String) -> HadpoError {
             HadpoError(
                 .format, "adapter field \(field) is missing or has the wrong type", at: path,
-                found: json[field]?.text() ?? "nothing", expected: expected)
+                found: json[field]?.shortText() ?? "nothing", expected: expected)
         }
         try AdapterConfig.refuseUnsupported(json, path)
         guard let rank = json["r"]?.intValue, rank > 0, rank <= 1 << 20 else { throw malformed("r", "a positive integer") }
@@ -96,7 +96,7 @@ package struct AdapterConfig: Sendable, Equatable {
         for (field, allowed, reason) in mustBeInactive {
             guard let value = json[field], !allowed.contains(value), !isInactive(value) else { continue }
             throw HadpoError(
-                .unsupported, "adapter: \(reason)", at: path, found: "\(field) \(value.text())",
+                .unsupported, "adapter: \(reason)", at: path, found: "\(field) \(value.shortText())",
                 expected: allowed.first?.text() ?? "\(field) absent or empty")
         }
         // These start from a changed base (its singular vectors or a quantised form taken out), which the adapter's folder lacks.

@@ -30,6 +30,9 @@ import HadpoTestSupport
         let found = try stream(text, under: ["b", "c"])
         #expect(found.map(\.key) == ["b", "b", "c"])
         #expect(found.map(\.value) == [1, 2, ["b": [7]]])
+        // Nothing of an object is wanted without keys: it stands where an array should.
+        let error = #expect(throws: HadpoError.self) { try stream(text) }
+        #expect(error?.message == "no JSON array")
         #expect(try stream("{}", under: ["b"]).isEmpty && stream("{\"b\": 4}", under: ["b"]).isEmpty)
     }
 

@@ -1,6 +1,7 @@
 import Glibc
 import HadpoBase
 import Testing
+import HadpoTestSupport
 
 @Suite struct JSONReading {
     private func parse(_ text: String, _ limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
@@ -246,7 +247,36 @@ import Testing
     }
 }
 
+@Suite struct JSONLineReading {
+    @Test("lines of a file come one by one as from its whole text, lines longer than the window as well") func lines() throws {
+        let folder = try TemporaryFolder()
+        let long = String(repeating: "é", count: 400_000)
+        for text in ["", "\n\n", "1", "{\"a\":1}\r\n\n  \n[2]\n3", "[1]\n\"\(long)\"\n2\n \n\"\(long)\"", "1\n{\"a\":"] {
+            let path = try folder.write("lines.jsonl", text)
+            let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
+            var found: [JSONLines.Line] = []
+            while let line = try lines.next() { found.append(line) }
+            #expect(try found == JSONLines.parse(Array(text.utf8), source: path, dropTornLine: true))
+            #expect(lines.sha256 == SHA256.hex(Array(text.utf8)))
+        }
+        let torn = try JSONLineReader(folder.write("torn.jsonl", "1\n{\"a\":"))
+        _ = try torn.next()
+        let error = #expect(throws: HadpoError.self) { try torn.next() }
+        #expect(error?.place == folder["torn.jsonl"] + ":2:6 /a")
+        let limited = try JSONLineReader(folder.write("long.jsonl", "\"\(long)\""), limits: JSONLimits(bytes: 1 << 18))
+        let tooLong = #expect(throws: HadpoError.self) { try limited.next() }
+        #expect(tooLong?.message == "a line of the file is too long" && tooLong?.place == folder["long.jsonl"] + ":1")
+    }
+}
+
 @Suite struct JSONWriting {
+    @Test("an error shows the beginning of a large value") func short() {
+        let value: JSON = ["a": .array(Array(repeating: "é\"", count: 5000)), "b": .string(String(repeating: "x", count: 9000))]
+        #expect(value.shortText(20) == "{\"a\": [\"é\\\"\", \"...")
+        #expect(value.shortText().utf8.count <= 2048 && value["b"]?.shortText(8) == "\"xxxx...")
+        #expect(JSON.array([1, "x"]).shortText(8) == "[1, \"x\"]")
+    }
+
     @Test("text is what Python's json.dumps writes") func python() {
         let value: JSON = ["a": [1, 2.5, nil, true], "b": [:], "c": [], "d": "x\"\\\n\u{1}é😀"]
         #expect(value.text() == #"{"a": [1, 2.5, null, true], "b": {}, "c": [], "d": "x\"\\\n\u0001é😀"}"#)

@@ -77,8 +77,9 @@ typedef struct hs_scan {
 
     hs_key *keys; /* innermost object last */
     size_t key_count, key_capacity;
-    /* Of objects with more than a few keys: number of the key + 1 in open addressing, 0 where there is none. */
-    uint32_t *table;
+    /* Of objects with more than a few keys, in open addressing: the hash's upper half and the number of the key + 1; 0 where there
+     * is none. */
+    uint64_t *table;
     size_t table_size, table_used;
     uint64_t seed[2];
     bool has_seed;

@@ -86,10 +86,9 @@ package struct CHAIRRecords: Sendable {
     private var figures = CHAIRFigures()
 
     package init(_ path: String) throws(HadpoError) {
-        let bytes = try File.read(path)
+        let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
         self.path = path
-        sha256 = SHA256.hex(bytes)
-        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+        while let line = try lines.next() {
             let place = "\(path):\(line.number)"
             guard let image = line.value["image_id"]?.stringValue, let text = line.value["caption"]?.stringValue else {
                 throw Self.fault(place, line.value.kind)
@@ -110,6 +109,7 @@ package struct CHAIRRecords: Sendable {
             }
             captions.append(Caption(image: image, text: text, outcome: outcome, hallucinated: hallucinated))
         }
+        sha256 = lines.sha256 ?? ""
     }
 
     package func report(resamples: Int, seed: Int) -> JSON {

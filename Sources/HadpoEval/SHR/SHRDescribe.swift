@@ -178,7 +178,7 @@ package struct SHRDescribe {
             else {
                 throw HadpoError(
                     .format, "the file holds something else than descriptions of this run", at: "\(config.output):\(line.number)",
-                    found: String(line.value.text().prefix(120)),
+                    found: line.value.shortText(120),
                     expected: "descriptions by this model with these settings, or a new file")
             }
             try records.add(line, id, "image \(id)", source: config.output)

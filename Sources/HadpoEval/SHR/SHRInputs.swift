@@ -160,7 +160,8 @@ package struct SHRAnnotations: Sendable {
             }
         }
         for path in files.factual {
-            for line in try JSONLines.parse(try File.read(path), source: path) {
+            let lines = try JSONLineReader(path)
+            while let line = try lines.next() {
                 let first = line.value.objectValue?.first
                 let texts = first?.value.arrayValue
                 let facts = texts?.compactMap(\.stringValue)

@@ -17,9 +17,8 @@ package struct SHRReplies: Sendable {
 
     /// - Parameter keys: content hash of each request, to tell replies to another prompt.
     package init(_ path: String, keys: [String: String]?) throws(HadpoError) {
-        let bytes = try File.read(path)
-        sha256 = SHA256.hex(bytes)
-        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+        let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
+        while let line = try lines.next() {
             guard let id = line.value["custom_id"]?.stringValue else {
                 throw HadpoError(
                     .format, "no reply of a judge", at: "\(path):\(line.number)", found: line.value.kind,
@@ -41,6 +40,7 @@ package struct SHRReplies: Sendable {
             }
             replies[id] = reply
         }
+        sha256 = lines.sha256 ?? ""
     }
 
     /// `error` may be null, a text, {code, message} or {error: {...}}: anything but null is a failure. "unfinished" is the word of a

@@ -19,12 +19,11 @@ struct TrainingLog {
     private var loggedTwice = 0
 
     init(_ path: String) throws(HadpoError) {
-        let bytes = try File.read(path)
+        let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
         self.path = path
-        sha256 = SHA256.hex(bytes)
         var places: [Int: Int] = [:]
         var lookPlaces: [Int: Int] = [:]
-        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+        while let line = try lines.next() {
             let record = line.value
             let kind = (record["event"] ?? record["kind"] ?? record["type"])?.stringValue
             let step = record["step"]?.intValue
@@ -56,6 +55,7 @@ struct TrainingLog {
                 others.append(Other(step: step, kind: kind ?? "record", fields: Self.flat(record, "")))
             }
         }
+        sha256 = lines.sha256 ?? ""
         steps.sort { $0.step < $1.step }
     }
 

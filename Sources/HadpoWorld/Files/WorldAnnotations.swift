@@ -57,7 +57,7 @@ package struct WorldAnnotations: Sendable {
     {
         guard let text = json[key]?.stringValue, let name = Name(rawValue: text) else {
             throw HadpoError(
-                .format, "an annotation has no such \(key)", at: place, found: json[key]?.text() ?? "nothing",
+                .format, "an annotation has no such \(key)", at: place, found: json[key]?.shortText() ?? "nothing",
                 expected: Name.allCases.map(\.rawValue).joined(separator: ", "))
         }
         return name

@@ -16,8 +16,15 @@ final class JSONParser {
     func parse(
         _ bytes: UnsafeRawBufferPointer, source: String, limits: JSONLimits, firstLine: Int = 1
     ) throws(HadpoError) -> JSON {
-        try scanner.begin(bytes, source: source, limits: limits, firstLine: firstLine)
-        let range = try scanner.scanWhole()
+        let range: Range<Int>
+        do throws(HadpoError) {
+            try scanner.begin(bytes, source: source, limits: limits, firstLine: firstLine)
+            range = try scanner.scanWhole()
+        } catch {
+            // A file of another kind is named for what it is; further lines of a file begin with anything.
+            guard firstLine == 1, error.status == .json, !bytes.isEmpty else { throw error }
+            throw ForeignContent.error(bytes, status: .json, at: source, expected: "JSON text") ?? error
+        }
         return try builder(limits).build(range, of: scanner)
     }
 
@@ -25,9 +32,14 @@ final class JSONParser {
         _ bytes: UnsafeRawBufferPointer, source: String, limits: JSONLimits,
         _ body: (_ index: Int, _ element: JSON) throws(HadpoError) -> Bool
     ) throws(HadpoError) {
-        try scanner.begin(bytes, source: source, limits: limits, isArray: true)
         let builder = try builder(limits)
-        try scanner.enterArray()
+        do throws(HadpoError) {
+            try scanner.begin(bytes, source: source, limits: limits, isArray: true)
+            try scanner.enterArray()
+        } catch {
+            guard error.status == .json, !bytes.isEmpty else { throw error }
+            throw ForeignContent.error(bytes, status: .json, at: source, expected: "a JSON array") ?? error
+        }
         var index = 0
         while let range = try scanner.nextElement(index) {
             if try !body(index, try builder.build(range, of: scanner)) { return }

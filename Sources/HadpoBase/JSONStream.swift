@@ -20,7 +20,9 @@ package enum JSONStream {
             if keys.isEmpty { throw window.error("no JSON array", found: UInt8(ascii: "{"), expected: "'['") }
             window.skip(1)
             if try !members(window, keys, body) { return }
-        case let byte: throw window.error("no JSON array or object", found: byte, expected: "'[' or '{'")
+        case let byte:
+            throw ForeignContent.error(window.start, status: .json, at: path, expected: "a JSON array or object")
+                ?? window.error("no JSON array or object", found: byte, expected: "'[' or '{'")
         }
         if let byte = try window.byteOrEnd() {
             throw window.error("text after the JSON value", found: byte, expected: "the end")
@@ -219,6 +221,9 @@ private final class JSONWindow {
             if try !refill(keeping: position) { return nil }
         }
     }
+
+    /// What has been read and not been passed.
+    var start: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[position..<end]) }
 
     func nextByte(_ expected: String) throws(HadpoError) -> UInt8 {
         if let byte = try byteOrEnd() { return byte }

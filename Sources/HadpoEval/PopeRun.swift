@@ -270,7 +270,13 @@ package struct PopeRun {
             for (asked, generated) in try answer(group) {
                 var difference: Double?
                 if let scored, generated.firstLogits.count > max(scored.yes, scored.no) {
-                    difference = Double(generated.firstLogits[scored.yes]) - Double(generated.firstLogits[scored.no])
+                    let (yes, no) = (Double(generated.firstLogits[scored.yes]), Double(generated.firstLogits[scored.no]))
+                    guard (yes - no).isFinite else {
+                        throw HadpoError(
+                            .numerics, "the scores of Yes and No are not numbers", at: asked.targets.first?.question.image,
+                            found: "\(yes) and \(no)", expected: "finite weights and activations")
+                    }
+                    difference = yes - no
                 }
                 let text = config.compat == .hadpo ? model.conversation.upstreamText(generated.ids) : generated.text
                 for target in asked.targets {

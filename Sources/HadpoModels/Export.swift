@@ -110,9 +110,10 @@ package enum Export {
                 try device.copy(lora.b.data, into: scaled)
                 try device.scale(scaled, by: lora.scaling)
                 try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
+                try checkFinite(sum, name, stored.dtype)
                 try put(name, sum, stored.dtype)
             } else if let changes = changed[name] {
-                try put(name, try patched(stored, changes, device), stored.dtype)
+                try put(name, try patched(name, stored, changes, device), stored.dtype)
             } else {
                 try put(name, stored, stored.dtype)
             }
@@ -172,15 +173,18 @@ package enum Export {
                 try writer.write(name, stored)
                 continue
             }
-            try writer.write(name, try patched(stored, patches, device))
+            try writer.write(name, try patched(name, stored, patches, device))
         }
         try writer.finish()
     }
 
-    private static func patched(_ stored: Tensor, _ changes: [Patch], _ device: Device) throws(HadpoError) -> Tensor {
+    private static func patched(
+        _ name: String, _ stored: Tensor, _ changes: [Patch], _ device: Device
+    ) throws(HadpoError) -> Tensor {
         let whole = try device.allocate(stored.shape, stored.dtype)
         try device.copy(stored, into: whole)
         for change in changes {
+            try checkFinite(change.tensor, name, stored.dtype)
             let part = try rounded(change.tensor, stored.dtype, device)
             guard let rows = change.rows else {
                 try device.copy(part, into: whole)
@@ -191,6 +195,16 @@ package enum Export {
             try device.copy(part, into: try matrix.rows(rows))
         }
         return whole
+    }
+
+    /// What was trained or merged may be no number, or too large for the format of the file.
+    private static func checkFinite(_ tensor: Tensor, _ name: String, _ stored: DType) throws(HadpoError) {
+        // The next fp32 number, 65520, would round to infinity.
+        let largest: Float = stored == .f16 ? 65519.996 : .greatestFiniteMagnitude
+        guard tensor.dtype == .f32, let index = tensor.firstNumber(beyond: largest) else { return }
+        throw HadpoError(
+            .numerics, "a trained weight is no number that the file can hold", at: "\(name), element \(index)",
+            expected: "a finite \(stored.rawValue)")
     }
 
     private static func rounded(_ tensor: Tensor, _ dtype: DType, _ device: Device) throws(HadpoError) -> Tensor {

@@ -28,7 +28,13 @@ package enum Scoring {
         if let image { features = try model.features(tape, [try model.pipeline.pixelValues(image)]) }
         var packed = PackedRows(imageRows: model.imageRows)
         packed.addBranch(packed.addPrefix(prompt.pieces), completion)
-        return try model.logProbs(tape, packed, features: features).data.floats()
+        let values = try model.logProbs(tape, packed, features: features).data.floats()
+        if let token = values.firstIndex(where: { !$0.isFinite }) {
+            throw HadpoError(
+                .numerics, "a token's log-probability is not a number", at: "completion, token \(token + 1) of \(values.count)",
+                found: "\(values[token])", expected: "finite weights and activations")
+        }
+        return values
     }
 
     static func checkLength(

@@ -177,6 +177,14 @@ package struct Tensor: @unchecked Sendable {
         return withExtendedLifetime(storage) { Array(UnsafeBufferPointer(start: UnsafePointer(f32), count: count)) }
     }
 
+    /// Where the first number of an fp32 tensor stands that is not finite or larger than `limit`.
+    package func firstNumber(beyond limit: Float) -> Int? {
+        guard dtype == .f32 else { return nil }
+        return withExtendedLifetime(storage) {
+            UnsafeBufferPointer(start: UnsafePointer(f32), count: count).firstIndex { !($0.magnitude <= limit) }
+        }
+    }
+
     /// For backends, which know that the tensor is fp32.
     var f32: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
 }

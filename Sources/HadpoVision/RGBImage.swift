@@ -54,7 +54,19 @@ package struct RGBImage: Sendable, Equatable {
         var message = Message()
         let status = hi_decode(
             bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, &bounds, &decoded, &message.text)
-        try message.check(status)
+        do throws(HadpoError) {
+            try message.check(status)
+        } catch {
+            // PNG and JPEG files that are damaged have their decoder's word.
+            let isPicture = bytes.starts(with: [0x89, 0x50]) || bytes.starts(with: [0xFF, 0xD8]) || bytes.isEmpty
+            if error.status == .format, !isPicture, let kind = ForeignContent.describe(bytes) {
+                let isOtherPicture = kind.hasSuffix("picture")
+                throw HadpoError(
+                    .format, isOtherPicture ? "\(error.message); this is \(kind)" : "this is \(kind)",
+                    expected: "a PNG or JPEG file")
+            }
+            throw error
+        }
         defer { hi_free(decoded.pixels) }
         let size = decoded.width * decoded.height * 3
         return RGBImage(

@@ -80,14 +80,14 @@ package final class WeightFile: Sendable {
 
     /// Tells the format by the first bytes, never by the file's name.
     package static func open(_ file: ByteFile) throws(HadpoError) -> WeightFile {
-        enum Beginning { case zip, pickle, lfsPointer, tar, safetensors, unknown }
+        enum Beginning { case zip, pickle, foreign, tar, safetensors, unknown }
         let start = try file.bytes(at: 0, count: min(file.byteCount, 512))
         let beginning = try start.withBytes { (bytes) throws(HadpoError) -> Beginning in
             if bytes.starts(with: "PK\u{3}\u{4}") || bytes.starts(with: "PK\u{5}\u{6}") { return .zip }
-            if bytes.starts(with: "version https://git-lfs") { return .lfsPointer }
             if bytes.starts(with: "ustar", at: 257) { return .tar }
             if bytes.starts(with: "{", at: 8) { return .safetensors }
             if let first = bytes.first, first == 0x80 { return .pickle }
+            if !bytes.isEmpty, ForeignContent.describe(bytes) != nil { return .foreign }
             // A length that points out of the file is still most likely a damaged safetensors file.
             return file.path.hasSuffix(".safetensors") ? .safetensors : .unknown
         }
@@ -95,10 +95,9 @@ package final class WeightFile: Sendable {
         case .safetensors: return try readSafetensors(file)
         case .zip: return try readTorchZip(file)
         case .pickle: return try readTorchLegacy(file)
-        case .lfsPointer:
-            throw HadpoError(
-                .format, "this is a git-lfs pointer, not the weights: run `git lfs pull` in the folder it came from",
-                at: file.path, found: "\(file.byteCount) bytes of text", expected: "tensors")
+        case .foreign:
+            let kind = try start.withBytes { (bytes) throws(HadpoError) -> String? in ForeignContent.describe(bytes) }
+            throw HadpoError(.format, "this is \(kind ?? "not a weight file")", at: file.path, expected: "tensors")
         case .tar:
             throw HadpoError(
                 .unsupported, "tar files of torch before 0.1.10 are not read: load it in torch and save it again", at: file.path)

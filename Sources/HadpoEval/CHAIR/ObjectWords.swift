@@ -20,6 +20,7 @@ package struct ObjectWords: Sendable {
     /// a capital never match, as in the original.
     package init(synonyms path: String) throws(HadpoError) {
         let bytes = try File.read(path, limit: 1 << 26)
+        if !bytes.isEmpty, let error = ForeignContent.error(bytes, at: path, expected: "a table of synonyms") { throw error }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw HadpoError(.format, "not UTF-8", at: path, expected: "a table of synonyms")
         }

@@ -56,7 +56,12 @@ package struct SentencePieceModel: Sendable {
 
     /// Reads the bytes of a `tokenizer.model`; `source` names them in messages.
     package init(_ data: [UInt8], source: String) throws(HadpoError) {
-        let file = try SentencePieceFile(data, source: source)
+        let file: SentencePieceFile
+        do throws(HadpoError) {
+            file = try SentencePieceFile(data, source: source)
+        } catch {
+            throw ForeignContent.error(data, at: source, expected: "a SentencePiece model") ?? error
+        }
         var mergeable = PieceTable(capacity: file.types.count)
         var reserved = PieceTable(capacity: 512)
         var matcher = PrefixMatcher()

@@ -39,6 +39,7 @@ struct WordPieceVocabulary {
         guard !lines.isEmpty else {
             throw HadpoError(.format, "the vocabulary is empty", at: source, expected: "a piece on each line")
         }
+        if let error = ForeignContent.error(text, at: source, expected: "a piece on each line") { throw error }
         for (index, line) in lines.enumerated() {
             let piece = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
             try append(piece, at: "line \(index + 1)")

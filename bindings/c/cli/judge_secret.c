@@ -16,7 +16,8 @@ enum {
     LONGEST = 1 << 14,  /* of a key */
     TABLE = 1 << 13,    /* bits, looked up by the hash of PIECE characters */
     DEPTH = 4,          /* spellings within spellings: an escaped text in base64 in an escaped text, and one more */
-    DEEP = 1 << 16      /* bytes; a longer text is decoded twice at most, for each way of decoding takes its time */
+    DEEP = 1 << 16,     /* bytes; a longer text is decoded twice, for each way of decoding takes its time, */
+    SHALLOW = 1 << 20   /* and an even longer one once: two seconds for the 16 MiB that an answer may have */
 };
 
 struct secret {
@@ -302,7 +303,7 @@ bool secret_blot(const secret *secret, char *text, size_t size)
         whole.from[i] = (uint32_t)i;
         whole.to[i] = (uint32_t)i + 1;
     }
-    ready = blot(secret, &whole, text, size <= DEEP ? DEPTH : 2);
+    ready = blot(secret, &whole, text, size <= DEEP ? DEPTH : size <= SHALLOW ? 2 : 1);
     view_free(&whole);
     return ready;
 }

@@ -41,7 +41,7 @@ package enum ForeignContent {
         (Array("BZh".utf8), "bzip2 data: unpack it with bunzip2"),
         ([0x50, 0x4B, 0x03, 0x04], "a zip archive: unpack it"),
         ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive: unpack it"),
-        ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A], "a PNG picture"),
+        ([0x89, 0x50, 0x4E, 0x47], "a PNG picture"),
         ([0xFF, 0xD8, 0xFF], "a JPEG picture"),
         (Array("GIF8".utf8), "a GIF picture"),
         (Array("%PDF-".utf8), "a PDF document"),

@@ -18,7 +18,10 @@ package final class AnswerGauge: ModelGauge {
             guard !names.isEmpty else {
                 throw HadpoError(.io, "no pictures to describe", at: images, expected: "files ending in .png, .jpg or .jpeg")
             }
-            paths = names.sorted().prefix(limit).map { File.join(images, $0) }
+            let folder = PictureFolder(images, outside: nil)
+            var paths: [String] = []
+            for name in names.sorted().prefix(limit) { paths.append(try folder.file(name, at: images)) }
+            self.paths = paths
             self.question = question
             self.maxNewTokens = maxNewTokens
         }

@@ -227,7 +227,6 @@ package struct PopeRun {
         }
         try File.makeDirectories(File.folder(of: answers))
         let appender = try LineAppender(answers)
-        try appender.checkFolder()
         var split = Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: answers, appender: appender)
         let stored = try AppendedLines(try File.read(answers), source: answers, opening: PopeAnswer.opening)
         var records = RecordsByKey<Int>()
@@ -255,6 +254,7 @@ package struct PopeRun {
     private mutating func askMissing() throws(HadpoError) -> Int {
         let pictures = try missing()
         let total = pictures.reduce(0) { $0 + $1.count }
+        if total > 0 { for split in splits { try split.appender?.checkFolder() } }
         let scored = config.scores ? yesAndNo(pictures.first?.first?.prompt) : nil
         if config.scores, total > 0, scored == nil {
             try progress.emit([

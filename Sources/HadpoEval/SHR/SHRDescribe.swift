@@ -84,7 +84,9 @@ package struct SHRDescribe {
         let pictures = try pictures(config)
         var run = try SHRDescribe(model, config, pictures, progress)
         let resumed = run.lines.count
-        try run.describe(pictures.filter { run.lines[$0.id] == nil })
+        let missing = pictures.filter { run.lines[$0.id] == nil }
+        if !missing.isEmpty { try run.appender.checkFolder() }
+        try run.describe(missing)
         let ordered = pictures.compactMap { run.lines[$0.id] }
         let text = ordered.map { $0.text(ascii: true) + "\n" }.joined()
         if try File.read(config.output) != Array(text.utf8) { try run.appender.replace(with: Array(text.utf8)) }
@@ -165,7 +167,6 @@ package struct SHRDescribe {
             newTokens: config.maxNewTokens, at: "/question")
         try File.makeDirectories(File.folder(of: config.output))
         appender = try LineAppender(config.output)
-        try appender.checkFolder()
         key = ""
         let known = Set(pictures.map(\.id))
         let key = String(SHA256.hex(Array(decoding.text().utf8)).prefix(16))

@@ -107,6 +107,42 @@ import Testing
         #expect(error?.place == "\(questions)[0]")
     }
 
+    @Test("a url, or a caption's image id, that leads out of the folder is a problem of its samples and opens nothing")
+    func outside() throws {
+        try folder.write("VG/VG_100K/1.jpg", "picture")
+        try folder.write("elsewhere/secret", "secret")
+        try folder.write("captions/image/1.jpg", "picture")
+        try folder.write("elsewhere/2.jpg", "picture")
+        let data = try folder.write(
+            "vg.json",
+            "[{\"image_id\": 1, \"url\": \"https://x.org/VG_100K/1.jpg\"}, {\"image_id\": 2, \"url\": \"https://x.org/../secret\"}]"
+        )
+        let desc = try folder.write(
+            "desc.json",
+            "{\"2\": {\"chosen\": [\"a\"], \"rejected\": [\"b\"]}, \"1\": {\"chosen\": [\"a\"], \"rejected\": [\"b\"]}}")
+        func read(_ root: String, outside: Bool) throws -> SampleSet<PreferencePair> {
+            let pictures = PictureFolder(folder[root], outside: outside)
+            return try UpstreamPairs.read(
+                descriptions: desc, questions: nil, images: VisualGenomeImages(imageData: data, folder: pictures))
+        }
+        let refused = try read("VG", outside: false)
+        #expect(
+            refused.problems.map(\.reason) == [
+                "a picture's name leads out of its folder: '../secret' (\"outside\": true allows it)"
+            ])
+        #expect(refused.samples.map(\.imagePath) == [String](repeating: folder["VG/VG_100K/1.jpg"], count: 2))
+        try folder.write("secret", "secret")
+        #expect(try read("VG", outside: true).problems.isEmpty)
+
+        try folder.write(
+            "captions/filter_cap.json",
+            "{\"annotations\": [{\"image_id\": 1, \"caption\": \"c\"}, {\"image_id\": \"../../elsewhere/2\", \"caption\": \"c\"}]}"
+        )
+        let captions = try AlignedCaptions.read(folder["captions"], outside: false)
+        #expect(captions.samples.map(\.id) == ["1"] && captions.problems.map(\.id) == ["../../elsewhere/2"])
+        #expect(try AlignedCaptions.read(folder["captions"], outside: true).samples.count == 2)
+    }
+
     @Test("a file of another shape is refused") func shapes() throws {
         var reader = UpstreamPairs(images: images)
         let text = try folder.write("t.json", "\"x\"")

@@ -171,21 +171,24 @@ private func lines(_ path: String) throws -> [JSON] {
             let changes: [String: JSON] = [
                 "log": .string(log), "output": .string(File.join(folder, "adapter")), "save_every": 2,
             ]
-            let first = try run(rules, gauge: ScriptedGauge([0.6, 0.7]), changes)
-            _ = try first.run(steps: 5, progress: quiet)
-            // Step 6 is taken; the look after it is cut short.
-            var allowed = 0
-            #expect(throws: HadpoError.self) {
-                while true {
-                    do {
-                        _ = try first.run(steps: 1, progress: Interruption(after: allowed))
-                    } catch  where first.trainer.step < 6 {
-                        allowed += 1
+            // The log is the first run's as long as it is there.
+            do {
+                let first = try run(rules, gauge: ScriptedGauge([0.6, 0.7]), changes)
+                _ = try first.run(steps: 5, progress: quiet)
+                // Step 6 is taken; the look after it is cut short.
+                var allowed = 0
+                #expect(throws: HadpoError.self) {
+                    while true {
+                        do {
+                            _ = try first.run(steps: 1, progress: Interruption(after: allowed))
+                        } catch  where first.trainer.step < 6 {
+                            allowed += 1
+                        }
                     }
                 }
+                #expect(first.trainer.step == 6)
+                try first.save(to: File.join(folder, "adapter"), progress: quiet)
             }
-            #expect(first.trainer.step == 6)
-            try first.save(to: File.join(folder, "adapter"), progress: quiet)
 
             let second = try run(rules, gauge: ScriptedGauge([0.8, 0.5]), changes)
             try second.resume(from: File.join(folder, "adapter"), progress: quiet)

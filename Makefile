@@ -354,10 +354,10 @@ check-faults: test-deps $(FAULTS)/fault_injection.so
 	@$(MAKE) --no-print-directory all
 	$(CHECK_FAULTS)
 
-# Every 29th point: a prime, so that all ways of failing have their turn.
+# Every 47th point: a prime, so that all ways of failing have their turn.
 check-faults-short: test-deps $(FAULTS)/fault_injection.so
 	@$(MAKE) --no-print-directory all
-	$(CHECK_FAULTS) --stride 29
+	$(CHECK_FAULTS) --stride 47
 
 # A library with a sanitizer: CALLS_LIBRARY, its folder, and CALLS_FLAGS, what links with it.
 CALLS ?= 100000

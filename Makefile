@@ -375,11 +375,13 @@ check-calls: deps
 check-calls-short:
 	@$(MAKE) --no-print-directory check-calls CALLS=5000
 
-# Sanitizers do not see what a library that was not built with them reads and writes; this does, from 2 KiB on.
+# Sanitizers do not see what a library that was not built with them reads and writes; this does, of blocks from 2 KiB on (GUARD_FROM=64:
+# nearly all, slower).
 check-guard-pages: test-deps $(FAULTS)/guard_pages.so
 	@$(MAKE) --no-print-directory all
-	HADPO_LIBRARY=$(CURDIR)/$(BUILD)/lib/libhadpo.so HADPO_TOOL=$(CURDIR)/$(TOOL) PYTHONPATH=bindings/python \
-		LD_PRELOAD=$(CURDIR)/$(FAULTS)/guard_pages.so $(PYTHON) -m unittest discover -s Tests/Hosts/python
+	@rm -rf $(STAGE) && $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAGE) PREFIX=/usr >/dev/null
+	HADPO_LIBRARY=$(CURDIR)/$(STAGE)/usr/lib/libhadpo.so HADPO_TOOL=$(CURDIR)/$(STAGE)/usr/bin/hadpo PYTHONPATH=bindings/python \
+		LD_PRELOAD=$(CURDIR)/$(FAULTS)/guard_pages.so $(PYTHON) -m unittest discover -s Tests/Hosts/python -t Tests/Hosts/python
 
 test-long: check-faults-short check-calls-short
 # ---- sanitizers and fuzzing ---------------------------------------------------------------------------------------------

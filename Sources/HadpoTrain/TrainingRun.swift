@@ -84,8 +84,8 @@ package final class TrainingRun {
         if log == nil, let path = trainer.config.log { log = try LineAppender(path) }
         if let warning = log?.warning { try progress.emit(warning) }
         let first = trainer.step
-        let left = max(0, trainer.totalSteps - first)
-        let end = first + (steps == 0 ? left : min(left, steps))
+        // `steps` may be any number: it is compared with those that are left, and never added to.
+        let end = steps == 0 || steps >= trainer.totalSteps - first ? trainer.totalSteps : first + steps
         let begin = Clock.now()
         var stopped: GuardStop?
         while true {

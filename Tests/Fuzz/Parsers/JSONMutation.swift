@@ -108,9 +108,18 @@ enum JSONMutation {
         return text + [UInt8(ascii: isObject ? "}" : "]")]
     }
 
-    /// A neighbour of a number; of anything else, some number.
+    /// A neighbour of a number, in quotes if it was; of anything else, some number.
     private static func number(_ old: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
+        let quote = UInt8(ascii: "\"")
+        if old.count > 2, old.first == quote, old.last == quote {
+            let inner = Array(old.dropFirst().dropLast())
+            guard Int64(String(decoding: inner, as: UTF8.self)) != nil else { return scalar(&random) }
+            return [quote] + number(inner, &random) + [quote]
+        }
         guard let value = Int64(String(decoding: old, as: UTF8.self)) else { return scalar(&random) }
+        if random.below(3) == 0 {
+            return Array("\(random.pick([Int64.max, .min, .max - 1, 1 << 62, 1 << 32, 1 << 31, -1]))".utf8)
+        }
         let (changed, overflow) =
             switch random.below(4) {
             case 0: value.addingReportingOverflow(1)

@@ -85,7 +85,7 @@ enum ModelParsers {
             let modelConfig = #"{"schema": "hadpo.model/1", "path": "Tests/Fixtures/llava/old-f32"}"#
             open(hadpo_model_open(engine, modelConfig, modelConfig.utf8.count, &model, &error))
             let config: JSON = [
-                "schema": "hadpo.train/1", "steps": 6,
+                "schema": "hadpo.train/1", "steps": 6, "batch": 1, "accumulation": 1, "projector": false,
                 "data": [
                     "format": "pairs", "pairs": "Tests/Fixtures/llava/dpo/pairs.jsonl", "images": "Tests/Fixtures/llava/pictures",
                 ],

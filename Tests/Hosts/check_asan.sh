@@ -35,7 +35,8 @@ cp "$2" "$stage/lib/$(basename "$(readlink -f "$stage/lib/libhadpo.so")")"
 
 # allocator_may_return_null: a block that cannot be had is NULL, as everywhere else. handle_abort: an abort is told with its stack.
 common=allocator_may_return_null=1:handle_abort=1:detect_stack_use_after_return=1:log_path=$work/reports/report
-export UBSAN_OPTIONS=print_stacktrace=1 ASAN_SYMBOLIZER_PATH="$(dirname "$CC")/llvm-symbolizer"
+# SWIFT_BACKTRACE: a trap ends the program instead of waiting for a backtracer.
+export SWIFT_BACKTRACE=enable=no UBSAN_OPTIONS=print_stacktrace=1 ASAN_SYMBOLIZER_PATH="$(dirname "$CC")/llvm-symbolizer"
 failed=0
 
 # Everything in the folder of reports, once: the programs' names stand in the files' first lines.

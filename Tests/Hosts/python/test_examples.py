@@ -14,9 +14,12 @@ import unittest
 EXAMPLES = pathlib.Path(__file__).resolve().parents[3] / "bindings/c/examples"
 LIBRARY = pathlib.Path(os.environ["HADPO_LIBRARY"])
 CC = os.environ.get("CC", "clang")
-ENVIRONMENT = dict(os.environ, PKG_CONFIG_PATH=str(LIBRARY.parent / "pkgconfig"), LD_LIBRARY_PATH=str(LIBRARY.parent),
-                   ASAN_OPTIONS="exitcode=86", UBSAN_OPTIONS="halt_on_error=1:exitcode=86")
+ENVIRONMENT = dict(os.environ, PKG_CONFIG_PATH=str(LIBRARY.parent / "pkgconfig"), LD_LIBRARY_PATH=str(LIBRARY.parent))
 FLAGS = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fuse-ld=lld", "-fsanitize=address,undefined"]
+if "HADPO_SANITIZED" in os.environ:
+    FLAGS.append("-shared-libasan")  # the runtime that the library has, of which there can be one
+else:
+    ENVIRONMENT.update(ASAN_OPTIONS="exitcode=86", UBSAN_OPTIONS="halt_on_error=1:exitcode=86")
 
 
 class Examples(unittest.TestCase):

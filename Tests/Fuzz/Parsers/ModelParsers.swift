@@ -37,11 +37,11 @@ enum ModelParsers {
 
     /// A model's folder of which one file is the input; what opens must also answer.
     private static func folder(_ name: String, _ fixture: String, _ file: String) -> Parser {
-        var engine: (any Device)?
+        var engine: Device?
         return Parser(name) { bytes in
             if engine == nil {
                 Scratch.copy(fixture, to: name)
-                engine = try CPUDevice(threads: 1, kernels: .portable, arena: Arena(limit: 1 << 29))
+                engine = try Device(threads: 1, kernels: .portable, arena: Arena(limit: 1 << 29))
             }
             guard let engine else { return }
             Scratch.write("\(name)/\(file)", bytes)

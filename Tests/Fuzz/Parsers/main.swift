@@ -54,6 +54,8 @@ exit(
             try chosen.run(UnsafeRawBufferPointer(start: data, count: size))
         } catch let error as HadpoError {
             if error.message.isEmpty { violated("an error without a message") }
+            // A reader's own check was missing, and the one behind it spoke.
+            if error.status == .internal { violated("INTERNAL: \(error.message)") }
         } catch {
             violated("an error of another kind: \(error)")
         }

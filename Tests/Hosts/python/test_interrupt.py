@@ -109,7 +109,8 @@ for record in iter(int, 1):  # asked over and over, should all be answered befor
         self.interrupt(f"""
 trainer = hadpo.Trainer(model, **{KEYS})
 try:
-    trainer.run(on_event=busy)
+    # From the first step on: on a slow machine the signal would come before it, and there would be nothing to go on from.
+    trainer.run(on_event=lambda record: busy(record) if record["event"] == "step" else None)
 finally:
     trainer.save(folder + "/stopped")
     trainer.close()
@@ -140,6 +141,7 @@ finally:
         with hadpo.Engine(threads=1) as engine, hadpo.Model(engine, FIXTURES / "old-f32") as model:
             keys = eval(KEYS, {"pairs": str(FIXTURES / "dpo/pairs.jsonl"), "pictures": str(FIXTURES / "pictures")})
             with hadpo.Trainer(model, **keys) as trainer:
+                trainer.run(1)  # something to go on from, however slow the machine is
                 signal.setitimer(signal.ITIMER_REAL, 0.3)
                 with self.assertRaises(TimeoutError):
                     trainer.run()

@@ -17,14 +17,12 @@ package struct PopeBuilder: Sendable {
 
     package let scenes: [Scene]
     private let perScene: Int
-    private let template: String
+    /// What stands before and behind the object in a question; nil where the template names none.
+    private let template: (before: [UInt8], after: [UInt8])?
+    private let plainTemplate: String
     /// The state after the pictures were drawn: each strategy starts there, whichever others are asked for.
     private let random: MT19937
-    /// Objects in the order they were first seen, and by falling frequency.
-    private let objects: [String]
-    private let frequency: [String: Int]
-    private let popular: [String]
-    private let companions: [String: [String]]
+    private let presence: ObjectPresence
 
     /// `{"image": ..., "objects": [...]}` per line.
     package static func readScenes(_ bytes: [UInt8], source: String) throws(HadpoError) -> [Scene] {
@@ -58,86 +56,101 @@ package struct PopeBuilder: Sendable {
         let scenes = random.sample(rich.count, imageCount).map { rich[$0] }
         self.scenes = scenes
         self.perScene = perScene
-        self.template = template
         self.random = random
-
-        var counted = Tally()
-        var beside: [String: Tally] = [:]
-        for scene in scenes {
-            for object in scene.objects {
-                counted.add(object)
-                for other in scene.objects where other != object { beside[object, default: Tally()].add(other) }
-            }
-        }
-        objects = counted.order
-        frequency = counted.counts
-        popular = counted.byFrequency
-        companions = beside.mapValues(\.byFrequency)
+        plainTemplate = template
+        let text = Array(template.utf8)
+        let hole = text.indices.dropLast().first { text[$0...($0 + 1)].elementsEqual("{}".utf8) }
+        self.template = hole.map { (Array(text[..<$0]), Array(text[($0 + 2)...])) }
+        presence = try ObjectPresence(scenes.map(\.objects))
     }
 
     /// How often each object occurs in the drawn pictures, as upstream's `*_ground_truth_objects.json`.
-    package var groundTruth: JSON { .object(objects.map { .init($0, JSON(frequency[$0] ?? 0)) }) }
+    package var groundTruth: JSON {
+        .object(presence.names.enumerated().map { .init($1, JSON(presence.frequency[$0])) })
+    }
+
     /// What accompanies each object, most frequent first, as upstream's `*_co_occur.json`.
-    package var coOccurrence: JSON { .object(objects.map { .init($0, JSON(companions[$0] ?? [])) }) }
+    package var coOccurrence: JSON {
+        let names = presence.names.map { JSON.string($0) }
+        var counter = ObjectPresence.Counter(presence)
+        return .object(
+            presence.names.enumerated().map { .init($1, .array(counter.companions(of: $0).map { names[$0] })) })
+    }
 
     /// Alternating yes and no, `2 * perScene` for each picture, ids from 1.
     package func questions(_ strategy: Strategy) throws(HadpoError) -> [PopeQuestion] {
         var random = random
         var questions: [PopeQuestion] = []
-        func ask(_ object: String, _ scene: Scene, _ isYes: Bool) {
+        func ask(_ object: Int, _ scene: Scene, _ isYes: Bool) {
             questions.append(
-                PopeQuestion(id: questions.count + 1, image: scene.image, text: question(object), isYes: isYes))
+                PopeQuestion(
+                    id: questions.count + 1, image: scene.image, text: question(presence.names[object]), isYes: isYes))
         }
-        for scene in scenes {
-            var excluded = Set(scene.objects)
-            for object in scene.objects.prefix(perScene) {
-                ask(object, scene, true)
-                let preferred =
-                    switch strategy {
-                    case .random: [String]()
-                    case .popular: popular
-                    case .adversarial: companions[object] ?? []
-                    }
-                let absent: String
-                if let first = preferred.first(where: { !excluded.contains($0) }) {
-                    absent = first
-                } else {
-                    absent = try anyAbsent(excluded, scene, &random)
-                }
-                excluded.insert(absent)
-                ask(absent, scene, false)
+        let popular = presence.byFrequency
+        var counter = ObjectPresence.Counter(presence)
+        var companions: [Int: [Int]] = [:]
+        var isExcluded = [Bool](repeating: false, count: presence.names.count)
+        for (scene, objects) in zip(scenes, presence.scenes) {
+            var excluded: [Int] = []
+            func exclude(_ object: Int) {
+                if !isExcluded[object] { excluded.append(object) }
+                isExcluded[object] = true
             }
+            objects.forEach(exclude)
+            // What is excluded stays so for this picture: the search goes on where it ended.
+            var popularPlace = 0
+            for object in objects.prefix(perScene) {
+                ask(object, scene, true)
+                var absent: Int?
+                switch strategy {
+                case .random: break
+                case .popular:
+                    while popularPlace < popular.count, isExcluded[popular[popularPlace]] { popularPlace += 1 }
+                    if popularPlace < popular.count { absent = popular[popularPlace] }
+                case .adversarial:
+                    let beside = companions[object] ?? counter.companions(of: object)
+                    companions[object] = beside
+                    absent = beside.first { !isExcluded[$0] }
+                }
+                let chosen: Int
+                if let absent {
+                    chosen = absent
+                } else {
+                    chosen = try anyAbsent(isExcluded, excluded.count, scene, &random)
+                }
+                exclude(chosen)
+                ask(chosen, scene, false)
+            }
+            for object in excluded { isExcluded[object] = false }
         }
         return questions
     }
 
     /// Uniform over all objects, drawn again until one is absent, as upstream draws; an error where upstream would draw forever.
     private func anyAbsent(
-        _ excluded: Set<String>, _ scene: Scene, _ random: inout MT19937
-    ) throws(HadpoError) -> String {
-        guard objects.contains(where: { !excluded.contains($0) }) else {
+        _ isExcluded: [Bool], _ excludedCount: Int, _ scene: Scene, _ random: inout MT19937
+    ) throws(HadpoError) -> Int {
+        guard excludedCount < isExcluded.count else {
             throw HadpoError(
-                .argument, "no absent object is left to ask for", at: scene.image, found: "\(objects.count) objects in all",
+                .argument, "no absent object is left to ask for", at: scene.image, found: "\(isExcluded.count) objects in all",
                 expected: "more than a picture's own and \(perScene)")
         }
         while true {
-            let object = objects[random.below(objects.count)]
-            if !excluded.contains(object) { return object }
+            let object = random.below(isExcluded.count)
+            if !isExcluded[object] { return object }
         }
     }
 
     /// Upstream replaces every "a" of the template before a vowel ("in the imange"); its published files were mended by hand.
     private func question(_ object: String) -> String {
-        let vowel = startsWithVowelSound(object)
-        let text = Array(template.utf8)
-        guard let hole = text.indices.dropLast().first(where: { text[$0...($0 + 1)].elementsEqual("{}".utf8) }) else {
-            return template
+        guard let template else { return plainTemplate }
+        var before = template.before
+        if startsWithVowelSound(object), before.count == 2 || before.dropLast(2).last == UInt8(ascii: " "),
+            before.suffix(2).elementsEqual("a ".utf8)
+        {
+            before.insert(UInt8(ascii: "n"), at: before.count - 1)
         }
-        var before = Array(text[..<hole])
-        if vowel, before.count == 2 || before.dropLast(2).last == UInt8(ascii: " "), before.suffix(2).elementsEqual("a ".utf8) {
-            before.insert(UInt8(ascii: "n"), at: hole - 1)
-        }
-        return String(decoding: before + Array(object.utf8) + text[(hole + 2)...], as: UTF8.self)
+        return String(decoding: before + Array(object.utf8) + template.after, as: UTF8.self)
     }
 }
 
@@ -152,22 +165,4 @@ private func startsWithVowelSound(_ object: String) -> Bool {
         return begins(["unin", "unim"])
     }
     return begins(["a", "e", "i", "o", "u"])
-}
-
-/// Counts that remember the order of first sight; Python's dicts and stable sort, which decide ties upstream.
-private struct Tally {
-    private(set) var order: [String] = []
-    private(set) var counts: [String: Int] = [:]
-
-    mutating func add(_ name: String) {
-        if counts[name] == nil { order.append(name) }
-        counts[name, default: 0] += 1
-    }
-
-    var byFrequency: [String] {
-        order.enumerated().sorted { a, b in
-            let (countA, countB) = (counts[a.element] ?? 0, counts[b.element] ?? 0)
-            return countA != countB ? countA > countB : a.offset < b.offset
-        }.map(\.element)
-    }
 }

@@ -13,6 +13,8 @@ package enum PopeScenes {
     }
 
     /// Each picture once, each of its objects once: an object that is listed twice would be asked for twice.
+    ///
+    /// A name is written once for every question and every companion, so that one without a bound would multiply the file.
     package static func read(_ path: String, format: Format) throws(HadpoError) -> [PopeBuilder.Scene] {
         let scenes: [PopeBuilder.Scene] =
             switch try format == .auto ? detect(path) : format {
@@ -32,10 +34,21 @@ package enum PopeScenes {
             guard !objects.contains("") else {
                 throw HadpoError(.format, "an object without a name", at: path, found: "'\(scene.image)'", expected: "names")
             }
+            if let long = objects.first(where: { $0.utf8.count > longestName })
+                ?? (scene.image.utf8.count > longestPath ? scene.image : nil)
+            {
+                throw HadpoError(
+                    .format, "a name is too long", at: path, found: "\(long.utf8.count) bytes",
+                    expected: "at most \(longestName) for an object, \(longestPath) for a picture")
+            }
             result.append(PopeBuilder.Scene(image: scene.image, objects: objects))
         }
         return result
     }
+
+    private static let longestName = 256
+    /// PATH_MAX of Linux.
+    private static let longestPath = 4096
 
     private static func detect(_ path: String) throws(HadpoError) -> Format {
         guard File.isFile(path) else { return .pope }  // the reader says what is wrong
@@ -98,6 +111,11 @@ package struct COCOInstances: Sendable {
         package fileprivate(set) var categories: [Int] = []
     }
 
+    private struct Pair: Hashable {
+        let image: Int
+        let category: Int
+    }
+
     package private(set) var images: [Image] = []
     package private(set) var categories: [Int: String] = [:]
 
@@ -105,6 +123,7 @@ package struct COCOInstances: Sendable {
         var places: [Int: Int] = [:]
         // Annotations may stand before the pictures they belong to.
         var waiting: [Int: [Int]] = [:]
+        var known: Set<Pair> = []
         var images: [Image] = []
         var categories: [Int: String] = [:]
         try JSONStream.elements(ofFile: path, under: ["images", "annotations", "categories"]) {
@@ -130,9 +149,10 @@ package struct COCOInstances: Sendable {
                 guard let image = element.firstInteger("image_id"), let category = element.firstInteger("category_id") else {
                     throw Self.fault(element, "'image_id' and 'category_id': integers")
                 }
+                guard known.insert(Pair(image: image, category: category)).inserted else { break }
                 if let place = places[image] {
-                    if !images[place].categories.contains(category) { images[place].categories.append(category) }
-                } else if !waiting[image, default: []].contains(category) {
+                    images[place].categories.append(category)
+                } else {
                     waiting[image, default: []].append(category)
                 }
             }

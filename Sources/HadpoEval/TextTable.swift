@@ -28,8 +28,10 @@ package struct TextTable {
             let blanks = String(repeating: " ", count: max(0, width - cell.count))
             cells.append(column < labels ? cell + blanks : blanks + cell)
         }
-        let line = cells.joined(separator: "  ")
-        return String(line.reversed().drop { $0 == " " }.reversed()) + "\n"
+        // By bytes: going back by characters, Swift looks at all of a long row of flags again for each of them.
+        let line = Array(cells.joined(separator: "  ").utf8)
+        let end = line.lastIndex { $0 != UInt8(ascii: " ") }.map { $0 + 1 } ?? 0
+        return String(decoding: line[..<end], as: UTF8.self) + "\n"
     }
 }
 

@@ -29,6 +29,12 @@ package struct ObjectWords: Sendable {
         for line in text.pythonSplit("\n") {
             let words = Self.split(line.pythonStripped)
             guard let node = words.first, !node.isEmpty else { continue }
+            // The category's name is written for each of its mentions.
+            guard node.utf8.count <= 256 else {
+                throw HadpoError(
+                    .format, "a category's name is too long", at: path, found: "\(node.utf8.count) bytes", expected: "at most 256"
+                )
+            }
             for word in words { nodes[word] = node }
         }
         guard !nodes.isEmpty else {

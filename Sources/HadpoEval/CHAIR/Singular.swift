@@ -9,7 +9,11 @@ package enum Singular {
         if let dash = bytes.firstIndex(of: UInt8(ascii: "-")), isPrepositionNext(bytes, dash) {
             return of(String(decoding: bytes[..<dash], as: UTF8.self)) + String(decoding: bytes[dash...], as: UTF8.self)
         }
-        if bytes.last == UInt8(ascii: "'") { return of(String(decoding: bytes.dropLast(), as: UTF8.self)) + "'s" }
+        if bytes.last == UInt8(ascii: "'") {
+            // One by one in the original; a word may be nothing but a million of them.
+            let end = (bytes.lastIndex { $0 != UInt8(ascii: "'") } ?? -1) + 1
+            return of(String(decoding: bytes[..<end], as: UTF8.self)) + String(repeating: "'s", count: bytes.count - end)
+        }
         // The test is whether a listed word ends in this one, so that "is" and "as" stay too.
         if invariant.contains(where: { ends($0, with: bytes) }) { return word }
         if pluralsInIes.contains(where: { ends(bytes, with: Array(($0 + "s").utf8)) }) { return word }

@@ -17,6 +17,7 @@ package struct SHRReplies: Sendable {
 
     /// - Parameter keys: content hash of each request, to tell replies to another prompt.
     package init(_ path: String, keys: [String: String]?) throws(HadpoError) {
+        var known: Set<String> = []
         let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
         while let line = try lines.next() {
             guard let id = line.value["custom_id"]?.stringValue else {
@@ -28,7 +29,7 @@ package struct SHRReplies: Sendable {
             let key = (line.value["request_key"] ?? line.value["key"])?.stringValue
             if let key, let expected = keys?[id], key != expected { reply = .bad("stale") }
             if case .text = reply {
-                if let model = line.value["response"]?["body"]?["model"]?.stringValue, !models.contains(model) {
+                if let model = line.value["response"]?["body"]?["model"]?.stringValue, known.insert(model).inserted {
                     models.append(model)
                 }
                 if case .text? = replies[id] {

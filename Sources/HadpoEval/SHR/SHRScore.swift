@@ -98,6 +98,13 @@ package struct SHRScore {
         for id in replies.replies.keys.sorted() where !known.contains(Self.imageID(id)) {
             outcomes.add("reply_to_an_unknown_image", id)
         }
+        // Every pass has a verdict, or none, on every sentence: names without end would multiply the descriptions.
+        guard names.count <= SHRRequestsConfig.mostRuns else {
+            throw HadpoError(
+                .format, "too many passes of the judge", at: config.replies,
+                found: "\(names.count) names before the / of custom_id",
+                expected: "at most \(SHRRequestsConfig.mostRuns)")
+        }
         // run2 before run10.
         let ordered = names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
         for name in ordered {
@@ -226,7 +233,8 @@ package struct SHRScore {
             $0.upstream != nil && $0.upstream != $0.classification.rawValue && $0.classification != .unrecognised
         }
         let rescued = records.count { $0.upstream == nil && $0.classification != .unjudged }
-        let dropped = Set(records.filter { record in !isStored(record) }.map(\.image)).count
+        let stored = Dictionary(runs.map { ($0.name, Set($0.stored.map(\.id))) }) { first, _ in first }
+        let dropped = Set(records.filter { !(stored[$0.run]?.contains($0.image) ?? false) }.map(\.image)).count
         let unnamed = records.count { $0.classification == .unjudged }
         return [
             "verdicts_read_after_trimming": JSON(trimmed), "verdicts_read_by_number": JSON(rescued),
@@ -245,9 +253,5 @@ package struct SHRScore {
                 """
             ],
         ]
-    }
-
-    private func isStored(_ record: SHRRecord) -> Bool {
-        runs.contains { run in run.name.hasSameBytes(record.run) && run.storedIDs.contains(record.image) }
     }
 }

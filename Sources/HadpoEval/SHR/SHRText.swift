@@ -5,13 +5,9 @@ package enum SHRText {
     /// A description cut at every full stop, whatever it stands for, each sentence with the stop again. A sentence that an earlier
     /// one contains is left out.
     package static func sentences(_ description: String) -> [String] {
-        var kept: [String] = []
-        for piece in description.pythonSplit(".") {
-            let sentence = piece.pythonStripped
-            if sentence.isEmpty || kept.contains(where: { $0.pythonContains(sentence) }) { continue }
-            kept.append(sentence + ".")
-        }
-        return kept
+        let pieces = description.pythonSplit(".").map(\.pythonStripped).filter { !$0.isEmpty }
+        // What stands inside a sentence that was itself left out stands inside an earlier one that was kept.
+        return zip(pieces, FirstOccurrences.of(pieces)).filter(\.1).map { $0.0 + "." }
     }
 
     /// The same sentences numbered for the prompt, without their stops.

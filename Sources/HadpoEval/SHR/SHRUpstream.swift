@@ -12,7 +12,6 @@ struct SHRRun: Sendable {
 
     let name: String
     var stored: [Stored] = []
-    var storedIDs: Set<String> { Set(stored.map(\.id)) }
 }
 
 /// judgement.json and metrics.json as HA-DPO's scripts write them; null where they divide by zero.

@@ -9,17 +9,18 @@ struct Gallery {
         var titles: [String]
         var said: [(role: Role, sentences: [SHRRecord])] = []
         var captions: [(role: Role, caption: CHAIRRecords.Caption)] = []
-        var questions: [Question] = []
+        private(set) var questions: [Question] = []
         var wrong = 0
+        private var places: [Question.Content: Int] = [:]
+
+        init(key: String, titles: [String]) { (self.key, self.titles) = (key, titles) }
 
         /// The same question with the same answers in several files is one.
         mutating func add(_ question: Question) {
-            let same = questions.firstIndex {
-                $0.text == question.text && $0.isYes == question.isYes && $0.answers == question.answers
-            }
-            if let same {
+            if let same = places[question.content] {
                 questions[same].splits += question.splits
             } else {
+                places[question.content] = questions.count
                 questions.append(question)
                 wrong += question.answers.count { question.isWrong($0) }
             }
@@ -33,10 +34,18 @@ struct Gallery {
         let isYes: Bool
         var answers: [Answer] = []
 
+        struct Content: Hashable {
+            let text: String
+            let isYes: Bool
+            let answers: [Answer]
+        }
+
+        var content: Content { Content(text: text, isYes: isYes, answers: answers) }
+
         func isWrong(_ answer: Answer) -> Bool { answer.verdict != (isYes ? .yes : .no) }
     }
 
-    private struct Answer: Equatable {
+    private struct Answer: Hashable {
         let role: Role
         let text: String
         let verdict: PopeRule.Verdict

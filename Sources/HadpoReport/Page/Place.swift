@@ -9,7 +9,9 @@ package struct Place {
 
     package init(_ json: JSON, _ pointer: String = "") { (self.json, self.pointer) = (json, pointer) }
 
-    package subscript(key: String) -> Place {
+    package subscript(key: String) -> Place { Place(json[key] ?? .null, pointer + "/" + Self.escaped(key)) }
+
+    private static func escaped(_ key: String) -> String {
         var escaped = ""
         for scalar in key.unicodeScalars {
             switch scalar {
@@ -18,7 +20,7 @@ package struct Place {
             default: escaped.unicodeScalars.append(scalar)
             }
         }
-        return Place(json[key] ?? .null, pointer + "/" + escaped)
+        return escaped
     }
 
     subscript(index: Int) -> Place { Place(json[index] ?? .null, pointer + "/\(index)") }
@@ -26,7 +28,9 @@ package struct Place {
     var isThere: Bool { !json.isNull }
     var double: Double? { json.doubleValue.flatMap { $0.isFinite ? $0 : nil } }
     var elements: [Place] { (0..<(json.arrayValue?.count ?? 0)).map { self[$0] } }
-    var members: [(key: String, place: Place)] { (json.objectValue ?? []).map { ($0.key, self[$0.key]) } }
+    var members: [(key: String, place: Place)] {
+        (json.objectValue ?? []).map { ($0.key, Place($0.value, pointer + "/" + Self.escaped($0.key))) }
+    }
 
     /// The interval's ends.
     var interval: (low: Double, high: Double)? {

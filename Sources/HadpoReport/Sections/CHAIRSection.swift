@@ -97,23 +97,19 @@ struct CHAIRSection {
     }
 
     private var outcomes: HTML {
-        var kinds: [String] = []
-        for run in runs {
-            for kind in run.report["outcomes"].members.map(\.key) where !kinds.contains(kind) { kinds.append(kind) }
-        }
-        let rows = kinds.map { kind in
+        let outcomes = OutcomesByKind(runs.map(\.report))
+        let rows = outcomes.kinds.map { kind in
             Table.row(
                 outcomeName(kind),
-                runs.map { run in
-                    let outcome = run.report["outcomes"][kind]
-                    guard outcome.isThere else { return "<span class=\"zero\">0</span>" }
+                outcomes.of(kind).map { outcome in
+                    guard let outcome, outcome.isThere else { return "<span class=\"zero\">0</span>" }
                     return "\(outcome["count"].count)\(kind == "scored" ? "" : firstOf(outcome, "image"))"
                 })
         }
         return """
             <h3>Every caption</h3>
             \(Table.html("What became of each caption.", head: [""] + runs.map { "\(title($0.role))" }, rows: rows, isWide: false))
-            \(nothingOf(["image_without_annotations", "captioned_twice", "empty_caption"].filter { !kinds.contains($0) }))
+            \(nothingOf(["image_without_annotations", "captioned_twice", "empty_caption"].filter { !outcomes.contains($0) }))
             """
     }
 }

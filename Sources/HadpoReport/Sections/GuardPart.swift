@@ -3,19 +3,32 @@ import HadpoBase
 /// What the guard saw of the model while it trained, and why it ended the training where it did.
 struct GuardPart {
     private let place: Place
+    private let records: [Place]
+    /// Figures of the records, those of one thing together.
+    private let figures: [String]
+    /// Those that have a column too many, or too long a name: a log is anyone's, and every row names every figure.
+    private let figuresLeftOut: Int
+
+    private static let mostFigures = 40
+    private static let longestName = 200
 
     /// - Parameter place: "guard" of a training's results.
-    init(_ place: Place) { self.place = place }
-
-    private var records: [Place] { place["records"].elements }
-
-    /// Figures of the records, those of one thing together.
-    private var figures: [String] {
+    init(_ place: Place) {
+        self.place = place
+        records = place["records"].elements
         var names: [String] = []
+        var known: Set<String> = []
+        var leftOut = 0
         for record in records {
-            for name in record["figures"].members.map(\.key) where !names.contains(name) { names.append(name) }
+            for member in record["figures"].json.objectValue ?? [] where known.insert(member.key).inserted {
+                if names.count < Self.mostFigures, member.key.utf8.count <= Self.longestName {
+                    names.append(member.key)
+                } else {
+                    leftOut += 1
+                }
+            }
         }
-        return names
+        (figures, figuresLeftOut) = (names, leftOut)
     }
 
     private func series(_ name: String, _ role: Role = .single) -> LineChart.Series {
@@ -38,7 +51,8 @@ struct GuardPart {
                     return Self.isPart(name) ? figure.percent() : figure.significant(4)
                 })
         }
-        let more: HTML = records.count > shown.count ? " The first \(shown.count) of \(records.count) are listed." : ""
+        var more: HTML = records.count > shown.count ? " The first \(shown.count) of \(records.count) are listed." : ""
+        if figuresLeftOut > 0 { more += " \(figuresLeftOut) more figures are in the results alone." }
         let table =
             rows.isEmpty
             ? ""

@@ -108,9 +108,9 @@ struct SHRSection {
         if runs.contains(where: { $0.report["upstream"].isThere }) {
             rows.append(Table.group("As HA-DPO\u{2019}s scripts compute them (metrics.json)", columns: titles.count + 2))
             for (role, report) in runs {
-                for run in report["upstream"].members
-                where run.place["sents_per_image"].isThere || run.place["num_images"].isThere {
-                    let several = report["upstream"].members.count { $0.place["num_images"].isThere } > 1
+                let upstream = report["upstream"].members
+                let several = upstream.count { $0.place["num_images"].isThere } > 1
+                for run in upstream where run.place["sents_per_image"].isThere || run.place["num_images"].isThere {
                     rows.append(
                         Table.row(
                             "\(title(role))\(several ? ", " + run.key : "")",
@@ -211,24 +211,21 @@ struct SHRSection {
     }
 
     private var outcomes: HTML {
-        var kinds: [String] = []
-        for run in runs {
-            for kind in run.report["outcomes"].members.map(\.key) where !kinds.contains(kind) { kinds.append(kind) }
-        }
+        let outcomes = OutcomesByKind(runs.map(\.report))
+        let kinds = outcomes.kinds
         var rows = [Table.row("images of the evaluation", runs.map { $0.report["images"].count })]
         rows += kinds.map { kind in
             Table.row(
                 outcomeName(kind),
-                runs.map { run in
-                    let outcome = run.report["outcomes"][kind]
-                    guard outcome.isThere else { return "<span class=\"zero\">0</span>" }
+                outcomes.of(kind).map { outcome in
+                    guard let outcome, outcome.isThere else { return "<span class=\"zero\">0</span>" }
                     return "\(outcome["count"].count)\(kind == "judged" ? "" : firstOf(outcome, "image"))"
                 })
         }
         let looked = [
             "no_description", "empty_description", "no_regions", "no_reply", "not_requested", "foreign_reply", "count_mismatch",
             "no_judgement", "only_draft", "described_twice", "judged_twice", "not_in_the_evaluation",
-        ].filter { !kinds.contains($0) }
+        ].filter { !outcomes.contains($0) }
         return """
             <h3>Every image</h3>
             \(Table.html(

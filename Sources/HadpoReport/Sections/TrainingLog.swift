@@ -59,13 +59,13 @@ struct TrainingLog {
         steps.sort { $0.step < $1.step }
     }
 
-    /// Members of members by their path; arrays and objects without end are cut.
+    /// Members of members by their path; arrays and objects without end are cut, and so is what a path repeats for every member.
     private static func flat(_ record: JSON, _ prefix: String, depth: Int = 0) -> [(name: String, value: JSON)] {
         var fields: [(name: String, value: JSON)] = []
         for member in record.objectValue ?? [] where depth > 0 || !["event", "kind", "type", "step"].contains(member.key) {
             let name = prefix + member.key
             if member.value.objectValue != nil, depth < 3 {
-                fields += flat(member.value, name + ".", depth: depth + 1)
+                fields += flat(member.value, prefix + shortened(member.key, 60) + ".", depth: depth + 1)
             } else {
                 fields.append((name, member.value))
             }
@@ -120,12 +120,17 @@ struct TrainingLog {
                 "highest": .double(high),
             ]
         }
-        var kinds: JSON = [:]
-        for other in others { kinds[other.kind] = JSON((kinds[other.kind]?.intValue ?? 0) + 1) }
+        var kinds: [String] = []
+        var kindCounts: [String: Int] = [:]
+        for other in others {
+            if kindCounts[other.kind] == nil { kinds.append(other.kind) }
+            kindCounts[other.kind, default: 0] += 1
+        }
         let seconds = series("seconds").map(\.y)
         return [
             "path": .string(path), "sha256": .string(sha256), "steps": JSON(steps.count), "first_step": JSON(steps.first?.step),
-            "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice), "other_records": kinds,
+            "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice),
+            "other_records": .object(kinds.map { .init($0, JSON(kindCounts[$0] ?? 0)) }),
             "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)),
             "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),
             "figures": figures,

@@ -32,6 +32,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o
 
 .PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-arm install uninstall deb deb-check fixtures parity bench bench-json fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-scaling check-arm install uninstall deb deb-check fixtures parity bench fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -44,6 +45,8 @@ help:
 	@echo 'make test-large           files of real size: memory of SHR on 700 MB of regions'
 	@echo 'make soak                 100,000 random calls; pictures, models and trainings by the hundred in one process: memory stays flat'
 	@echo 'make check-calls CALLS= SEED=   random calls of the whole interface from four threads: what every function promises'
+	@echo 'make check-scaling        instructions of every reader as its file doubles: nothing is quadratic (valgrind)'
+	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
 	@echo 'make check-guard-pages    the Python tests with a page without access behind every block of memory'
@@ -199,6 +202,12 @@ test-demo: test-deps
 test-large: test-deps
 	@$(MAKE) --no-print-directory all
 	$(PYTHON) Tests/Large/shr_regions.py $(TOOL)
+
+# Every count of every format doubled twice, instructions counted by valgrind: minutes.
+check-scaling: deps
+	@$(MAKE) --no-print-directory all
+	$(call install_packages,valgrind)
+	CC='$(CC)' $(PYTHON) Tests/Scaling/check_scaling.py --library $(LIBRARY)
 
 # Minutes. Pictures and broken files are drawn and encoded by the program itself.
 soak: deps

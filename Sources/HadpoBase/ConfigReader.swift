@@ -397,9 +397,9 @@ package struct ConfigReader {
 
 /// Levenshtein's distance over bytes; keys longer than 64 bytes count as far from everything.
 func editDistance(_ a: String, _ b: String) -> Int {
+    if a.utf8.count > 64 || b.utf8.count > 64 { return Int.max }
     let a = Array(a.utf8)
     let b = Array(b.utf8)
-    if a.count > 64 || b.count > 64 { return Int.max }
     var row = Array(0...b.count)
     for (i, x) in a.enumerated() {
         var diagonal = row[0]

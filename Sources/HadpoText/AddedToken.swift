@@ -36,9 +36,7 @@ struct AddedTokenSplitter: Sendable {
     /// `pattern` gives the bytes a token is looked for by.
     init(_ tokens: [AddedToken], pattern: (AddedToken) -> [UInt8] = { Array($0.text.utf8) }) {
         self.tokens = tokens
-        var matcher = PrefixMatcher()
-        for (index, token) in tokens.enumerated() { matcher.insert(pattern(token), value: Int32(truncatingIfNeeded: index)) }
-        self.matcher = matcher
+        matcher = PrefixMatcher(tokens.enumerated().map { (pattern($1), Int32(truncatingIfNeeded: $0)) })
     }
 
     func split(_ text: [UInt8], _ range: Range<Int>) -> [TextPart] {

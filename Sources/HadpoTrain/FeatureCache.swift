@@ -13,6 +13,9 @@ package final class FeatureCache {
     private let model: any VisionLanguageModel
     private let limit: Int
     private var entries: [Picture: Entry] = [:]
+    /// Every use in order. One that is not its picture's last is passed over, so that finding the oldest needs no search.
+    private var uses: [(picture: Picture, time: Int)] = []
+    private var firstUse = 0
     private var bytes = 0
     private var clock = 0
     /// Content hash of each picture file seen, for keys that outlive the run.
@@ -50,19 +53,39 @@ package final class FeatureCache {
         clock += 1
         if let found = entries[picture] {
             entries[picture]?.lastUse = clock
+            noteUse(picture)
             return found.features
         }
         let tape = Tape(device: model.device, progress: progress)
         let features = try model.features(tape, [try pixels(picture)]).data
         if features.byteCount <= limit {
-            while bytes + features.byteCount > limit, let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse }) {
-                bytes -= oldest.value.features.byteCount
-                entries[oldest.key] = nil
-            }
+            while bytes + features.byteCount > limit, removeOldest() {}
             entries[picture] = Entry(features: features, lastUse: clock)
+            noteUse(picture)
             bytes += features.byteCount
         }
         return features
+    }
+
+    private func noteUse(_ picture: Picture) {
+        if uses.count > 2 * entries.count + 64 {
+            uses = uses[firstUse...].filter { entries[$0.picture]?.lastUse == $0.time }
+            firstUse = 0
+        }
+        uses.append((picture, clock))
+    }
+
+    /// False when there is none.
+    private func removeOldest() -> Bool {
+        while firstUse < uses.count {
+            let use = uses[firstUse]
+            firstUse += 1
+            guard let entry = entries[use.picture], entry.lastUse == use.time else { continue }
+            bytes -= entry.features.byteCount
+            entries[use.picture] = nil
+            return true
+        }
+        return false
     }
 
     /// Features of several pictures, one below the other.

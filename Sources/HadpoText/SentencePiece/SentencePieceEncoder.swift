@@ -40,13 +40,10 @@ extension SentencePieceModel {
     /// (a space inside one is still escaped).
     func normalize(_ text: [UInt8], dummyPrefix: Bool) -> [UInt8] {
         let space: [UInt8] = escapeWhitespaces ? spaceSymbol : [0x20]
+        let matches = userDefined.longestMatches(in: text, 0..<text.count)
         var position = 0
         if removeExtraWhitespaces {
-            while position < text.count, text[position] == 0x20,
-                userDefined.longestMatch(in: text, at: position, end: text.count) == nil
-            {
-                position &+= 1
-            }
+            while position < text.count, text[position] == 0x20, matches[position] == nil { position &+= 1 }
         }
         guard position < text.count else { return [] }
 
@@ -56,7 +53,7 @@ extension SentencePieceModel {
         var previousIsSpace = removeExtraWhitespaces
         while position < text.count {
             var chunk = position..<position
-            if let match = userDefined.longestMatch(in: text, at: position, end: text.count) {
+            if let match = matches[position] {
                 chunk = position..<position &+ match.length
             } else if case .scalar(let length) = utf8Step(text, at: position) {
                 chunk = position..<position &+ length
@@ -102,11 +99,12 @@ extension SentencePieceModel {
     /// Byte pair merging of well-formed text: the ranges of the final symbols, in order.
     private func merge(_ text: [UInt8]) -> [Range<Int>] {
         var symbols: [Symbol] = []
+        let matches = userDefined.longestMatches(in: text, 0..<text.count)
         var position = 0
         while position < text.count {
             var length = 1
             var frozen = false
-            if let match = userDefined.longestMatch(in: text, at: position, end: text.count) {
+            if let match = matches[position] {
                 (length, frozen) = (match.length, true)
             } else if case .scalar(let scalar) = utf8Step(text, at: position) {
                 length = scalar

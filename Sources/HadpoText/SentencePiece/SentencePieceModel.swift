@@ -64,7 +64,7 @@ package struct SentencePieceModel: Sendable {
         }
         var mergeable = PieceTable(capacity: file.types.count)
         var reserved = PieceTable(capacity: 512)
-        var matcher = PrefixMatcher()
+        var userDefined: [(bytes: [UInt8], value: Int32)] = []
         var unknown: Int32?
         var byteIDs = [Int32](repeating: -1, count: 256)
         var byteValues: [Int32: UInt8] = [:]
@@ -91,7 +91,7 @@ package struct SentencePieceModel: Sendable {
                         expected: "one piece of type UNKNOWN")
                 }
                 unknown = id
-            case .userDefined: matcher.insert(bytes, value: id)
+            case .userDefined: userDefined.append((Array(bytes), id))
             case .byte:
                 guard file.byteFallback else {
                     throw HadpoError(
@@ -125,7 +125,7 @@ package struct SentencePieceModel: Sendable {
         scores = file.scores
         self.mergeable = mergeable
         self.reserved = reserved
-        userDefined = matcher
+        self.userDefined = PrefixMatcher(userDefined)
         self.byteIDs = file.byteFallback ? byteIDs : []
         self.byteValues = byteValues
         unknownID = unknown

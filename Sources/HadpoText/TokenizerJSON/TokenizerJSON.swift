@@ -139,6 +139,8 @@ struct TokenizerJSON {
         return Metaspace(replacement: replacement, prepend: prepend, splits: try reader.flag(json, place, "split", default: true))
     }
 
+    private static let longestTemplate = 1024
+
     private static func readTemplate(
         _ json: JSON, _ reader: ComponentReader
     ) throws(HadpoError) -> (before: [Int32], after: [Int32])? {
@@ -151,7 +153,10 @@ struct TokenizerJSON {
         guard let single = json["single"]?.arrayValue else {
             throw reader.wrong("\(place)/single", json["single"]?.kind ?? "nothing", "an array")
         }
+        var special: [String: JSON] = [:]
+        for member in json["special_tokens"]?.objectValue ?? [] { special[member.key] = member.value }
         var sides: [[Int32]] = [[]]
+        var count = 0
         for (index, item) in single.enumerated() {
             let itemPlace = "\(place)/single/\(index)"
             if item["Sequence"] != nil {
@@ -159,9 +164,13 @@ struct TokenizerJSON {
             } else {
                 let name = try reader.string(
                     try reader.object(item, itemPlace, "SpecialToken"), itemPlace + "/SpecialToken", "id")
-                let special = try reader.object(try reader.object(json, place, "special_tokens"), "\(place)/special_tokens", name)
-                guard let ids = special["ids"]?.arrayValue else {
+                guard let ids = special[name]?["ids"]?.arrayValue else {
                     throw reader.wrong("\(place)/special_tokens", "no ids for '\(name)'", "ids of each special token")
+                }
+                // Items may name one token again and again, and each writes out all of its ids.
+                count += ids.count
+                guard count <= longestTemplate else {
+                    throw reader.wrong("\(place)/single", "more than \(longestTemplate) ids", "a few special tokens")
                 }
                 for value in ids {
                     guard let number = value.intValue, let id = Int32(exactly: number), id >= 0 else {

@@ -3,9 +3,9 @@
 
 /// What BERT's uncased tokenizer does with text before it looks for pieces: transformers 4.31, models/bert/tokenization_bert.py,
 /// BasicTokenizer. Its NFC step is left out: decomposition follows, and it undoes composition.
-enum BertText {
+package enum BertText {
     /// Control characters dropped, white space as single spaces' characters, ideographs between spaces, lower case, no accents.
-    static func normalized(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    package static func normalized(_ bytes: some Collection<UInt8>) -> [UInt8] {
         var text = String.UnicodeScalarView()
         for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
             if isSpace(scalar) {
@@ -19,11 +19,35 @@ enum BertText {
                 text.append(contentsOf: scalar.properties.lowercaseMapping.unicodeScalars)
             }
         }
+        return withoutAccents(text, capacity: bytes.count)
+    }
+
+    /// Canonically decomposed, and non-spacing marks dropped. Scalar by scalar: the standard library sorts the marks behind a letter by
+    /// insertion, so that a text of a hundred thousand would take half a minute.
+    private static func withoutAccents(_ text: String.UnicodeScalarView, capacity: Int) -> [UInt8] {
         var result: [UInt8] = []
-        result.reserveCapacity(bytes.count)
-        for scalar in String(text)._nfd where scalar.properties.generalCategory != .nonspacingMark {
-            result.append(contentsOf: scalar.utf8)
+        result.reserveCapacity(capacity)
+        var marks: [Unicode.Scalar] = []
+        func append(_ scalar: Unicode.Scalar) {
+            let order = scalar.properties.canonicalCombiningClass
+            if order == .notReordered, !marks.isEmpty {
+                // Swift's sort is stable: marks of one class stay in their order.
+                marks.sort { $0.properties.canonicalCombiningClass < $1.properties.canonicalCombiningClass }
+                for mark in marks { result.append(contentsOf: mark.utf8) }
+                marks = []
+            }
+            if scalar.properties.generalCategory == .nonspacingMark { return }
+            if order == .notReordered { result.append(contentsOf: scalar.utf8) } else { marks.append(scalar) }
         }
+        for scalar in text {
+            if scalar.isASCII {
+                append(scalar)
+            } else {
+                for part in String(scalar)._nfd { append(part) }
+            }
+        }
+        append(" ")  // for the marks at the end
+        result.removeLast()
         return result
     }
 

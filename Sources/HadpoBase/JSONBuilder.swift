@@ -13,6 +13,8 @@ final class JSONBuilder {
     /// Values are built in the order of the text: the first of `largeIntegerEnds` that is still to come.
     private var nextLargeInteger = 0
     private var largeValues: [Int: (end: Int, count: Int)] = [:]
+    /// False once a string was built that the standard library would compare too slowly.
+    private var isOrdered = true
 
     init(depth: Int) throws(HadpoError) {
         // One level for the array around the text, one because json-c counts the level below the last.
@@ -35,10 +37,25 @@ final class JSONBuilder {
         source = scanner.source
         largeIntegerEnds = scanner.largeIntegerEnds
         nextLargeInteger = 0
-        if range.count <= Self.large { return try small(range) }
-        largeValues = scanner.largeValues
-        defer { largeValues = [:] }
-        return try value(range, count: largeValues[range.lowerBound]?.count ?? 0)
+        isOrdered = true
+        let result: JSON
+        if range.count <= Self.large {
+            result = try small(range)
+        } else {
+            largeValues = scanner.largeValues
+            defer { largeValues = [:] }
+            result = try value(range, count: largeValues[range.lowerBound]?.count ?? 0)
+        }
+        guard isOrdered else {
+            throw HadpoError(
+                .json, "a text of combining marks without order", at: source, expected: "letters with a few marks each")
+        }
+        return result
+    }
+
+    private func checked(_ text: String) -> String {
+        if !CombiningMarks.areOrdered(text) { isOrdered = false }
+        return text
     }
 
     // MARK: what is larger than a piece
@@ -119,7 +136,7 @@ final class JSONBuilder {
     }
 
     private func string(_ quoted: Range<Int>) -> String {
-        JSONText.decoded(UnsafeRawBufferPointer(rebasing: bytes[(quoted.lowerBound + 1)..<(quoted.upperBound - 1)]))
+        checked(JSONText.decoded(UnsafeRawBufferPointer(rebasing: bytes[(quoted.lowerBound + 1)..<(quoted.upperBound - 1)])))
     }
 
     // MARK: json-c
@@ -184,7 +201,7 @@ final class JSONBuilder {
         case json_type_string:
             guard let text = json_object_get_string(object) else { return .string("") }
             let count = Int(json_object_get_string_len(object))
-            return .string(String(decoding: UnsafeRawBufferPointer(start: text, count: count), as: UTF8.self))
+            return .string(checked(String(decoding: UnsafeRawBufferPointer(start: text, count: count), as: UTF8.self)))
         case json_type_array:
             let count = json_object_array_length(object)
             var elements: [JSON] = []
@@ -205,7 +222,7 @@ final class JSONBuilder {
         var entry = table.pointee.head
         while let current = entry {
             if let key = current.pointee.k?.assumingMemoryBound(to: CChar.self) {
-                members.append(JSON.Member(String(cString: key), value(OpaquePointer(current.pointee.v))))
+                members.append(JSON.Member(checked(String(cString: key)), value(OpaquePointer(current.pointee.v))))
             }
             entry = current.pointee.next
         }

@@ -143,6 +143,7 @@ struct PickleMachine {
         guard let text = String(validating: try takeBytes(count), as: UTF8.self) else {
             throw malformed("text is not UTF-8")
         }
+        guard CombiningMarks.areOrdered(text) else { throw malformed("a text is nothing but combining marks") }
         return .string(text)
     }
 

@@ -112,6 +112,7 @@ struct ZipDirectory {
             guard let name = String(validating: bytes[place + 46..<extraStart], as: UTF8.self) else {
                 throw malformed("an entry's name is not UTF-8", path)
             }
+            guard CombiningMarks.areOrdered(name) else { throw malformed("an entry's name is nothing but combining marks", path) }
             guard flags & 1 == 0 else { throw malformed("entry \(name) is encrypted", path) }
             guard method == 0 else {
                 throw HadpoError(

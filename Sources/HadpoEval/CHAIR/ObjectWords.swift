@@ -24,6 +24,7 @@ package struct ObjectWords: Sendable {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw HadpoError(.format, "not UTF-8", at: path, expected: "a table of synonyms")
         }
+        try CombiningMarks.check(text, .format, at: path)
         sha256 = SHA256.hex(bytes)
         var nodes: [String: String] = [:]
         for line in text.pythonSplit("\n") {

@@ -164,7 +164,11 @@ struct TokenizerJSON {
             } else {
                 let name = try reader.string(
                     try reader.object(item, itemPlace, "SpecialToken"), itemPlace + "/SpecialToken", "id")
-                guard let ids = special[name]?["ids"]?.arrayValue else {
+                guard let entry = special[name], entry.objectValue != nil else {
+                    _ = try reader.object(json, place, "special_tokens")
+                    throw reader.wrong("\(place)/special_tokens/\(name)", special[name]?.kind ?? "nothing", "an object")
+                }
+                guard let ids = entry["ids"]?.arrayValue else {
                     throw reader.wrong("\(place)/special_tokens", "no ids for '\(name)'", "ids of each special token")
                 }
                 // Items may name one token again and again, and each writes out all of its ids.

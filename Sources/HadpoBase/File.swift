@@ -88,6 +88,16 @@ package enum File {
         if unlink(path) != 0, errno != ENOENT { throw failure("cannot remove", path, errno) }
     }
 
+    /// The file, or the folder with all that is in it; links are removed and not followed. Absent is fine.
+    package static func removeTree(_ path: String) throws(HadpoError) {
+        try checkPath(path)
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return try remove(path) }
+        for name in try list(path) { try removeTree(join(path, name)) }
+        if rmdir(path) != 0, errno != ENOENT { throw failure("cannot remove the folder", path, errno) }
+    }
+
     package static func rename(_ old: String, to new: String) throws(HadpoError) {
         try checkPath(old)
         try checkPath(new)

@@ -10,7 +10,13 @@ extension VisionLanguageModel {
     /// Puts the folder's low-rank matrices beside the decoder's, and its projector, if it has one, in the projector's place.
     /// Nothing changes when anything in the folder does not fit.
     package func loadAdapter(folder: String, progress: any Progress) throws(HadpoError) -> AdapterFile {
-        let file = try AdapterFile.read(folder: folder, arena: device.arena, progress: progress)
+        let arena = device.arena
+        // Adapter and projector of the same save.
+        let (file, projectorFile) = try SavedFolder.read(folder, progress: progress) {
+            (saved) throws(HadpoError) -> (AdapterFile, ProjectorFile?) in
+            let adapter = try AdapterFile.read(saved, arena: arena, progress: progress)
+            return (adapter, try ProjectorFile.read(saved, arena: arena, progress: progress))
+        }
         let places = adaptable
         for target in file.targets where !places.contains(where: { $0.target == target }) {
             throw HadpoError(
@@ -30,7 +36,7 @@ extension VisionLanguageModel {
                 a: Value(try device.float32(pair.a)), b: Value(try device.float32(pair.b)), scaling: Float(file.config.scaling))
             adapters.append((linear, lora))
         }
-        let newProjector = try readProjector(folder: folder, progress: progress)
+        let newProjector = try newProjector(projectorFile, folder: folder)
         unloadAdapter()
         for (linear, lora) in adapters { linear.adapter = lora }
         if let newProjector { replaceProjector(newProjector) }
@@ -44,8 +50,8 @@ extension VisionLanguageModel {
     }
 
     /// `non_lora_trainables`: upstream trains the projector beside the adapter and saves it there.
-    private func readProjector(folder: String, progress: any Progress) throws(HadpoError) -> [Linear]? {
-        guard let file = try ProjectorFile.read(folder: folder, arena: device.arena, progress: progress) else { return nil }
+    private func newProjector(_ file: ProjectorFile?, folder: String) throws(HadpoError) -> [Linear]? {
+        guard let file else { return nil }
         var layers: [Linear] = []
         for (i, layer) in projector.enumerated() {
             func tensor(_ part: String, _ shape: [Int]) throws(HadpoError) -> Value {

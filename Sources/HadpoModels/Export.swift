@@ -46,13 +46,8 @@ package enum Export {
     package static func run(
         _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: ExportConfig, progress: any Progress
     ) throws(HadpoError) {
-        if File.exists(config.output) {
-            guard File.isDirectory(config.output), try File.list(config.output).isEmpty else {
-                throw HadpoError(
-                    .io, "the folder to export to is not empty", at: config.output, expected: "a new or empty folder")
-            }
-        }
-        try File.makeDirectories(config.output)
+        let save = try FolderSave(intoEmpty: config.output)
+        let output = save.workFolder
 
         // What replaces a tensor of the file, by the file's name for it.
         var merged: [String: Linear] = [:]
@@ -77,7 +72,7 @@ package enum Export {
         let device = model.device
         for part in folder.checkpoints where part !== folder.checkpoint {
             guard let changes = patches[ObjectIdentifier(part)] else { continue }
-            try write(part, changes, to: config.output, device, progress)
+            try write(part, changes, to: output, device, progress)
         }
         let base = folder.checkpoint
         let changed = patches[ObjectIdentifier(base)] ?? [:]
@@ -91,7 +86,7 @@ package enum Export {
                 plans.append(TensorPlan(name, info.dtype, info.shape))
             }
         }
-        let writer = try CheckpointWriter(folder: config.output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
+        let writer = try CheckpointWriter(folder: output, plans, maxShardBytes: config.maxShardBytes, progress: progress)
         func put(_ name: String, _ tensor: Tensor, _ stored: DType) throws(HadpoError) {
             if let (dtype, _) = quantizable[name] {
                 try SavedQuantized.write(name, tensor, dtype, writer, device)
@@ -119,12 +114,15 @@ package enum Export {
             }
         }
         try writer.finish()
-        try copy(companions, from: folder.path, to: config.output)
+        try copy(companions, from: folder.path, to: output)
         let inner = File.join(folder.path, companionFolder)
-        guard File.isDirectory(inner) else { return }
-        let place = File.join(config.output, companionFolder)
-        try File.makeDirectories(place)
-        try copy(try File.list(inner), from: inner, to: place)
+        if File.isDirectory(inner) {
+            let place = File.join(output, companionFolder)
+            try File.makeDirectories(place)
+            try copy(try File.list(inner), from: inner, to: place)
+        }
+        // Without its configuration nobody opens a folder as a model.
+        try save.commit(last: "config.json", progress: progress)
     }
 
     private static func copy(_ names: [String], from source: String, to output: String) throws(HadpoError) {

@@ -72,7 +72,8 @@ package struct ModelFiles: Sendable {
         guard File.isDirectory(path), !File.exists(File.join(path, "config.json")) else { return self }
         var files = self
         var languageModels: [String] = []
-        for name in try File.list(path).sorted() {
+        // What a killed export left has a config.json too, and is no model.
+        for name in try File.list(path).sorted() where name != FolderSave.partialName && name != FolderSave.nextName {
             let place = File.join(path, name)
             if File.isDirectory(place) {
                 if File.exists(File.join(place, "vocab.txt")) {
@@ -90,6 +91,11 @@ package struct ModelFiles: Sendable {
             }
         }
         guard languageModels.count == 1 else {
+            if languageModels.isEmpty, FolderSave.isUnfinished(path) {
+                throw HadpoError(
+                    .io, "the export into the folder was not finished", at: path, found: "no config.json, and unfinished files",
+                    expected: "a whole model; export it again")
+            }
             throw HadpoError(
                 .weights, "the folder has no config.json and not exactly one language model in a folder of its own", at: path,
                 found: languageModels.isEmpty ? "none" : languageModels.joined(separator: ", "),

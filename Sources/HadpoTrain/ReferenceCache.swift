@@ -19,10 +19,15 @@ package final class ReferenceCache {
         // Locked before it is read, so that what another run is writing is not taken for what a killed one left.
         appender = try LineAppender(path)
         // What is torn is computed again; a key that stands twice was computed twice, from the same tokens.
-        guard File.exists(path) else { return }
+        guard File.isFile(path) else { return }
         for line in try AppendedLines(try File.read(path), source: path, opening: "{\"key\": ").lines {
-            guard let key = line.value["key"]?.stringValue, let values = line.value["logps"]?.arrayValue else { continue }
-            entries[key] = values.compactMap(\.doubleValue)
+            guard let (key, logps) = ReferenceCache.entry(line.value) else {
+                throw HadpoError(
+                    .format, "the file holds something else than log-probabilities of a reference model",
+                    at: "\(path):\(line.number)", found: String(line.value.text().prefix(120)),
+                    expected: "lines with key, logps and check as they were written, or a new file")
+            }
+            entries[key] = logps
         }
     }
 
@@ -48,10 +53,35 @@ package final class ReferenceCache {
         return hash.hexDigest()
     }
 
-    package subscript(key: String) -> [Double]? { entries[key] }
+    /// What a line holds, when it is as it was written: a changed number would move the training without a word.
+    private static func entry(_ json: JSON) -> (String, [Double])? {
+        guard let key = json["key"]?.stringValue, let values = json["logps"]?.arrayValue else { return nil }
+        let logps = values.compactMap(\.doubleValue)
+        // The logarithm of a probability; a sum of many fp32 numbers that are 0 may end a little above.
+        guard logps.count == values.count, !logps.isEmpty, logps.allSatisfy({ $0.isFinite && $0 < 1 }) else { return nil }
+        // Older versions wrote lines without one.
+        if let check = json["check"], check.stringValue != ReferenceCache.check(key, logps) { return nil }
+        return (key, logps)
+    }
+
+    private static func check(_ key: String, _ logps: [Double]) -> String {
+        var hash = XXHash64()
+        hash.update(Array(key.utf8))
+        for value in logps { withUnsafeBytes(of: value.bitPattern.littleEndian) { hash.update($0) } }
+        return hash.text
+    }
+
+    /// - Parameter count: of the answers, one log-probability each; an entry with another number of them is none.
+    package subscript(key: String, count count: Int) -> [Double]? {
+        guard let logps = entries[key], logps.count == count else { return nil }
+        return logps
+    }
 
     package func store(_ key: String, _ logps: [Double]) throws(HadpoError) {
-        entries[key] = logps
-        try appender?.append(.object([.init("key", .string(key)), .init("logps", .array(logps.map { .double($0) }))]))
+        if let known = entries.updateValue(logps, forKey: key), known == logps { return }
+        guard logps.allSatisfy(\.isFinite) else { return }
+        try appender?.append([
+            "key": .string(key), "logps": .array(logps.map { .double($0) }), "check": .string(ReferenceCache.check(key, logps)),
+        ])
     }
 }

@@ -6,9 +6,25 @@ import HadpoWeights
 /// moments in fp32, the step, and the configuration it was made under.
 package enum TrainState {
     package static let fileName = "trainer_state.safetensors"
+    private static let schema = "hadpo.trainer-state/1"
+
+    /// What only the state of a training that is the same tells.
+    package struct Notes: Sendable {
+        /// What a guard had seen until then; nil without one.
+        package var guardRecords: String?
+        /// The log's record of the last step, without its time; nil before the first step.
+        package var lastRecord: String?
+    }
+
+    /// A state that was read and checked; nothing has moved yet.
+    package struct Stored {
+        package let step: Int
+        package let notes: Notes
+        fileprivate let pairs: [(from: Tensor, to: Tensor)]
+    }
 
     package static func save(
-        _ trainer: Trainer, identity: String, guardRecords: String? = nil, to directory: String, progress: any Progress
+        _ trainer: Trainer, identity: String, notes: Notes, to directory: String, progress: any Progress
     )
         throws(HadpoError)
     {
@@ -23,8 +39,8 @@ package enum TrainState {
         }
         let writer = try SafetensorsWriter(
             File.join(directory, fileName), plans,
-            metadata: [("schema", "hadpo.trainer-state/1"), ("step", "\(trainer.step)"), ("identity", identity)]
-                + (guardRecords.map { [("guard", $0)] } ?? []),
+            metadata: [("schema", schema), ("step", "\(trainer.step)"), ("identity", identity)]
+                + (notes.guardRecords.map { [("guard", $0)] } ?? []) + (notes.lastRecord.map { [("last", $0)] } ?? []),
             progress: progress)
         for (prefix, tensor) in parts {
             for parameter in trainer.optimizer.parameters { try writer.write(prefix + parameter.name, tensor(parameter)) }
@@ -32,45 +48,74 @@ package enum TrainState {
         try writer.finish()
     }
 
-    /// - Returns: what a guard had seen until then; nil without one.
-    @discardableResult
-    package static func load(_ trainer: Trainer, identity: String, from directory: String, progress: any Progress)
-        throws(HadpoError) -> String?
+    package static func read(_ trainer: Trainer, identity: String, from directory: String, progress: any Progress)
+        throws(HadpoError) -> Stored
     {
-        let device = trainer.model.device
-        let path = File.join(directory, fileName)
-        guard File.isFile(path) else {
-            throw HadpoError(.io, "the folder holds no training to resume", at: directory, expected: fileName)
+        try SavedFolder.read(directory, progress: progress) { (saved) throws(HadpoError) in
+            guard let path = try saved.path(fileName), File.isFile(path) else {
+                throw HadpoError(.io, "the folder holds no training to resume", at: directory, expected: fileName)
+            }
+            // The adapter and the projector too: a folder whose parts are of two steps is no save.
+            try saved.check(saved.names, progress: progress)
+            return try read(trainer, identity: identity, path, progress)
         }
-        let file = try Checkpoint.open(path, load: .map, arena: device.arena, progress: progress)
+    }
+
+    private static func read(_ trainer: Trainer, identity: String, _ path: String, _ progress: any Progress)
+        throws(HadpoError) -> Stored
+    {
+        let file = try Checkpoint.open(path, load: .map, arena: trainer.model.device.arena, progress: progress)
         let metadata = Dictionary(
             (file.files.first?.metadata ?? []).map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-        guard metadata["schema"] == "hadpo.trainer-state/1", let step = metadata["step"].flatMap({ Int($0) }), step >= 0 else {
+        guard metadata["schema"] == schema, let stepText = metadata["step"], let step = Int(stepText), step >= 0 else {
             throw HadpoError(
-                .format, "not a training state", at: path, found: metadata["schema"] ?? "no schema",
-                expected: "hadpo.trainer-state/1")
+                .format, "not a training state", at: path, found: metadata["schema"] ?? "no schema", expected: schema)
         }
         guard metadata["identity"] == identity else {
             throw HadpoError(
                 .config, "the saved training was made with another configuration, other data or another model", at: path,
                 found: metadata["identity"] ?? "nothing", expected: identity)
         }
-        // All shapes are checked before anything is overwritten.
+        guard step <= trainer.totalSteps else {
+            throw HadpoError(
+                .format, "the saved training has taken more steps than there are", at: path, found: "step \(step)",
+                expected: "at most \(trainer.totalSteps)")
+        }
+        // All is checked before anything is overwritten.
         var pairs: [(from: Tensor, to: Tensor)] = []
         for parameter in trainer.optimizer.parameters {
             for (prefix, tensor) in [("parameter.", parameter.value.data), ("m.", parameter.m), ("v.", parameter.v)] {
-                let stored = try file.tensor(prefix + parameter.name, shape: tensor.shape)
+                try progress.tick()
+                let name = prefix + parameter.name
+                let stored = try file.tensor(name, shape: tensor.shape)
                 guard stored.dtype == .f32 else {
                     throw HadpoError(
-                        .format, "a saved tensor has another type", at: "\(path): \(prefix + parameter.name)",
-                        found: stored.dtype.rawValue, expected: "F32")
+                        .format, "a saved tensor has another type", at: "\(path): \(name)", found: stored.dtype.rawValue,
+                        expected: "F32")
+                }
+                // A mean of squares is not negative.
+                guard isUsable(stored, from: prefix == "v." ? 0 : -.greatestFiniteMagnitude) else {
+                    throw HadpoError(
+                        .format, "a saved tensor holds numbers that no training has", at: "\(path): \(name)",
+                        expected: prefix == "v." ? "finite numbers, none negative" : "finite numbers")
                 }
                 pairs.append((stored, tensor))
             }
         }
-        for pair in pairs { try device.copy(pair.from, into: pair.to) }
-        trainer.step = step
-        trainer.optimizer.t = UInt64(step)
-        return metadata["guard"]
+        return Stored(step: step, notes: Notes(guardRecords: metadata["guard"], lastRecord: metadata["last"]), pairs: pairs)
+    }
+
+    /// Whether all numbers are finite and at least `least`.
+    private static func isUsable(_ tensor: Tensor, from least: Float) -> Bool {
+        withExtendedLifetime(tensor.storage) {
+            UnsafeBufferPointer(start: tensor.pointer.assumingMemoryBound(to: Float.self), count: tensor.count)
+                .allSatisfy { $0 >= least && $0 <= .greatestFiniteMagnitude }
+        }
+    }
+
+    package static func restore(_ trainer: Trainer, _ stored: Stored) throws(HadpoError) {
+        for pair in stored.pairs { try trainer.model.device.copy(pair.from, into: pair.to) }
+        trainer.step = stored.step
+        trainer.optimizer.t = UInt64(stored.step)
     }
 }

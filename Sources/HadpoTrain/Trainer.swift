@@ -207,7 +207,7 @@ package final class Trainer {
             if let path = sample.imagePath { imageHash = try features.contentHash(Picture(path: path, view: sample.view)) }
             keys.append(reference.key(sample, imageHash: imageHash))
         }
-        let cached = keys.compactMap { reference[$0] }
+        let cached = zip(keys, pack.samples).compactMap { reference[$0, count: $1.branches.count] }
         if usesCache, cached.count == keys.count { return cached }
         let tape = Tape(device: model.device, progress: progress, usesAdapters: false)
         let values = try model.logProbs(

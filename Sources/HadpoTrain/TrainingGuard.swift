@@ -34,7 +34,17 @@ package struct GuardRecord: Sendable, Equatable {
                 .format, "no record of the guard", at: source, found: json.kind, expected: "an object with step and figures")
         }
         self.step = step
-        figures = members.map { Figure(name: $0.key, value: $0.value.doubleValue) }
+        var figures: [Figure] = []
+        for member in members {
+            let value = member.value.doubleValue
+            guard value?.isFinite ?? member.value.isNull else {
+                throw HadpoError(
+                    .format, "a figure of the guard is no number", at: source, found: String(member.value.text().prefix(120)),
+                    expected: "a number or null for \(member.key)")
+            }
+            figures.append(Figure(name: member.key, value: value))
+        }
+        self.figures = figures
     }
 }
 
@@ -155,16 +165,28 @@ package final class TrainingGuard {
 
     var stored: String { JSON.array(history.map(\.json)).text() }
 
+    /// Looks of a saved training in the order in which they were taken.
     /// - Parameter text: nil when the saved training had no guard.
-    func restore(_ text: String?, source: String) throws(HadpoError) {
-        var records: [GuardRecord] = []
-        if let text {
-            for element in try JSON.parse(Array(text.utf8), source: source).arrayValue ?? [] {
-                records.append(try GuardRecord(element, source: source))
-            }
+    func records(_ text: String?, until last: Int, source: String) throws(HadpoError) -> [GuardRecord] {
+        guard let text else { return [] }
+        let json = try JSON.parse(Array(text.utf8), source: source)
+        guard let elements = json.arrayValue else {
+            throw HadpoError(.format, "no records of the guard", at: source, found: json.kind, expected: "an array")
         }
-        history = records
+        var records: [GuardRecord] = []
+        for element in elements {
+            let record = try GuardRecord(element, source: source)
+            guard record.step > records.last?.step ?? -1, record.step <= last else {
+                throw HadpoError(
+                    .format, "the guard has looked at a step that does not follow", at: source, found: "step \(record.step)",
+                    expected: "rising steps, at most \(last)")
+            }
+            records.append(record)
+        }
+        return records
     }
+
+    func restore(_ records: [GuardRecord]) { history = records }
 
     func report(stopped: GuardStop?, bestFolder: String?) -> JSON {
         var best: JSON = .null

@@ -17,6 +17,8 @@ package final class TrainingRun {
     package let identity: String
     private var log: LineAppender?
     private var lastRecord: StepRecord?
+    /// The last step's record as the state keeps it, also of a step before a resume.
+    private var lastComparable: String?
     private let watcher: TrainingGuard?
     /// The stop that stands in the log already.
     private var loggedStop: Int?
@@ -36,6 +38,12 @@ package final class TrainingRun {
         }
         plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
         try plan.check(limit: model.device.arena.limit)
+        if let output = config.output {
+            // What a killed run left; and what would be read with our saves is found now and not after the first steps.
+            try FolderSave.recover(output)
+            if let folder = bestFolder(config) { try FolderSave.recover(folder) }
+            try FolderSave.checkStrangers(output, readable: TrainingRun.unwritten(config))
+        }
         // Read before the model is touched, so that a bad folder leaves it as it was.
         var start: [AdapterTarget: AdapterPair] = [:]
         if let initial = config.lora.initial {
@@ -94,6 +102,7 @@ package final class TrainingRun {
             let record = try trainer.takeStep(progress: progress)
             lastRecord = record
             let json = record.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)
+            lastComparable = StepLog.comparable(json)
             // The step has happened: its record and checkpoint come before the host may stop the run.
             try log?.append(json)
             if let output = trainer.config.output, trainer.config.saveEvery > 0, trainer.step % trainer.config.saveEvery == 0 {
@@ -117,13 +126,8 @@ package final class TrainingRun {
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
         }
-        if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: bestFolder))) }
+        if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: bestFolder(trainer.config)))) }
         return .object(report)
-    }
-
-    private var bestFolder: String? {
-        guard trainer.config.guarding?.keep == .best, let output = trainer.config.output else { return nil }
-        return File.join(output, "best")
     }
 
     /// Has the guard look at the model, when it is time.
@@ -132,7 +136,7 @@ package final class TrainingRun {
         if watcher.isDue(trainer) {
             let record = try watcher.measure(trainer, progress: progress)
             // On disk before the record says so.
-            if let bestFolder, watcher.isBest(record) { try save(to: bestFolder, progress: SilentProgress()) }
+            if let best = bestFolder(trainer.config), watcher.isBest(record) { try save(to: best, progress: SilentProgress()) }
             watcher.add(record)
             try log?.append(record.json)
             try progress.emit(record.json)
@@ -145,47 +149,54 @@ package final class TrainingRun {
         return stop
     }
 
-    /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state.
+    /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state: all of them
+    /// of this step, or the folder as it was.
     package func save(to directory: String, progress: any Progress) throws(HadpoError) {
-        try File.makeDirectories(directory)
+        let save = try FolderSave(into: directory)
+        try FolderSave.checkStrangers(directory, readable: TrainingRun.unwritten(trainer.config))
         var pairs: [AdapterTarget: AdapterPair] = [:]
         for (target, lora) in parts.adapters { pairs[target] = AdapterPair(a: lora.a.data, b: lora.b.data) }
         let lora = trainer.config.lora
         try model.saveAdapter(
-            folder: directory, pairs: pairs,
+            folder: save.workFolder, pairs: pairs,
             config: AdapterConfig(rank: lora.rank, alpha: lora.alpha, targets: .names(lora.target), baseModel: folder.path),
             layout: folder.adapterLayout, writesProjector: !parts.projector.isEmpty,
             progress: progress)
-        try File.writeAtomically(File.join(directory, "train_config.json"), resolved.text(indent: 2) + "\n")
+        try File.writeAtomically(File.join(save.workFolder, "train_config.json"), resolved.text(indent: 2) + "\n")
         try TrainState.save(
-            trainer, identity: identity, guardRecords: watcher?.stored, to: directory, progress: progress)
+            trainer, identity: identity, notes: .init(guardRecords: watcher?.stored, lastRecord: lastComparable),
+            to: save.workFolder, progress: progress)
+        try save.commit(progress: progress)
+    }
+
+    /// What a reader of the folder would take for parts of a save that this training does not write.
+    private static func unwritten(_ config: TrainConfig) -> [String] {
+        var names: [String] = []
+        if config.lora.rank == 0 { names += [AdapterConfig.fileName, AdapterFile.safetensorsName, AdapterFile.torchName] }
+        if !config.projector { names += [ProjectorFile.safetensorsName, ProjectorFile.torchName] }
+        return names
     }
 
     package func resume(from directory: String, progress: any Progress) throws(HadpoError) {
-        let seen = try TrainState.load(trainer, identity: identity, from: directory, progress: progress)
-        try watcher?.restore(seen, source: File.join(directory, TrainState.fileName))
-        loggedStop = nil
-        try cutLog()
-    }
-
-    /// Records of steps that the resumed state does not know are taken again, and written again.
-    private func cutLog() throws(HadpoError) {
-        guard let path = trainer.config.log, File.isFile(path) else { return }
-        // Locked before it is read: the log of a training that is running is not cut.
-        let log: LineAppender
-        if let own = self.log { log = own } else { log = try LineAppender(path) }
-        let looked = Set(watcher?.history.map(\.step) ?? [])
-        var kept = ""
-        for line in try JSONLines.parse(try File.read(path), source: path, dropTornLine: true) {
-            guard let step = line.value["step"]?.intValue, step <= trainer.step else { continue }
-            switch line.value["event"]?.stringValue {
-            case "guard" where watcher != nil && !looked.contains(step): continue
-            case "guard_stop": continue  // a training that goes on, or is stopped again, says so itself
-            default: kept += line.value.text(ascii: true) + "\n"
-            }
+        // All is read and checked before anything moves.
+        let stored = try TrainState.read(trainer, identity: identity, from: directory, progress: progress)
+        let looks = try watcher?.records(
+            stored.notes.guardRecords, until: stored.step, source: File.join(directory, TrainState.fileName))
+        if let path = trainer.config.log, File.isFile(path) {
+            // Locked before it is read: the log of a training that is running is not cut.
+            let isOwn = log != nil
+            let held: LineAppender
+            if let log { held = log } else { held = try LineAppender(path) }
+            let contents = try StepLog(path).cut(
+                behind: stored.step, lastRecord: stored.notes.lastRecord, looks: looks.map { Set($0.map(\.step)) }, isOwn: isOwn)
+            if let contents { try held.replace(with: contents) }
+            log = held
         }
-        try log.replace(with: Array(kept.utf8))
-        self.log = log
+        try TrainState.restore(trainer, stored)
+        watcher?.restore(looks ?? [])
+        lastComparable = stored.notes.lastRecord
+        lastRecord = nil
+        loggedStop = nil
     }
 
     /// Loss, log-probs and every gradient of the step that would come next, as safetensors. Nothing moves.
@@ -232,4 +243,10 @@ package final class TrainingRun {
             "steps": JSON(config.plan(samples: max(1, data.samples.samples.count)).steps), "memory": plan.json,
         ]
     }
+}
+
+/// Where the guard keeps the best step.
+private func bestFolder(_ config: TrainConfig) -> String? {
+    guard config.guarding?.keep == .best, let output = config.output else { return nil }
+    return File.join(output, "best")
 }

@@ -37,10 +37,10 @@ package struct AdapterConfig: Sendable, Equatable {
         usesRankStabilisation ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
     }
 
-    /// - Parameter folder: of the adapter.
-    package static func read(folder: String) throws(HadpoError) -> AdapterConfig {
-        let path = File.join(folder, "adapter_config.json")
-        return try AdapterConfig(File.readJSON(path, limits: .checkpoint), path: path)
+    package static let fileName = "adapter_config.json"
+
+    package static func read(_ path: String) throws(HadpoError) -> AdapterConfig {
+        try AdapterConfig(File.readJSON(path, limits: .checkpoint), path: path)
     }
 
     package init(_ json: JSON, path: String) throws(HadpoError) {
@@ -54,7 +54,10 @@ package struct AdapterConfig: Sendable, Equatable {
         }
         try AdapterConfig.refuseUnsupported(json, path)
         guard let rank = json["r"]?.intValue, rank > 0, rank <= 1 << 20 else { throw malformed("r", "a positive integer") }
-        guard let alpha = json["lora_alpha"]?.doubleValue, alpha.isFinite else { throw malformed("lora_alpha", "a number") }
+        // As what multiplies in fp32 it must be a number still.
+        guard let alpha = json["lora_alpha"]?.doubleValue, Float(alpha).isFinite else {
+            throw malformed("lora_alpha", "a number")
+        }
         switch json["target_modules"] {
         case .string(let pattern)?: targets = .pattern(pattern)
         case .array(let elements)?:
@@ -63,9 +66,23 @@ package struct AdapterConfig: Sendable, Equatable {
             targets = .names(names)
         default: throw malformed("target_modules", "names or a regular expression")
         }
-        usesRankStabilisation = json["use_rslora"]?.boolValue ?? false
-        dropout = json["lora_dropout"]?.doubleValue ?? 0
-        baseModel = json["base_model_name_or_path"]?.stringValue
+        // Null is what PEFT writes for a field that is not set; a value of another type is no way to leave it out.
+        switch json["use_rslora"] {
+        case nil, .null?: usesRankStabilisation = false
+        case .bool(let isUsed)?: usesRankStabilisation = isUsed
+        default: throw malformed("use_rslora", "true or false")
+        }
+        switch json["lora_dropout"] {
+        case nil, .null?: dropout = 0
+        case let value?:
+            guard let number = value.doubleValue, (0...1).contains(number) else { throw malformed("lora_dropout", "0 to 1") }
+            dropout = number
+        }
+        switch json["base_model_name_or_path"] {
+        case nil, .null?: baseModel = nil
+        case .string(let name)?: baseModel = name
+        default: throw malformed("base_model_name_or_path", "a name")
+        }
         self.rank = rank
         self.alpha = alpha
     }

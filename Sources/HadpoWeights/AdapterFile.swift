@@ -62,19 +62,33 @@ package struct AdapterFile: Sendable {
 
     package var targets: [AdapterTarget] { pairs.keys.sorted() }
 
+    package static let safetensorsName = "adapter_model.safetensors"
+    /// Of older PEFT versions.
+    package static let torchName = "adapter_model.bin"
+
     /// - Parameter folder: with `adapter_config.json` and `adapter_model.safetensors` or `adapter_model.bin`.
     package static func read(
         folder: String, load: LoadMode = .map, arena: Arena, progress: any Progress
     ) throws(HadpoError) -> AdapterFile {
-        let config = try AdapterConfig.read(folder: folder)
-        // PEFT's own order.
-        let candidates = ["adapter_model.safetensors", "adapter_model.bin"].map { File.join(folder, $0) }
-        guard let path = candidates.first(where: { File.exists($0) }) else {
-            throw HadpoError(
-                .io, "the adapter's folder holds no weights", at: folder,
-                expected: "adapter_model.safetensors or adapter_model.bin")
+        try SavedFolder.read(folder, progress: progress) { (saved) throws(HadpoError) in
+            try read(saved, load: load, arena: arena, progress: progress)
         }
-        return try AdapterFile(config, Checkpoint.open(path, load: load, arena: arena, progress: progress))
+    }
+
+    package static func read(
+        _ saved: SavedFolder, load: LoadMode = .map, arena: Arena, progress: any Progress
+    ) throws(HadpoError) -> AdapterFile {
+        let config = try AdapterConfig.read(
+            saved.path(AdapterConfig.fileName) ?? File.join(saved.folder, AdapterConfig.fileName))
+        // PEFT's own order.
+        for name in [safetensorsName, torchName] {
+            guard let path = try saved.path(name) else { continue }
+            try saved.check([AdapterConfig.fileName, name], progress: progress)
+            return try AdapterFile(config, Checkpoint.open(path, load: load, arena: arena, progress: progress))
+        }
+        throw HadpoError(
+            .io, "the adapter's folder holds no weights", at: saved.folder,
+            expected: "\(safetensorsName) or \(torchName)")
     }
 
     package init(_ config: AdapterConfig, _ checkpoint: Checkpoint) throws(HadpoError) {

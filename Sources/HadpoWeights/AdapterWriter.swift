@@ -26,12 +26,12 @@ extension AdapterFile {
                 tensors.append((name, tensor))
             }
         }
-        let writer = try SafetensorsWriter(File.join(folder, "adapter_model.safetensors"), plans, progress: progress)
+        let writer = try SafetensorsWriter(File.join(folder, safetensorsName), plans, progress: progress)
         for (name, tensor) in tensors { try writer.write(name, tensor) }
         try writer.finish()
         var written = config
         written.targets = targetModules(targets, layout)
-        try File.writeAtomically(File.join(folder, "adapter_config.json"), written.json.text(indent: 2) + "\n")
+        try File.writeAtomically(File.join(folder, AdapterConfig.fileName), written.json.text(indent: 2) + "\n")
     }
 
     /// A plain list of names makes PEFT wrap every module that ends so, in the HF models the vision tower's too: there a regular

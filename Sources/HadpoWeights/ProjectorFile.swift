@@ -16,9 +16,20 @@ package struct ProjectorFile: Sendable {
     package static func read(
         folder: String, load: LoadMode = .map, arena: Arena, progress: any Progress
     ) throws(HadpoError) -> ProjectorFile? {
-        let candidates = [safetensorsName, torchName].map { File.join(folder, $0) }
-        guard let path = candidates.first(where: { File.exists($0) }) else { return nil }
-        return try ProjectorFile(Checkpoint.open(path, load: load, arena: arena, progress: progress))
+        try SavedFolder.read(folder, progress: progress) { (saved) throws(HadpoError) in
+            try read(saved, load: load, arena: arena, progress: progress)
+        }
+    }
+
+    package static func read(
+        _ saved: SavedFolder, load: LoadMode = .map, arena: Arena, progress: any Progress
+    ) throws(HadpoError) -> ProjectorFile? {
+        for name in [safetensorsName, torchName] {
+            guard let path = try saved.path(name) else { continue }
+            try saved.check([name], progress: progress)
+            return try ProjectorFile(Checkpoint.open(path, load: load, arena: arena, progress: progress))
+        }
+        return nil
     }
 
     package init(_ checkpoint: Checkpoint) throws(HadpoError) {

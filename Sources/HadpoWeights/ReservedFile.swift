@@ -6,25 +6,15 @@ import HadpoBase
 /// name that no reader of checkpoints takes. (`AtomicFile` is for what is written from front to back.)
 final class ReservedFile {
     let path: String
-    private let temporary: String
-    private var descriptor: Int32
-    private var isInPlace = false
+    private let file: TemporaryFile
 
     /// - Parameter byteCount: reserved at once, so that a full disk is reported before hours of work.
     init(_ path: String, byteCount: Int) throws(HadpoError) {
         self.path = path
-        var descriptor: Int32 = -1
-        var temporary = ""
-        for attempt in 0..<100 {
-            temporary = "\(path).\(getpid())-\(attempt).partial"
-            descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-            if descriptor >= 0 || errno != EEXIST { break }
-        }
-        guard descriptor >= 0 else { throw systemError("cannot create the file", path) }
-        self.temporary = temporary
-        self.descriptor = descriptor
+        file = try TemporaryFile(for: path, needed: byteCount)
         if byteCount > 0 {
-            let code = posix_fallocate(descriptor, 0, off_t(byteCount))
+            var code: Int32 = 0
+            repeat { code = posix_fallocate(file.descriptor, 0, off_t(byteCount)) } while code == EINTR
             if code != 0 {
                 errno = code
                 throw systemError("no room for \(byteCount) bytes", path)
@@ -32,15 +22,10 @@ final class ReservedFile {
         }
     }
 
-    deinit {
-        if descriptor >= 0 { close(descriptor) }
-        if !isInPlace { unlink(temporary) }
-    }
-
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(HadpoError) {
         var done = 0
         while done < bytes.count, let base = bytes.baseAddress {
-            let put = pwrite(descriptor, base + done, min(bytes.count - done, 1 << 30), off_t(offset + done))
+            let put = pwrite(file.descriptor, base + done, min(bytes.count - done, 1 << 30), off_t(offset + done))
             if put < 0, errno == EINTR { continue }
             guard put > 0 else { throw systemError("cannot write the file", path) }
             done += put
@@ -48,18 +33,8 @@ final class ReservedFile {
     }
 
     /// Makes the contents durable, still under the temporary name.
-    func sync() throws(HadpoError) {
-        guard fsync(descriptor) == 0 else { throw systemError("cannot write the file to disk", path) }
-        let closed = close(descriptor)
-        descriptor = -1
-        // Network file systems report a full disk only here.
-        guard closed == 0 else { throw systemError("cannot write the file to disk", path) }
-    }
+    func sync() throws(HadpoError) { try file.finishWriting() }
 
     /// After `sync`. The new name itself is durable once the folder is synced.
-    func moveIntoPlace() throws(HadpoError) {
-        guard rename(temporary, path) == 0 else { throw systemError("cannot rename the finished file", path) }
-        isInPlace = true
-        File.syncDirectory(File.folder(of: path))
-    }
+    func moveIntoPlace() throws(HadpoError) { try file.rename() }
 }

@@ -186,10 +186,10 @@ import Testing
         let adapter = try read(fixture("adapter-bin"))
         try AdapterFile.write(
             folder: folder.path, config: adapter.config, pairs: adapter.pairs, layout: .original, progress: progress)
-        #expect(try AdapterConfig.read(folder: folder.path).targets == .names(["q_proj", "k_proj", "v_proj"]))
+        #expect(try AdapterConfig.read(folder["adapter_config.json"]).targets == .names(["q_proj", "k_proj", "v_proj"]))
         try AdapterFile.write(
             folder: folder.path, config: adapter.config, pairs: adapter.pairs, layout: .huggingFace, progress: progress)
-        guard case .pattern(let pattern) = try AdapterConfig.read(folder: folder.path).targets else {
+        guard case .pattern(let pattern) = try AdapterConfig.read(folder["adapter_config.json"]).targets else {
             Issue.record("no pattern")
             return
         }

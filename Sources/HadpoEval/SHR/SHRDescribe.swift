@@ -175,7 +175,9 @@ package struct SHRDescribe {
         var records = RecordsByKey<String>()
         for line in stored.lines {
             let id = line.value["image_id"]?.intValue.map(String.init) ?? line.value["image_id"]?.stringValue
-            guard let id, known.contains(id), line.value["key"]?.stringValue == key, line.value["description"]?.stringValue != nil
+            guard let id, known.contains(id), line.value["key"]?.stringValue == key,
+                line.value["description"]?.stringValue != nil,
+                let tokens = line.value["tokens"]?.intValue, (0...config.maxNewTokens).contains(tokens)
             else {
                 throw HadpoError(
                     .format, "the file holds something else than descriptions of this run", at: "\(config.output):\(line.number)",

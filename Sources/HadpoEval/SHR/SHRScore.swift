@@ -61,14 +61,17 @@ package struct SHRScore {
         }
         let report = try score.report()
         if let folder = config.output {
-            try File.makeDirectories(folder)
+            // Sentences and their figures are of one score, whatever happens while they are written.
+            let save = try FolderSave(into: folder)
+            let place = save.workFolder
             let upstream = SHRUpstream(runs: score.runs, ids: score.ids, descriptions: score.descriptions)
-            try File.writeAtomically(File.join(folder, "judgement.json"), upstream.judgement.text(ascii: true))
+            try File.writeAtomically(File.join(place, "judgement.json"), upstream.judgement.text(ascii: true))
             try File.writeAtomically(
-                File.join(folder, "metrics.json"), upstream.metrics(modelPath: config.modelPath).text(ascii: true))
+                File.join(place, "metrics.json"), upstream.metrics(modelPath: config.modelPath).text(ascii: true))
             try File.writeAtomically(
-                File.join(folder, "sentences.jsonl"), score.records.map { $0.json.text(ascii: true) + "\n" }.joined())
-            try File.writeAtomically(File.join(folder, "report.json"), report.text(indent: 2) + "\n")
+                File.join(place, "sentences.jsonl"), score.records.map { $0.json.text(ascii: true) + "\n" }.joined())
+            try File.writeAtomically(File.join(place, "report.json"), report.text(indent: 2) + "\n")
+            try save.commit(progress: SilentProgress())
         }
         return report
     }

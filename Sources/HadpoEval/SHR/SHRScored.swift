@@ -11,16 +11,25 @@ package struct SHRScored: Sendable {
 
     package init(_ path: String, resamples: Int, seed: Int) throws(HadpoError) {
         let isFolder = File.isDirectory(path)
-        let sentences = isFolder ? File.join(path, "sentences.jsonl") : path
-        let beside = File.join(isFolder ? path : File.folder(of: path), "report.json")
-        self.path = sentences
-        sha256 = SHA256.hex(try File.read(sentences))
-        records = try SHRRecord.read(sentences)
-        if isFolder || File.name(of: path).hasSameBytes("sentences.jsonl"), File.isFile(beside) {
-            let stored = try File.readJSON(beside)
-            guard stored["schema"]?.stringValue == "hadpo.shr-report/1", stored["corrected"] != nil else {
-                throw HadpoError(.format, "not the report of an SHR score", at: beside, expected: "schema hadpo.shr-report/1")
+        self.path = isFolder ? File.join(path, SHRScored.sentencesName) : path
+        let stored: JSON?
+        if isFolder || File.name(of: path).hasSameBytes(SHRScored.sentencesName) {
+            let folder = isFolder ? path : File.folder(of: path)
+            (sha256, records, stored) = try SavedFolder.read(folder, progress: SilentProgress()) {
+                (saved) throws(HadpoError) -> (String, [SHRRecord], JSON?) in
+                let sentences = try saved.path(SHRScored.sentencesName) ?? File.join(folder, SHRScored.sentencesName)
+                let report = try saved.path("report.json")
+                try saved.check([SHRScored.sentencesName, "report.json"], progress: SilentProgress())
+                return (
+                    SHA256.hex(try File.read(sentences)), try SHRRecord.read(sentences), try SHRScored.report(report)
+                )
             }
+        } else {
+            sha256 = SHA256.hex(try File.read(path))
+            records = try SHRRecord.read(path)
+            stored = nil
+        }
+        if let stored {
             report = stored
             return
         }
@@ -34,6 +43,17 @@ package struct SHRScored: Sendable {
             "schema": "hadpo.shr-report/1", "judge": nil, "images": JSON(Set(records.map(\.image)).count),
             "outcomes": outcomes.json, "corrected": figures.json, "length_matched": figures.lengthMatched,
         ]
+    }
+
+    private static let sentencesName = "sentences.jsonl"
+
+    private static func report(_ path: String?) throws(HadpoError) -> JSON? {
+        guard let path, File.isFile(path) else { return nil }
+        let stored = try File.readJSON(path)
+        guard stored["schema"]?.stringValue == "hadpo.shr-report/1", stored["corrected"] != nil else {
+            throw HadpoError(.format, "not the report of an SHR score", at: path, expected: "schema hadpo.shr-report/1")
+        }
+        return stored
     }
 
     package func comparison(with baseline: SHRScored, resamples: Int, seed: Int) -> JSON {

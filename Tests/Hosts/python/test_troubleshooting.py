@@ -152,6 +152,7 @@ def provocations(engine, model):
         ("FORMAT", lambda: hadpo.Model(engine, "cut")),
         ("FORMAT", lambda: hadpo.pope_score(pathlib.Path(QUESTIONS).read_bytes(), b'{"answer": "Yes"}\n')),
         ("FORMAT", lambda: model.trainer(**{**SMALL, "data": {**DATA, "images": "world"}})),
+        ("FORMAT", lambda: model.load_adapter("mixed")),
         ("WEIGHTS", lambda: hadpo.Model(engine, "world/VG")),
         ("WEIGHTS", lambda: hadpo.Model(engine, folder_like_the_worlds("deeper", lambda c: c["text_config"].update(
             num_hidden_layers=c["text_config"]["num_hidden_layers"] + 1)))),
@@ -182,6 +183,8 @@ def make_world(engine):
     shutil.copytree("adapter", "alien")
     config = pathlib.Path("alien/adapter_config.json")
     config.write_text(config.read_text().replace('"r": 2', '"r": 3'))
+    shutil.copytree("alien", "mixed")
+    pathlib.Path("alien/hadpo_save.json").unlink()  # as of another tool
 
 
 def sections():

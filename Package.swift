@@ -5,7 +5,7 @@ import PackageDescription
 
 /// target name -> what it may import, lowest layer first
 let layers: [(String, [String])] = [
-    ("HadpoBase", ["CHadpoJSON", "CHadpoScan"]),
+    ("HadpoBase", ["CHadpoJSON", "CHadpoScan", "CHadpoMemory"]),
     ("HadpoTensor", ["HadpoBase", "CHadpoKernels"]),
     ("HadpoAutograd", ["HadpoBase", "HadpoTensor"]),
     ("HadpoNN", ["HadpoBase", "HadpoTensor", "HadpoAutograd"]),
@@ -59,8 +59,10 @@ let package = Package(
         .systemLibrary(name: "CHadpo", path: "include"),
         .systemLibrary(name: "CHadpoJSON", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
         .target(name: "CHadpoScan"),
+        .target(name: "CHadpoMemory"),
         .target(name: "CHadpoKernels"),
-        .target(name: "CHadpoImage", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+        .target(
+            name: "CHadpoImage", dependencies: ["CHadpoMemory"], linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         .target(name: "CHadpoWorldAssets"),
         .target(name: "HadpoTestSupport", dependencies: ["HadpoBase"], path: "Tests/Support", swiftSettings: swiftSettings),
     ]

@@ -1,6 +1,7 @@
 /* decode.c - which decoder, and the limits both obey. */
 #include "decoders.h"
 
+#include <hadpo_memory.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,10 @@ hi_status hi_fail(hi_status status, char *message, const char *format, ...) {
     return status;
 }
 
+int hi_may_allocate(const hi_limits *limits, size_t bytes, int is_pixels) {
+    return !limits->reserve || limits->reserve(limits->context, bytes, is_pixels);
+}
+
 hi_status hi_allocate(uint64_t W, uint64_t H, const hi_limits *limits, hi_image *image, char *message) {
     if (W == 0 || H == 0) return hi_fail(HI_FORMAT, message, "the image is empty: %" PRIu64 " x %" PRIu64 " pixels", W, H);
     if (H > limits->max_pixels / W)
@@ -22,7 +27,9 @@ hi_status hi_allocate(uint64_t W, uint64_t H, const hi_limits *limits, hi_image 
                        H, limits->max_pixels);
     if (W > SIZE_MAX / 3 / H) return hi_fail(HI_NO_MEMORY, message, "the image does not fit the address space");
     size_t size = (size_t)W * (size_t)H * 3;
-    uint8_t *pixels = malloc(size);
+    if (!hi_may_allocate(limits, size, 1))
+        return hi_fail(HI_NO_MEMORY, message, "%zu bytes of pixels would pass the memory limit", size);
+    uint8_t *pixels = hm_malloc(size);
     if (!pixels) return hi_fail(HI_NO_MEMORY, message, "no memory for %zu bytes of pixels", size);
     *image = (hi_image){.width = (size_t)W, .height = (size_t)H, .pixels = pixels};
     return HI_OK;

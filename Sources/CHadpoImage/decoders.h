@@ -6,6 +6,9 @@
 hi_status hi_decode_png(const uint8_t *bytes, size_t count, const hi_limits *limits, hi_image *image, char *message);
 hi_status hi_decode_jpeg(const uint8_t *bytes, size_t count, const hi_limits *limits, hi_image *image, char *message);
 
+/* Asks the limits' owner, if there is one. */
+int hi_may_allocate(const hi_limits *limits, size_t bytes, int is_pixels);
+
 /* Checks W x H against the limits and allocates W*H*3 bytes into *image, which is only written on success. */
 hi_status hi_allocate(uint64_t W, uint64_t H, const hi_limits *limits, hi_image *image, char *message);
 

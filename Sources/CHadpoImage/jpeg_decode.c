@@ -84,6 +84,15 @@ static void cmyk_to_rgb(const uint8_t *cmyk, uint8_t *row, size_t W) {
     }
 }
 
+/* All coefficients of a file with several scans: libjpeg keeps them until the last scan is read. */
+static size_t coefficient_bytes(j_decompress_ptr jpeg) {
+    size_t bytes = 0;
+    if (!jpeg_has_multiple_scans(jpeg)) return 0;
+    for (int i = 0; i < jpeg->num_components; i++)
+        bytes += (size_t)jpeg->comp_info[i].width_in_blocks * jpeg->comp_info[i].height_in_blocks * sizeof(JBLOCK);
+    return bytes; /* 65535 x 65535 pixels of four components: below 2^36 */
+}
+
 static hi_status decode(jpeg_decoder *decoder, const hi_limits *limits) {
     j_decompress_ptr jpeg = &decoder->jpeg;
     int found;
@@ -99,6 +108,9 @@ static hi_status decode(jpeg_decoder *decoder, const hi_limits *limits) {
     size_t W = jpeg->image_width, H = jpeg->image_height;
     hi_status status = hi_allocate(W, H, limits, &decoder->image, decoder->message);
     if (status != HI_OK) return status;
+    size_t coefficients = coefficient_bytes(jpeg);
+    if (coefficients && !hi_may_allocate(limits, coefficients, 0))
+        return hi_fail(HI_NO_MEMORY, decoder->message, "%zu bytes to decode a JPEG would pass the memory limit", coefficients);
     if (components == 4 && !(decoder->cmyk = malloc(W * 4)))
         return hi_fail(HI_NO_MEMORY, decoder->message, "no memory to read a JPEG");
 

@@ -5,6 +5,7 @@
  * the result. */
 #include "decoders.h"
 
+#include <hadpo_memory.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -193,7 +194,7 @@ hi_status hi_resize(const uint8_t *input, size_t W, size_t H, uint8_t *output, s
     int ready = 1;
     if (need_across) ready = axis_init(&across, W, OW, kernels[filter]);
     if (ready && need_down) ready = axis_init(&down, H, OH, kernels[filter]);
-    if (ready && need_across && need_down) ready = (between = malloc(down_then_across ? W * OH * 3 : OW * H * 3)) != NULL;
+    if (ready && need_across && need_down) ready = (between = hm_malloc(down_then_across ? W * OH * 3 : OW * H * 3)) != NULL;
     if (ready && need_down) ready = (sums = malloc((down_then_across ? W : OW) * 3 * sizeof *sums)) != NULL;
     if (ready && !need_down) {
         horizontal(input, W, H, output, OW, &across);

@@ -64,8 +64,12 @@ package enum File {
 
     /// All or nothing: the file at `path` is the old one or the new one, whatever happens.
     package static func writeAtomically(_ path: String, _ bytes: [UInt8]) throws(HadpoError) {
+        try bytes.withUnsafeBytes { raw in Result { () throws(HadpoError) in try writeAtomically(path, raw) } }.get()
+    }
+
+    package static func writeAtomically(_ path: String, _ bytes: UnsafeRawBufferPointer) throws(HadpoError) {
         let file = try AtomicFile(path)
-        try bytes.withUnsafeBytes { raw in Result { () throws(HadpoError) in try file.write(raw) } }.get()
+        try file.write(bytes)
         try file.commit()
     }
 

@@ -1,3 +1,4 @@
+import CHadpoMemory
 import Glibc
 
 /// Memory whose size somebody else decides: a file, a picture, a configuration. Swift's own containers end the process when
@@ -10,6 +11,7 @@ package enum Memory {
     /// untouched. For what is about to go into Swift containers, whose allocations cannot be checked. `what` is named in the
     /// error ("the elements of an array"), `place` as well (a path).
     package static func require(_ byteCount: Int, for what: String, at place: String? = nil) throws(HadpoError) {
+        try checkReserve()
         if byteCount < smallest, byteCount >= 0 { return }
         let flags = MAP_PRIVATE | MAP_ANONYMOUS
         guard byteCount >= 0, byteCount < Int.max / 2, let probe = mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
@@ -17,6 +19,19 @@ package enum Memory {
         else { throw unavailable(byteCount, what, place) }
         munmap(probe, byteCount)
     }
+
+    /// Throws when the call on this thread got memory that malloc had refused, out of the reserve that libhadpo.so keeps for what
+    /// cannot be refused. The call ends; its memory goes back.
+    package static func checkReserve() throws(HadpoError) {
+        if hm_is_short() != 0 {
+            throw HadpoError(.noMemory, "the process has no memory left", expected: "free memory and address space")
+        }
+    }
+
+    /// One call of the host, on this thread: `checkReserve` looks at what happened since.
+    package static func beginCall() -> Int32 { hm_begin() }
+    /// `before`: what `beginCall` answered; a call may have been made from another's event callback.
+    package static func endCall(_ before: Int32) { hm_end(before) }
 
     /// `count * size`, or Int.max where that is more: `require` then refuses it.
     package static func bytes(_ count: Int, of size: Int) -> Int {
@@ -74,7 +89,7 @@ package final class CheckedBytes: @unchecked Sendable {
     private let place: String?
 
     package init(count: Int, for what: String, at place: String? = nil) throws(HadpoError) {
-        guard count >= 0, let block = malloc(max(1, count)) else { throw Memory.unavailable(count, what, place) }
+        guard count >= 0, let block = hm_malloc(max(1, count)) else { throw Memory.unavailable(count, what, place) }
         base = block
         self.count = count
         self.what = what

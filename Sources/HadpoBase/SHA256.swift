@@ -14,6 +14,12 @@ package struct SHA256 {
         return hash.hexDigest()
     }
 
+    package static func hex(_ bytes: CheckedBytes) throws(HadpoError) -> String {
+        var hash = SHA256()
+        try bytes.withBytes { (raw) throws(HadpoError) in hash.update(raw) }
+        return hash.hexDigest()
+    }
+
     package mutating func update(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { update($0) }
     }

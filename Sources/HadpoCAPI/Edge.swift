@@ -9,6 +9,8 @@ func status(
     _ error: UnsafeMutablePointer<OpaquePointer?>?, _ body: () throws(HadpoError) -> Void
 ) -> hadpo_status {
     error?.pointee = nil
+    let before = Memory.beginCall()
+    defer { Memory.endCall(before) }
     do throws(HadpoError) {
         try body()
         return Status.ok.rawValue

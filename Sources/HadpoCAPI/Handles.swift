@@ -69,6 +69,12 @@ final class EngineHandle {
         return try body(HostProgress(interrupt: interrupt, onEvent: onEvent, user: user))
     }
 
+    /// A host's picture as a call sees it: its pixels count against the engine's limit as long as the call uses them.
+    func counted(_ picture: RGBImage?) throws(HadpoError) -> RGBImage? {
+        guard let picture else { return nil }
+        return try picture.counted(against: device.arena)
+    }
+
     func checkProcess() throws(HadpoError) {
         guard getpid() == process else {
             throw HadpoError(.state, "this handle was made before a fork", expected: "handles of this process")
@@ -156,6 +162,7 @@ final class HostProgress: Progress {
     }
 
     func tick() throws(HadpoError) {
+        try Memory.checkReserve()
         if interrupt.take() { throw HadpoError(.cancelled, "the call was interrupted") }
         if onEvent != nil, Clock.now() - lastEvent > 0.4 { try emit(.object([.init("event", "heartbeat")])) }
     }

@@ -105,7 +105,7 @@ public func hadpo_model_generate(
         let config = try configured(request, size, "hadpo.generate/1", "request", GenerationConfig.init).config
         let picture = try picture(image)
         let generated = try model.engine.exclusively { progress throws(HadpoError) in
-            try Generation.run(model: model.model, request: config, image: picture, progress: progress)
+            try Generation.run(model: model.model, request: config, image: try model.engine.counted(picture), progress: progress)
         }
         result.pointee = retained(BytesHandle(generated.text()))
     }
@@ -131,7 +131,7 @@ public func hadpo_model_score(
         guard let logps else { throw HadpoError(.argument, "logps is NULL", expected: "room for \(capacity) floats") }
         let picture = try picture(image)
         let values = try model.engine.exclusively { progress throws(HadpoError) in
-            try Scoring.run(model: model.model, request: config, image: picture, progress: progress)
+            try Scoring.run(model: model.model, request: config, image: try model.engine.counted(picture), progress: progress)
         }
         guard capacity < 0 || values.count <= capacity else {
             throw HadpoError(
@@ -155,7 +155,8 @@ public func hadpo_model_inspect(
         let picture = try picture(image)
         let path = try string(path, "path")
         try model.engine.exclusively { progress throws(HadpoError) in
-            try Inspection.run(model: model.model, request: config, image: picture, path: path, progress: progress)
+            try Inspection.run(
+                model: model.model, request: config, image: try model.engine.counted(picture), path: path, progress: progress)
         }
     }
 }

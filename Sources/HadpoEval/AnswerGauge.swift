@@ -77,9 +77,9 @@ package final class AnswerGauge: ModelGauge {
         ).map(\.text)
     }
 
-    private func pixels(_ path: String) throws(HadpoError) -> [Float] {
+    private func pixels(_ path: String) throws(HadpoError) -> Block<Float> {
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(path)))
+            return try model.pipeline.pixelValues(try RGBImage.read(path, budget: model.device.arena))
         } catch {
             var failure = error
             failure.place = failure.place ?? path

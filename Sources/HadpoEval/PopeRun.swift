@@ -354,14 +354,18 @@ package struct PopeRun {
     private func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
         var prefixes: [PromptSession.Prefix] = []
         var branches: [PromptSession.Continuation] = []
-        var pictured: (name: String, pixels: [Float]) = ("", [])
+        var pictured: (name: String, pixels: Block<Float>)?
         for (i, asked) in pictures.enumerated() {
             guard let first = asked.first else { continue }
-            // The same array for the same picture: the session encodes it once.
-            if pictured.name != first.question.image || pictured.pixels.isEmpty {
-                pictured = (first.question.image, try pixels(first.question))
+            // The same values for the same picture: the session encodes it once.
+            let values: Block<Float>
+            if let pictured, pictured.name == first.question.image {
+                values = pictured.pixels
+            } else {
+                values = try pixels(first.question)
+                pictured = (first.question.image, values)
             }
-            prefixes.append(PromptSession.Prefix(first.prompt.prefix, pixels: [pictured.pixels]))
+            prefixes.append(PromptSession.Prefix(first.prompt.prefix, pixels: [values]))
             branches += asked.map { PromptSession.Continuation(prefix: i, ids: $0.prompt.after) }
         }
         let all = pictures.flatMap { $0 }
@@ -385,10 +389,10 @@ package struct PopeRun {
         return zip(all, found).map { ($0, $1.generated) }
     }
 
-    private func pixels(_ question: PopeQuestion) throws(HadpoError) -> [Float] {
+    private func pixels(_ question: PopeQuestion) throws(HadpoError) -> Block<Float> {
         let path = try config.pictures.file(question.image, at: "question \(question.id)")
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(path)))
+            return try model.pipeline.pixelValues(try RGBImage.read(path, budget: model.device.arena))
         } catch {
             var failure = error
             failure.place = "question \(question.id), picture \(PictureFolder.shown(path, quoted: false))"

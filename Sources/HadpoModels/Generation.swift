@@ -45,7 +45,7 @@ package enum Generation {
         try PromptSession.check(
             model, prefixes: [rows], branches: Array(repeating: (rows, 0), count: request.beamCount),
             newTokens: request.maxNewTokens, at: "/max_new_tokens")
-        var pixels: [[Float]] = []
+        var pixels: [Block<Float>] = []
         if let image { pixels = [try model.pipeline.pixelValues(image)] }
         let room = min(request.maxNewTokens, PromptSession.roomStep)
         let session = try PromptSession(

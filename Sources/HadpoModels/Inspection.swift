@@ -40,7 +40,7 @@ package enum Inspection {
         if let image {
             let size = model.pipeline.outputSize
             let pixels = try model.pipeline.pixelValues(image)
-            try collected.observe("pixel_values", try device.tensor(pixels, [3, size.height, size.width]))
+            try collected.observe("pixel_values", try copy(pixels, [3, size.height, size.width], device))
             projected = try model.project(tape, try model.features(tape, [pixels]), [prompt.instruction], reference: false)
         }
         if !prompt.instruction.isEmpty { try collected.observe("instruction_ids", try integers(prompt.instruction, device)) }
@@ -66,6 +66,15 @@ package enum Inspection {
             path, collected.tensors.map { TensorPlan($0.name, $0.tensor.dtype, $0.tensor.shape) }, progress: progress)
         for (name, tensor) in collected.tensors { try writer.write(name, tensor) }
         try writer.finish()
+    }
+
+    private static func copy(_ values: Block<Float>, _ shape: [Int], _ device: Device) throws(HadpoError) -> Tensor {
+        let tensor = try device.allocate(shape)
+        guard tensor.byteCount == values.rawBytes.count else {
+            throw HadpoError(.internal, "\(values.count) values do not fill a tensor of shape \(shape)")
+        }
+        tensor.pointer.copyMemory(from: values.base, byteCount: tensor.byteCount)
+        return tensor
     }
 
     private static func integers(_ ids: [Int32], _ device: Device) throws(HadpoError) -> Tensor {

@@ -68,7 +68,7 @@ package final class InstructBLIP: VisionLanguageModel {
     package var featureRows: Int { 1 + config.vision.patches }
 
     /// [I*S, E]
-    package func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
+    package func features(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value {
         let features = try lnVision(tape, vision(tape, pixels))
         try tape.observer?.observe("vision.features", features.data)
         return features

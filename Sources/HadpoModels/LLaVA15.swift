@@ -80,7 +80,7 @@ package final class LLaVA15: VisionLanguageModel {
     package var imageRows: Int { config.vision.patches + (config.keepsClassRow ? 1 : 0) }
     package var featureRows: Int { imageRows }
 
-    package func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
+    package func features(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value {
         let features = try vision(tape, pixels, keepsClassRow: config.keepsClassRow)
         try tape.observer?.observe("vision.features", features.data)
         return features

@@ -57,7 +57,7 @@ package final class MiniGPT4: VisionLanguageModel {
     package var featureRows: Int { imageRows }
 
     /// [I * P/4, 4E]: row j of a picture is its patches 4j ... 4j+3, in raster order.
-    package func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
+    package func features(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value {
         let x = try lnVision(tape, vision(tape, pixels))
         let rows = 1 + visionConfig.patches
         let patches = try tape.concatenate(pixels.indices.map { (x, $0 * rows + 1..<($0 + 1) * rows) })

@@ -19,9 +19,9 @@ package final class PromptSession {
         package let pieces: [PromptPiece]
         /// One entry for each picture piece, as the model's pipeline makes them. Prefixes may show the same picture (a Q-Former looks at
         /// it anew with every question): it goes through the vision tower once.
-        package let pixels: [[Float]]
+        package let pixels: [Block<Float>]
 
-        package init(_ pieces: [PromptPiece], pixels: [[Float]]) {
+        package init(_ pieces: [PromptPiece], pixels: [Block<Float>]) {
             self.pieces = pieces
             self.pixels = pixels
         }
@@ -168,9 +168,10 @@ package final class PromptSession {
     }
 
     /// Features of all pictures in order; equal pictures are computed once. (Arrays that share their storage compare at once.)
-    private static func features(_ model: any VisionLanguageModel, _ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
+    private static func features(_ model: any VisionLanguageModel, _ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError)
+        -> Value
     {
-        var distinct: [[Float]] = []
+        var distinct: [Block<Float>] = []
         let places = pixels.map { picture in
             if let known = distinct.lastIndex(of: picture) { return known }
             distinct.append(picture)

@@ -27,7 +27,7 @@ package protocol VisionLanguageModel: AnyObject {
     var featureRows: Int { get }
     /// What the frozen vision tower makes of pictures: [images * featureRows, feature width]. It depends on nothing that preference
     /// training changes, so it is computed once a picture and kept.
-    func features(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
+    func features(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value
     /// Features to decoder rows, [images * imageRows, C]. `instructions`: of each picture, what a Q-Former reads beside it; families
     /// without one pass it by. `reference`: with the weights as they were opened.
     func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value

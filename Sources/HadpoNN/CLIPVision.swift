@@ -86,12 +86,10 @@ package final class CLIPVision {
     }
 
     /// Patch rows (and the class row first, if it is kept) of the selected layer, [I*P, C], from I pictures of 3*size*size values each.
-    package func callAsFunction(_ tape: Tape, _ pixels: [[Float]], keepsClassRow: Bool = false) throws(HadpoError) -> Value {
+    package func callAsFunction(_ tape: Tape, _ pixels: [Block<Float>], keepsClassRow: Bool = false) throws(HadpoError) -> Value {
         let patches = config.patches
         let rows = patches + 1
-        let unfolded = try tape.device.tensor(
-            pixels.flatMap { CLIPVision.unfold($0, size: config.imageSize, patch: config.patchSize) },
-            [pixels.count * patches, 3 * config.patchSize * config.patchSize])
+        let unfolded = try CLIPVision.unfolded(pixels, size: config.imageSize, patch: config.patchSize, on: tape.device)
         let flat = try tape.reshape(patchEmbedding, [config.width, 3 * config.patchSize * config.patchSize])
         let embedded = try tape.linear(Value(unfolded), weight: flat)
         let classRow = try tape.reshape(classEmbedding, [1, config.width])
@@ -118,21 +116,32 @@ package final class CLIPVision {
         return keepsClassRow ? x : try tape.concatenate(pixels.indices.map { (x, $0 * rows + 1..<($0 + 1) * rows) })
     }
 
-    /// CHW pixels to one row a patch, (channel, dy, dx) in a row, patches in raster order.
-    static func unfold(_ pixels: [Float], size: Int, patch: Int) -> [Float] {
+    /// CHW pixels of pictures to one row a patch, (channel, dy, dx) in a row, patches in raster order.
+    static func unfolded(
+        _ pictures: [Block<Float>], size: Int, patch: Int, on device: Device
+    ) throws(HadpoError) -> Tensor {
         let grid = size / patch
-        var rows: [Float] = []
-        rows.reserveCapacity(grid * grid * 3 * patch * patch)
-        for gy in 0..<grid {
-            for gx in 0..<grid {
-                for channel in 0..<3 {
-                    for dy in 0..<patch {
-                        let start = channel * size * size + (gy * patch + dy) * size + gx * patch
-                        rows.append(contentsOf: pixels[start..<start + patch])
+        let rows = try device.allocate([pictures.count * grid * grid, 3 * patch * patch])
+        var target = rows.pointer.assumingMemoryBound(to: Float.self)
+        for pixels in pictures {
+            guard pixels.count == 3 * size * size else {
+                throw HadpoError(
+                    .internal, "a picture does not have the vision tower's size", found: "\(pixels.count) values",
+                    expected: "\(3 * size * size)")
+            }
+            for gy in 0..<grid {
+                for gx in 0..<grid {
+                    for channel in 0..<3 {
+                        for dy in 0..<patch {
+                            let start = channel * size * size + (gy * patch + dy) * size + gx * patch
+                            target.update(from: pixels.base + start, count: patch)
+                            target += patch
+                        }
                     }
                 }
             }
         }
+        withExtendedLifetime(pictures) {}
         return rows
     }
 }

@@ -85,13 +85,11 @@ package final class EVAVision {
     }
 
     /// Class row and patch rows after the last block, [I*S, C], from I pictures of 3*size*size values each.
-    package func callAsFunction(_ tape: Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value {
+    package func callAsFunction(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value {
         let patches = config.patches
         let rows = 1 + patches
         let inputs = 3 * config.patchSize * config.patchSize
-        let unfolded = try tape.device.tensor(
-            pixels.flatMap { CLIPVision.unfold($0, size: config.imageSize, patch: config.patchSize) },
-            [pixels.count * patches, inputs])
+        let unfolded = try CLIPVision.unfolded(pixels, size: config.imageSize, patch: config.patchSize, on: tape.device)
         let embedded = try tape.linear(
             Value(unfolded), weight: tape.reshape(patchEmbedding, [config.width, inputs]), bias: patchBias)
         let classRow = try tape.reshape(classEmbedding, [1, config.width])

@@ -44,7 +44,7 @@ package struct Report {
         if let pope, let part = config.pope { gallery.add(pope, rule: part.rules.first ?? .official) }
         if let scored { gallery.add(scored.run, scored.baseline) }
         if let captions { gallery.add(captions.run, captions.baseline) }
-        let (cards, galleryResults) = gallery.html(most: config.cards)
+        let (cards, galleryResults) = try gallery.html(most: config.cards)
         if config.pope != nil || config.shr != nil || config.chair != nil { results["gallery"] = galleryResults }
 
         let root = Place(results)
@@ -74,12 +74,17 @@ package struct Report {
         let page = Document(
             title: config.title ?? (names.isPair ? "Hallucination: \(names.baseline) and \(names.run)" : "Hallucination report"),
             lede: lede, glances: glances, sections: sections
-        ).text
-        let bytes = Array(page.utf8)
+        ).html
         try File.makeDirectories(File.folder(of: config.output))
-        try File.writeAtomically(config.output, bytes)
-        results["sha256"] = .string(SHA256.hex(bytes))
-        results["bytes"] = JSON(bytes.count)
+        let file = try AtomicFile(config.output)
+        var hash = SHA256()
+        try page.write { (bytes) throws(HadpoError) in
+            try file.write(bytes)
+            hash.update(bytes)
+        }
+        try file.commit()
+        results["sha256"] = .string(hash.hexDigest())
+        results["bytes"] = JSON(file.byteCount)
         return results
     }
 

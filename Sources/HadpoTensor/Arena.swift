@@ -3,7 +3,7 @@ import HadpoBase
 
 /// All bulk memory of an engine: tensors, caches, images. One limit, one count, blocks kept for reuse by size, so that the
 /// steady state of training and decoding allocates nothing.
-package final class Arena: @unchecked Sendable {
+package final class Arena: MemoryBudget, @unchecked Sendable {
     /// Bytes that may be live at once; 0 means no limit of our own.
     package let limit: Int
     private var lock = pthread_mutex_t()
@@ -62,12 +62,30 @@ package final class Arena: @unchecked Sendable {
             peak = max(peak, liveBytes)
             return fresh
         }
-        guard let block else {
-            throw HadpoError(
-                .noMemory, "memory for a block of \(byteCount) bytes is not available", at: "engine.memory_limit",
-                found: "\(live) bytes in use", expected: limit > 0 ? "at most \(limit) bytes" : "free memory")
-        }
+        guard let block else { throw refusal("memory for a block of \(byteCount) bytes is not available") }
         return Storage(base: block, byteCount: byteCount, isWritable: true) { [self] in giveBack(block, size) }
+    }
+
+    private func refusal(_ message: String) -> HadpoError {
+        HadpoError(
+            .noMemory, message, at: "engine.memory_limit", found: "\(live) bytes in use",
+            expected: limit > 0 ? "at most \(limit) bytes" : "free memory")
+    }
+
+    /// Counts memory that others allocate: pictures and what is made of them, contents of files.
+    package func reserve(_ byteCount: Int, for what: String) throws(HadpoError) -> MemoryReservation {
+        guard byteCount >= 0, byteCount < Int.max / 2 else {
+            throw HadpoError(.noMemory, "\(byteCount) bytes for \(what) cannot be had")
+        }
+        let isGranted = locked {
+            if limit > 0, liveBytes + keptBytes + byteCount > limit { releaseKept() }
+            if limit > 0, liveBytes + byteCount > limit { return false }
+            liveBytes += byteCount
+            peak = max(peak, liveBytes)
+            return true
+        }
+        guard isGranted else { throw refusal("\(byteCount) bytes for \(what) would pass the engine's memory limit") }
+        return MemoryReservation { [self] in locked { liveBytes -= byteCount } }
     }
 
     private func giveBack(_ block: UnsafeMutableRawPointer, _ size: Int) {

@@ -27,12 +27,16 @@ package final class FeatureCache {
     }
 
     /// Pixels of a picture, prepared for the tower.
-    package func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {
+    package func pixels(_ picture: Picture) throws(HadpoError) -> Block<Float> {
         let path = picture.path
-        let bytes = try File.read(path)
-        hashes[path] = SHA256.hex(bytes)
+        let bytes = try File.bytes(path)
+        hashes[path] = try SHA256.hex(bytes)
         do throws(HadpoError) {
-            return try picture.view.pixels(of: try RGBImage.decode(bytes), model.pipeline)
+            let arena = model.device.arena
+            let held = try arena.reserve(bytes.count, for: "a picture file")
+            defer { withExtendedLifetime(held) {} }
+            let image = try bytes.withBytes { (raw) throws(HadpoError) in try RGBImage.decode(raw, budget: arena) }
+            return try picture.view.pixels(of: image, model.pipeline)
         } catch {
             var failure = error
             failure.place = failure.place.map { "\(path): \($0)" } ?? path
@@ -43,7 +47,7 @@ package final class FeatureCache {
     package func contentHash(_ picture: Picture) throws(HadpoError) -> String {
         let path = picture.path
         if let known = hashes[path] { return known + picture.view.key }
-        let hash = SHA256.hex(try File.read(path))
+        let hash = try SHA256.hex(File.bytes(path))
         hashes[path] = hash
         return hash + picture.view.key
     }

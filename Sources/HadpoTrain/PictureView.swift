@@ -15,7 +15,7 @@ package enum PictureView: Sendable, Hashable {
         }
     }
 
-    func pixels(of image: RGBImage, _ pipeline: ImagePipeline) throws(HadpoError) -> [Float] {
+    func pixels(of image: RGBImage, _ pipeline: ImagePipeline) throws(HadpoError) -> Block<Float> {
         switch self {
         case .whole: return try pipeline.pixelValues(image)
         case .crop(let seed, let stream, let flips):

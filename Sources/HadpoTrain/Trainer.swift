@@ -239,7 +239,7 @@ package final class Trainer {
         let pictures = pack.pictures
         if pictures.isEmpty { return nil }
         guard config.visionTower else { return try features.features(pictures, tape: tape) }
-        var pixels: [[Float]] = []
+        var pixels: [Block<Float>] = []
         for picture in pictures { pixels.append(try features.pixels(picture)) }
         return try model.features(tape, pixels)
     }

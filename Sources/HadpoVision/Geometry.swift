@@ -22,14 +22,21 @@ extension RGBImage {
     ) throws(HadpoError) -> RGBImage {
         try Self.check(width: newWidth, height: newHeight, maxPixels: limits.maxPixels)
         if (newWidth, newHeight) == (width, height) { return self }
-        var message = Message()
-        var status = HI_OK
-        let resized = [UInt8](unsafeUninitializedCapacity: newWidth * newHeight * 3) { output, count in
-            status = hi_resize(
-                pixels, width, height, output.baseAddress, newWidth, newHeight, hi_filter(UInt32(resample.rawValue)),
-                hi_pass_order(UInt32(order.rawValue)), &message.text)
-            count = status == HI_OK ? newWidth * newHeight * 3 : 0
+        let resized = try Block<UInt8>(count: newWidth * newHeight * 3, for: "a resized picture", budget: pixels.budget)
+        // Between its two passes the resampling holds one picture more, resized along one side.
+        let (across, overflow) = newWidth.multipliedReportingOverflow(by: height)
+        let (between, overflow2) = across.multipliedReportingOverflow(by: 3)
+        let both = newWidth != width && newHeight != height && resample != .nearest
+        guard !overflow, !overflow2 else {
+            throw HadpoError(
+                .argument, "a picture cannot be resized", found: "\(width) x \(height) to \(newWidth) x \(newHeight)")
         }
+        let held = both ? try pixels.budget?.reserve(between, for: "a picture resized half") : nil
+        var message = Message()
+        let status = hi_resize(
+            pixels.base, width, height, resized.base, newWidth, newHeight, hi_filter(UInt32(resample.rawValue)),
+            hi_pass_order(UInt32(order.rawValue)), &message.text)
+        withExtendedLifetime((held, pixels)) {}
         try message.check(status)
         return RGBImage(width: newWidth, height: newHeight, pixels: resized)
     }
@@ -43,7 +50,7 @@ extension RGBImage {
         guard reach.contains(left), reach.contains(top) else {
             throw HadpoError(.argument, "a crop window lies too far outside the image", found: "corner \(left), \(top)")
         }
-        return placed(on: newWidth, newHeight, atX: -left, atY: -top, background: (0, 0, 0))
+        return try placed(on: newWidth, newHeight, atX: -left, atY: -top, background: (0, 0, 0))
     }
 
     /// The pixels of a box that lies inside the image.
@@ -60,14 +67,16 @@ extension RGBImage {
     }
 
     /// Left and right exchanged.
-    func mirrored() -> RGBImage {
-        var mirrored = pixels
+    func mirrored() throws(HadpoError) -> RGBImage {
+        let mirrored = try Block<UInt8>(count: pixels.count, for: "a mirrored picture", budget: pixels.budget)
+        let (source, target) = (pixels.base, mirrored.base)
         for y in 0..<height {
             for x in 0..<width {
                 let (to, from) = (3 * (y * width + x), 3 * (y * width + width - 1 - x))
-                for channel in 0..<3 { mirrored[to + channel] = pixels[from + channel] }
+                for channel in 0..<3 { target[to + channel] = source[from + channel] }
             }
         }
+        withExtendedLifetime(self) {}
         return RGBImage(width: width, height: height, pixels: mirrored)
     }
 
@@ -77,33 +86,30 @@ extension RGBImage {
         if width == height { return self }
         let side = max(width, height)
         try Self.check(width: side, height: side, maxPixels: limits.maxPixels)
-        return placed(on: side, side, atX: (side - width) / 2, atY: (side - height) / 2, background: background)
+        return try placed(on: side, side, atX: (side - width) / 2, atY: (side - height) / 2, background: background)
     }
 
     /// A canvas with this image's corner at (x, y), clipped.
     private func placed(
         on canvasWidth: Int, _ canvasHeight: Int, atX x: Int, atY y: Int, background: (UInt8, UInt8, UInt8)
-    ) -> RGBImage {
-        var canvas = [UInt8](unsafeUninitializedCapacity: canvasWidth * canvasHeight * 3) { output, count in
-            count = canvasWidth * canvasHeight * 3
-            for pixel in 0..<canvasWidth * canvasHeight {
-                output[3 * pixel] = background.0
-                output[3 * pixel + 1] = background.1
-                output[3 * pixel + 2] = background.2
-            }
+    ) throws(HadpoError) -> RGBImage {
+        let canvas = try Block<UInt8>(count: canvasWidth * canvasHeight * 3, for: "a picture's canvas", budget: pixels.budget)
+        let target = canvas.base
+        for pixel in 0..<canvasWidth * canvasHeight {
+            target[3 * pixel] = background.0
+            target[3 * pixel + 1] = background.1
+            target[3 * pixel + 2] = background.2
         }
         let columns = max(0, x)..<max(max(0, x), min(canvasWidth, x + width))
         let rows = max(0, y)..<max(max(0, y), min(canvasHeight, y + height))
-        if columns.isEmpty { return RGBImage(width: canvasWidth, height: canvasHeight, pixels: canvas) }
-        canvas.withUnsafeMutableBytes { target in
-            pixels.withUnsafeBytes { source in
-                for row in rows {
-                    let from = ((row - y) * width + columns.lowerBound - x) * 3
-                    let to = (row * canvasWidth + columns.lowerBound) * 3
-                    target[to..<to + columns.count * 3].copyBytes(from: source[from..<from + columns.count * 3])
-                }
+        if !columns.isEmpty {
+            for row in rows {
+                let from = ((row - y) * width + columns.lowerBound - x) * 3
+                let to = (row * canvasWidth + columns.lowerBound) * 3
+                (target + to).update(from: pixels.base + from, count: columns.count * 3)
             }
         }
+        withExtendedLifetime(self) {}
         return RGBImage(width: canvasWidth, height: canvasHeight, pixels: canvas)
     }
 }

@@ -106,27 +106,33 @@ package struct ImagePipeline: Sendable, Equatable {
             normalization: normalization)
     }
 
-    /// 3*H*W values, channel by channel.
-    package func pixelValues(_ image: RGBImage) throws(HadpoError) -> [Float] {
+    /// 3*H*W values, channel by channel. They count against the budget that the image counts against.
+    package func pixelValues(_ image: RGBImage) throws(HadpoError) -> Block<Float> {
         try pixelValues(image, crop: nil, flipped: false)
     }
 
     /// The same of a part of the image, cut out before anything else, and mirrored before the values are made: a random crop of
     /// training (see `RandomCrop`).
-    package func pixelValues(_ image: RGBImage, crop: CropBox?, flipped: Bool) throws(HadpoError) -> [Float] {
+    package func pixelValues(_ image: RGBImage, crop: CropBox?, flipped: Bool) throws(HadpoError) -> Block<Float> {
         var image = image
         if let crop { image = try image.part(crop) }
         image = try resizedAndCropped(image)
-        if flipped { image = image.mirrored() }
-        let pixels = image.pixels
+        if flipped { image = try image.mirrored() }
         let tables = (0..<3).map(valueOfByte)
         let count = outputSize.height * outputSize.width
-        return [Float](unsafeUninitializedCapacity: 3 * count) { values, initialized in
-            for channel in 0..<3 {
-                for i in 0..<count { values[channel * count + i] = tables[channel][Int(pixels[3 * i + channel])] }
-            }
-            initialized = 3 * count
+        guard image.pixels.count == 3 * count else {
+            throw HadpoError(
+                .internal, "a picture has another size than its pipeline makes", found: "\(image.width) x \(image.height)")
         }
+        let values = try Block<Float>(count: 3 * count, for: "a picture's values", budget: image.pixels.budget)
+        let (source, target) = (image.pixels.base, values.base)
+        for channel in 0..<3 {
+            tables[channel].withUnsafeBufferPointer { table in
+                for i in 0..<count { target[channel * count + i] = table[Int(source[3 * i + channel])] }
+            }
+        }
+        withExtendedLifetime(image) {}
+        return values
     }
 
     /// Everything that shapes the output, as one line: part of cache keys.

@@ -17,10 +17,10 @@ package enum WorldPairs {
             throw HadpoError(
                 .argument, "the world has no training pictures", at: config.world, expected: "training_images above 0")
         }
-        var pixels: [[Float]] = []
+        var pixels: [Block<Float>] = []
         for picture in pictures {
             try progress.tick()
-            pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(picture.path))))
+            pixels.append(try model.pipeline.pixelValues(RGBImage.read(picture.path, budget: model.device.arena)))
         }
 
         // Asked as evaluation asks: it is these answers that should change.

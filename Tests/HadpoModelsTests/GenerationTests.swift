@@ -41,7 +41,7 @@ struct Subject {
         try PromptTokens(question: question, template: .hf, tokenizer: model.tokenizer, sample: "test")
     }
 
-    func pixels(_ picture: String? = nil) throws -> [Float] {
+    func pixels(_ picture: String? = nil) throws -> Block<Float> {
         guard let picture else { return try model.pipeline.pixelValues(image) }
         return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(File.join(fixtures, "pictures/" + picture))))
     }

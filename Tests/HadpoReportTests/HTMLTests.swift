@@ -33,9 +33,12 @@ import HadpoReport
         #expect(Place.number(1.5, 1, signed: true) == "+1.5")
     }
 
-    @Test func base64IsThatOfTheStandard() {
+    @Test func base64IsThatOfTheStandard() throws {
         let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
-        for (plain, coded) in cases { #expect(base64(Array(plain.utf8)) == coded) }
+        for (plain, coded) in cases {
+            let bytes = try Array(plain.utf8).withUnsafeBytes { try base64($0).elements }
+            #expect(String(decoding: bytes, as: UTF8.self) == coded)
+        }
     }
 
     @Test func axesEndOnTicksThatReadWell() {

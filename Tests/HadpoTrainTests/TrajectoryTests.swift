@@ -161,7 +161,7 @@ private func peftName(_ name: String) -> String {
         func sums(adapters: Bool, recording: Bool) throws -> (Tape, Value, [Double], SamplePack) {
             let pack = SamplePack(plain, imageRows: model.imageRows)
             let tape = Tape(device: model.device, progress: quiet, isRecording: recording, usesAdapters: adapters)
-            var pixels: [[Float]] = []
+            var pixels: [Block<Float>] = []
             for picture in pack.pictures {
                 pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(picture.path))))
             }

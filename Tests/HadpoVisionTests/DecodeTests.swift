@@ -12,7 +12,7 @@ import Testing
             let image = try RGBImage.decode(Fixture.bytes(name))
             #expect(image.width == expected["width"]?.intValue, "\(name)")
             #expect(image.height == expected["height"]?.intValue, "\(name)")
-            #expect(try image.pixels == Fixture.bytes(name + ".rgb"), "\(name)")
+            #expect(try image.pixels.elements == Fixture.bytes(name + ".rgb"), "\(name)")
         }
     }
 
@@ -20,7 +20,7 @@ import Testing
     func roundTrip() throws {
         for (width, height) in [(1, 1), (1, 40), (37, 53), (640, 3)] {
             let image = try Fixture.pattern(width, height)
-            #expect(try RGBImage.decode(image.png()) == image)
+            #expect(try RGBImage.decode(image.png().elements) == image)
         }
     }
 
@@ -30,7 +30,7 @@ import Testing
         let image = try bytes.withUnsafeBufferPointer { buffer in
             try RGBImage(rgb8: #require(buffer.baseAddress), width: 2, height: 2, rowBytes: 8)
         }
-        #expect(image.pixels == Array(1...12))
+        #expect(image.pixels.elements == Array(1...12))
     }
 
     @Test(

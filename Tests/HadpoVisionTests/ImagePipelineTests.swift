@@ -26,7 +26,7 @@ import Testing
             let from = try Fixture.size(expected["from"])
             let name = try #require(expected["pipeline"]?.stringValue)
             let pipeline = try #require(try pipeline(name))
-            let values = try pipeline.pixelValues(Fixture.pattern(from.width, from.height))
+            let values = try pipeline.pixelValues(Fixture.pattern(from.width, from.height)).elements
             #expect(values.count == 3 * pipeline.outputSize.height * pipeline.outputSize.width)
             #expect(crc32(values) == expected["crc"]?.intValue, "\(name) of \(from)")
         }
@@ -34,7 +34,7 @@ import Testing
 
     @Test("one padded image agrees value by value")
     func oneInFull() throws {
-        let values = try ImagePipeline.clip(size: 28, pad: true).pixelValues(Fixture.pattern(64, 48))
+        let values = try ImagePipeline.clip(size: 28, pad: true).pixelValues(Fixture.pattern(64, 48)).elements
         let bytes = try Fixture.bytes("clip28_pad_64x48.f32")
         let expected = bytes.withUnsafeBytes { raw in
             stride(from: 0, to: raw.count, by: 4).map { at in
@@ -52,7 +52,7 @@ import Testing
         let plain = try ImagePipeline(
             pad: false, resize: .none, resample: .bicubic, crop: .init(height: 1, width: 256), rescale: 1 / 255,
             normalization: nil)
-        let values = try plain.pixelValues(grey).prefix(256)
+        let values = try plain.pixelValues(grey).elements.prefix(256)
         #expect(values.elementsEqual((0..<256).map { Float($0) / 255 }))  // correctly rounded x / 255
         #expect(zip(values, 0..<256).filter { $0 != Float($1) * Float(1.0 / 255) }.count == 126)
     }
@@ -62,8 +62,9 @@ import Testing
         let image = try Fixture.pattern(2, 2)
         let plain = try ImagePipeline(
             pad: false, resize: .exact(height: 2, width: 2), resample: .bicubic, crop: nil, rescale: nil, normalization: nil)
-        let p = image.pixels.map(Float.init)
-        #expect(try plain.pixelValues(image) == [p[0], p[3], p[6], p[9], p[1], p[4], p[7], p[10], p[2], p[5], p[8], p[11]])
+        let p = image.pixels.elements.map(Float.init)
+        #expect(
+            try plain.pixelValues(image).elements == [p[0], p[3], p[6], p[9], p[1], p[4], p[7], p[10], p[2], p[5], p[8], p[11]])
     }
 
     @Test("an image so long that its resized form exceeds the limit is an error")

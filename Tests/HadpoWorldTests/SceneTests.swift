@@ -27,11 +27,11 @@ func firstSceneIsPinned() {
 }
 
 @Test("no picture is in two splits")
-func splitsAreDisjoint() {
+func splitsAreDisjoint() throws {
     let rasterizer = SceneRasterizer()
     let splits: [SceneSplit] = [.base(stage: 0), .base(stage: 1), .preference, .evaluation]
-    let pictures = splits.flatMap { split in
-        (0..<500).map { rasterizer.draw(SceneGenerator(seed: 1, split: split).scene($0)).pixels }
+    let pictures = try splits.flatMap { split in
+        try (0..<500).map { try rasterizer.draw(SceneGenerator(seed: 1, split: split).scene($0)).pixels.elements }
     }
     #expect(Set(pictures).count == pictures.count)
 }

@@ -21,7 +21,7 @@ func pictureFiles() throws {
         let rasterizer = SceneRasterizer()
         let entries = WorldFiles.preference(parameters) + WorldFiles.evaluation(parameters)
         for entry in entries {
-            let drawn = rasterizer.draw(entry.scene)
+            let drawn = try rasterizer.draw(entry.scene)
             let file = File.join(layout.visualGenome, entry.visualGenomeName)
             let bytes = try File.read(file)
             let decoded = try RGBImage.decode(bytes)

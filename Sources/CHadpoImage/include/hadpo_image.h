@@ -25,6 +25,10 @@ enum { HI_MESSAGE_SIZE = 256 };
 typedef struct {
     uint64_t max_pixels;     /* Pillow stops at 178956970 */
     uint32_t max_jpeg_scans; /* a progressive file of a few kilobytes can hold thousands, each as dear as a whole image */
+    /* May this much be allocated? Asked before it is: for the pixels, then for what a progressive JPEG keeps beside them until it is
+     * decoded. 0 refuses. NULL: nobody is asked. */
+    int (*reserve)(void *context, size_t bytes, int is_pixels);
+    void *context;
 } hi_limits;
 
 typedef struct {

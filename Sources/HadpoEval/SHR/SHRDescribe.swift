@@ -253,9 +253,9 @@ package struct SHRDescribe {
         return PromptSession.picturesAtOnce(model, rows: rows)
     }
 
-    private func pixels(_ picture: Picture) throws(HadpoError) -> [Float] {
+    private func pixels(_ picture: Picture) throws(HadpoError) -> Block<Float> {
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.decode(try File.read(picture.path)))
+            return try model.pipeline.pixelValues(try RGBImage.read(picture.path, budget: model.device.arena))
         } catch {
             var failure = error
             failure.place =

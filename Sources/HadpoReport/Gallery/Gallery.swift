@@ -133,14 +133,15 @@ struct Gallery {
     // MARK: the page
 
     /// - Returns: nil where there is nothing to show, and what was shown and left out.
-    func html(most: Int) -> (html: HTML?, json: JSON) {
+    func html(most: Int) throws(HadpoError) -> (html: HTML?, json: JSON) {
         let all = order.compactMap { cards[$0] }
         // Stable: equal ones in the order of the files.
         let wrong = all.enumerated().filter { $0.element.wrong > 0 }.sorted {
             ($1.element.wrong, $0.offset) < ($0.element.wrong, $1.offset)
         }.map(\.element)
         let chosen = wrong.prefix(most)
-        let shown = chosen.map(html)
+        var shown: [HTML] = []
+        for card in chosen { shown.append(try html(card)) }
         var results = pictures.json
         results["pictures"] = JSON(all.count)
         results["with_something_wrong"] = JSON(wrong.count)
@@ -164,15 +165,15 @@ struct Gallery {
         return (html, results)
     }
 
-    private func html(_ card: Card) -> HTML {
+    private func html(_ card: Card) throws(HadpoError) -> HTML {
         let title = card.titles.max { $0.utf8.count < $1.utf8.count } ?? card.key
         let others = card.titles.filter { $0 != title }.map { ", also \(shortened($0, 60))" }.joined()
         let picture: HTML
         let caption: HTML
-        switch pictures.show(card.titles) {
+        switch try pictures.show(card.titles) {
         case .shown(let shown):
             let words = "The picture \(shortened(title, 120)), \(shown.width) by \(shown.height) pixels"
-            picture = "<img src=\"\(HTML(raw: shown.source))\" alt=\"\(words)\" decoding=\"async\">"
+            picture = "<img src=\"\(shown.source)\" alt=\"\(words)\" decoding=\"async\">"
             caption = "\(shown.width) \u{00D7} \(shown.height)\(others)"
         case .none(let why):
             picture = "<div class=\"nopicture\">\(why)</div>"

@@ -7,7 +7,7 @@ final class PictureFiles {
     struct Shown {
         let width: Int
         let height: Int
-        let source: String
+        let source: HTML
     }
 
     enum Found {
@@ -49,7 +49,7 @@ final class PictureFiles {
         guard let path = path(name) else { return name }
         if let known = contents[path] { return known }
         var hash = path
-        do throws(HadpoError) { hash = SHA256.hex(try File.read(path, limit: 1 << 27)) } catch { hash = path }
+        do throws(HadpoError) { hash = try SHA256.hex(File.bytes(path, limit: 1 << 27)) } catch { hash = path }
         contents[path] = hash
         return hash
     }
@@ -77,7 +77,7 @@ final class PictureFiles {
     }
 
     /// For the page; each counts against the limit.
-    func show(_ names: [String]) -> Found {
+    func show(_ names: [String]) throws(HadpoError) -> Found {
         guard !folders.isEmpty else { return .none("no folder of pictures was given") }
         guard let path = names.lazy.compactMap({ self.path($0) }).first else {
             missing += 1
@@ -87,17 +87,19 @@ final class PictureFiles {
             return .none(isOutside ? "its name leads out of the folders given" : "not in the folders given")
         }
         do throws(HadpoError) {
-            let image = try RGBImage.decode(try File.read(path, limit: 1 << 27))
+            let image = try RGBImage.read(path, limit: 1 << 27)
             let small = try scaled(image)
             let png = try small.png()
             guard bytes + png.count <= limit else {
                 leftOut += 1
                 return .none("left out: the page\u{2019}s pictures would pass \(limit >> 10) KiB")
             }
+            let coded = try base64(png.rawBytes)
             bytes += png.count
             embedded += 1
-            return .shown(Shown(width: image.width, height: image.height, source: "data:image/png;base64," + base64(png)))
+            return .shown(Shown(width: image.width, height: image.height, source: "data:image/png;base64,\(HTML(data: coded))"))
         } catch {
+            if error.status == .noMemory { throw error }
             broken += 1
             return .none("cannot be read: \(error.message)")
         }
@@ -120,17 +122,16 @@ final class PictureFiles {
 }
 
 /// RFC 4648.
-package func base64(_ bytes: [UInt8]) -> String {
+package func base64(_ bytes: UnsafeRawBufferPointer) throws(HadpoError) -> Block<UInt8> {
+    let text = try Block<UInt8>(count: (bytes.count + 2) / 3 * 4, for: "a picture in the page")
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var text: [UInt8] = []
-    text.reserveCapacity((bytes.count + 2) / 3 * 4)
+    var place = text.base
     for start in stride(from: 0, to: bytes.count, by: 3) {
-        let group = bytes[start..<min(start + 3, bytes.count)]
+        let count = min(3, bytes.count - start)
         var bits = 0
-        for offset in 0..<3 { bits = bits << 8 | (offset < group.count ? Int(group[start + offset]) : 0) }
-        for place in 0..<4 {
-            text.append(place <= group.count ? alphabet[bits >> (18 - 6 * place) & 63] : UInt8(ascii: "="))
-        }
+        for offset in 0..<3 { bits = bits << 8 | (offset < count ? Int(bytes[start + offset]) : 0) }
+        for digit in 0..<4 { place[digit] = digit <= count ? alphabet[bits >> (18 - 6 * digit) & 63] : UInt8(ascii: "=") }
+        place += 4
     }
-    return String(decoding: text, as: UTF8.self)
+    return text
 }

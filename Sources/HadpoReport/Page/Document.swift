@@ -27,7 +27,7 @@ struct Document {
     let glances: [Glance]
     let sections: [Section]
 
-    var text: String {
+    var html: HTML {
         let contents = sections.map { section -> HTML in
             "<li><a href=\"#\(section.id)\">\(section.short ?? section.title)</a></li>"
         }
@@ -47,7 +47,7 @@ struct Document {
 
             """
         }
-        let page: HTML = """
+        return """
             <!doctype html>
             <html lang="en">
             <head>
@@ -77,7 +77,6 @@ struct Document {
             </html>
 
             """
-        return page.text
     }
 }
 

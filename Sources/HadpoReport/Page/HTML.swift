@@ -4,26 +4,81 @@ import HadpoBase
 /// taken as they are.
 ///
 ///     let cell: HTML = "<td>\(answer)</td>"
+///
+/// It is kept in pieces, and pictures as the blocks they are in, so that a page of any size needs no memory of its own size.
 package struct HTML: Sendable, ExpressibleByStringInterpolation {
-    package private(set) var text: String
-
-    package init(stringLiteral value: String) { text = value }
-    package init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
-    /// `raw` is markup of this library's own.
-    init(raw: String) { text = raw }
-
-    package struct StringInterpolation: StringInterpolationProtocol {
-        var text = ""
-
-        package init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity * 2) }
-        package mutating func appendLiteral(_ literal: String) { text += literal }
-        package mutating func appendInterpolation(_ value: String) { text += HTML.escaped(value) }
-        package mutating func appendInterpolation(_ value: Int) { text += String(value) }
-        package mutating func appendInterpolation(_ value: HTML) { text += value.text }
-        package mutating func appendInterpolation(_ values: [HTML]) { for value in values { text += value.text } }
+    /// A text, and what stands behind it.
+    private struct Piece {
+        var text: String
+        var data: Block<UInt8>?
     }
 
-    static func += (a: inout HTML, b: HTML) { a.text += b.text }
+    private var pieces: [Piece] = []
+    /// Texts are joined up to here: of small pieces there would be too many.
+    private static let pieceSize = 16384
+
+    package init(stringLiteral value: String) { append(value) }
+    package init(stringInterpolation: StringInterpolation) { self = stringInterpolation.html }
+    /// `raw` is markup of this library's own.
+    init(raw: String) { append(raw) }
+    /// Characters that need no escape, such as base64.
+    init(data: Block<UInt8>) { pieces = [Piece(text: "", data: data)] }
+
+    package struct StringInterpolation: StringInterpolationProtocol {
+        fileprivate var html: HTML = ""
+
+        package init(literalCapacity: Int, interpolationCount: Int) {}
+        package mutating func appendLiteral(_ literal: String) { html.append(literal) }
+        package mutating func appendInterpolation(_ value: String) { html.append(HTML.escaped(value)) }
+        package mutating func appendInterpolation(_ value: Int) { html.append(String(value)) }
+        package mutating func appendInterpolation(_ value: HTML) { html += value }
+        package mutating func appendInterpolation(_ values: [HTML]) { for value in values { html += value } }
+    }
+
+    static func += (a: inout HTML, b: HTML) {
+        for piece in b.pieces {
+            a.append(piece.text)
+            if let data = piece.data { a.append(data) }
+        }
+    }
+
+    private mutating func append(_ text: String) {
+        if text.isEmpty { return }
+        if let last = pieces.indices.last, pieces[last].data == nil,
+            pieces[last].text.utf8.count + text.utf8.count <= Self.pieceSize
+        {
+            pieces[last].text += text
+        } else {
+            pieces.append(Piece(text: text))
+        }
+    }
+
+    private mutating func append(_ data: Block<UInt8>) {
+        if let last = pieces.indices.last, pieces[last].data == nil {
+            pieces[last].data = data
+        } else {
+            pieces.append(Piece(text: "", data: data))
+        }
+    }
+
+    /// All of it in one string, for looking at what is small.
+    package var text: String {
+        pieces.reduce(into: "") { text, piece in
+            text += piece.text
+            if let data = piece.data { text += String(decoding: data.rawBytes, as: UTF8.self) }
+        }
+    }
+
+    /// Piece after piece.
+    func write(_ body: (UnsafeRawBufferPointer) throws(HadpoError) -> Void) throws(HadpoError) {
+        for piece in pieces {
+            var text = piece.text
+            try text.withUTF8 { bytes in
+                Result { () throws(HadpoError) in try body(UnsafeRawBufferPointer(bytes)) }
+            }.get()
+            if let data = piece.data { try body(data.rawBytes) }
+        }
+    }
 
     /// For elements and quoted attributes alike. Control characters, which HTML forbids even as references, are shown as U+FFFD, and
     /// so are the marks that turn the direction of all text behind them.

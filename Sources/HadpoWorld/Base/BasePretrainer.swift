@@ -117,7 +117,7 @@ package final class BasePretrainer {
         let schedule = LearningRateSchedule(.cosine, warmupSteps: Self.warmupSteps, totalSteps: stage.steps)
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
         let others = SceneGenerator(seed: seed, split: .base(stage: number + 1), parameters: stage.scenes)
-        var first: [[Float]] = []
+        var first: [Block<Float>] = []
         for index in 0..<stage.measured { first.append(try pixels(of: others.scene(index))) }
         let queries = QueryStart(base, model, pixels: first, progress: progress)
         try queries.evenChannels()
@@ -126,7 +126,7 @@ package final class BasePretrainer {
 
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
         for step in 0..<stage.steps {
-            var pictures: [[Float]] = []
+            var pictures: [Block<Float>] = []
             var instructions: [[Int32]] = []
             for index in step * stage.batch..<(step + 1) * stage.batch {
                 pictures.append(try pixels(of: scenes.scene(index)))
@@ -154,7 +154,7 @@ package final class BasePretrainer {
         return Optimizer(parameters, settings, device: device)
     }
 
-    private func pixels(of scene: Scene) throws(HadpoError) -> [Float] {
+    private func pixels(of scene: Scene) throws(HadpoError) -> Block<Float> {
         let pipeline = base.model.pipeline
         return try pipeline.pixelValues(rasterizer.draw(scene, size: pipeline.outputSize.width))
     }
@@ -162,7 +162,7 @@ package final class BasePretrainer {
     /// Labels of places, read by one linear head from the rows that `rows` makes of pictures; the head is thrown away.
     private func learnLabels(
         _ stage: RecognitionStage, number: Int, seed headSeed: UInt64, inputs: Int, trains: (String) -> Bool,
-        rows: (Tape, _ pixels: [[Float]]) throws(HadpoError) -> Value
+        rows: (Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value
     ) throws(HadpoError) -> JSON {
         let source = RandomParameters(device: device, seed: headSeed)
         let head = try Linear(source, "head", inputs: inputs, outputs: PatchLabels.count, bias: true)
@@ -171,7 +171,7 @@ package final class BasePretrainer {
         let scenes = SceneGenerator(seed: seed, split: .base(stage: number), parameters: stage.scenes)
         var meter = StageMeter(stage.name, steps: stage.steps, every: Self.recordEvery)
         for step in 0..<stage.steps {
-            var pictures: [[Float]] = []
+            var pictures: [Block<Float>] = []
             var labels: [Bool] = []
             for index in step * stage.batch..<(step + 1) * stage.batch {
                 let scene = scenes.scene(index)

@@ -20,7 +20,7 @@ struct BaseTeacher {
     }
 
     /// [I*P, C]
-    func rows(_ pixels: [[Float]], progress: any Progress) throws(HadpoError) -> Tensor {
+    func rows(_ pixels: [Block<Float>], progress: any Progress) throws(HadpoError) -> Tensor {
         let tape = Tape(device: model.device, progress: progress, isRecording: false)
         let none = [[Int32]](repeating: [], count: pixels.count)
         return try model.project(tape, model.features(tape, pixels), none, reference: true).data

@@ -36,7 +36,7 @@ package struct WorldTexts {
 /// One step's pictures with what is asked and said about each: prompts up to the picture once, every question and the description as
 /// branches that share it.
 package struct LanguageBatch {
-    package private(set) var pixels: [[Float]] = []
+    package private(set) var pixels: [Block<Float>] = []
     /// Which picture each picture piece of `rows` shows.
     package private(set) var uses: [Int] = []
     package private(set) var rows: PackedRows

@@ -12,11 +12,11 @@ import HadpoTensor
 struct QueryStart {
     private let base: BaseModel
     private let model: InstructBLIP
-    private let pixels: [[Float]]
+    private let pixels: [Block<Float>]
     private let progress: any Progress
     private var config: QFormerConfig { model.config.qformer }
 
-    init(_ base: BaseModel, _ model: InstructBLIP, pixels: [[Float]], progress: any Progress) {
+    init(_ base: BaseModel, _ model: InstructBLIP, pixels: [Block<Float>], progress: any Progress) {
         self.base = base
         self.model = model
         self.pixels = pixels

@@ -17,7 +17,7 @@ enum WorldAnswers {
 
     /// The questions of each picture share its prompt.
     static func yesNo(
-        _ model: any VisionLanguageModel, pixels: [[Float]], questions: [[String]], template: PromptTemplate,
+        _ model: any VisionLanguageModel, pixels: [Block<Float>], questions: [[String]], template: PromptTemplate,
         progress: any Progress
     ) throws(HadpoError) -> [[YesNo]] {
         var texts = WorldTexts(model.conversation)
@@ -55,7 +55,7 @@ enum WorldAnswers {
     }
 
     static func descriptions(
-        _ model: any VisionLanguageModel, pixels: [[Float]], template: PromptTemplate, progress: any Progress
+        _ model: any VisionLanguageModel, pixels: [Block<Float>], template: PromptTemplate, progress: any Progress
     ) throws(HadpoError) -> [String] {
         let asked = try model.conversation.prompt(
             question: WorldLanguage.descriptionRequest, template: template, sample: "description")

@@ -11,7 +11,7 @@ package enum WorldEvaluation {
         let entries = WorldFiles.evaluation(parameters)
         let rasterizer = SceneRasterizer()
         let size = model.pipeline.outputSize.width
-        var pixels: [[Float]] = []
+        var pixels: [Block<Float>] = []
         var places: [String: Int] = [:]
         for (place, entry) in entries.enumerated() {
             try progress.tick()

@@ -1,3 +1,4 @@
+import HadpoBase
 import HadpoVision
 
 struct RGB: Sendable, Equatable {
@@ -24,7 +25,7 @@ package struct SceneRasterizer: Sendable {
     package init() { drawings = Category.allCases.map(\.drawing) }
 
     /// `size` 64 is what the models see; multiples of it show the same scene larger.
-    package func draw(_ scene: Scene, size: Int = 64) -> RGBImage {
+    package func draw(_ scene: Scene, size: Int = 64) throws(HadpoError) -> RGBImage {
         let size = max(1, size)
         let ground = scene.background.rgb
         var canvas = Canvas(size: size)
@@ -32,7 +33,12 @@ package struct SceneRasterizer: Sendable {
         for object in scene.objects {
             draw(object, scale: Double(size) / Scene.extent, on: &canvas)
         }
-        return RGBImage(width: size, height: size, pixels: canvas.bytes)
+        return try canvas.bytes.withUnsafeBufferPointer { bytes in
+            Result { () throws(HadpoError) in
+                guard let base = bytes.baseAddress else { throw HadpoError(.internal, "an empty canvas") }
+                return try RGBImage(rgb8: base, width: size, height: size, rowBytes: size * 3)
+            }
+        }.get()
     }
 
     private struct Canvas {

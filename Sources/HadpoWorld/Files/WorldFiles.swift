@@ -113,8 +113,8 @@ package enum WorldFiles {
         for entry in entries {
             try progress.tick()
             let png = try rasterizer.draw(entry.scene, size: parameters.pictureSize).png()
-            try File.writeAtomically(File.join(layout.visualGenome, entry.visualGenomeName), png)
-            if let name = entry.cocoName { try File.writeAtomically(File.join(layout.cocoPictures, name), png) }
+            try File.writeAtomically(File.join(layout.visualGenome, entry.visualGenomeName), png.rawBytes)
+            if let name = entry.cocoName { try File.writeAtomically(File.join(layout.cocoPictures, name), png.rawBytes) }
         }
 
         let size = parameters.pictureSize

@@ -96,7 +96,10 @@ package enum File {
     package static func removeTree(_ path: String) throws(HadpoError) {
         try checkPath(path)
         var status = stat()
-        guard lstat(path, &status) == 0 else { return }
+        guard lstat(path, &status) == 0 else {
+            if errno == ENOENT { return }
+            throw failure("cannot look at", path, errno)
+        }
         guard status.st_mode & S_IFMT == S_IFDIR else { return try remove(path) }
         for name in try list(path) { try removeTree(join(path, name)) }
         if rmdir(path) != 0, errno != ENOENT { throw failure("cannot remove the folder", path, errno) }

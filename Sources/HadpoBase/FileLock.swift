@@ -14,7 +14,7 @@ enum FileLock {
     static func open(_ path: String) throws(HadpoError) -> Opened {
         // The holder may put another file in the place between opening and locking: then what is locked is not what has the name.
         for _ in 0..<100 {
-            let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0o666)
+            let descriptor = HadpoBase.open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0o666)
             guard descriptor >= 0 else { throw File.failure("cannot open", path, errno) }
             var opened = stat()
             guard fstat(descriptor, &opened) == 0 else {

@@ -223,7 +223,7 @@ private final class JSONWindow {
     }
 
     /// What has been read and not been passed.
-    var start: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[position..<end]) }
+    var start: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.base + position, count: end - position) }
 
     func nextByte(_ expected: String) throws(HadpoError) -> UInt8 {
         if let byte = try byteOrEnd() { return byte }

@@ -33,7 +33,13 @@ package final class TemporaryFile {
             guard opened >= 0 else { throw File.failure("cannot create", target, errno, needed: needed) }
             // Between the two calls another process may have taken the file for an abandoned one.
             _ = FileLock.take(opened)
-            if TemporaryFile.isNamed(opened, candidate) { break }
+            guard let isNamed = TemporaryFile.isNamed(opened, candidate) else {
+                let code = errno
+                unlink(candidate)
+                close(opened)
+                throw File.failure("cannot look at", candidate, code)
+            }
+            if isNamed { break }
             close(opened)
             opened = -1
         }
@@ -68,10 +74,12 @@ package final class TemporaryFile {
         File.syncDirectory(File.folder(of: target))
     }
 
-    private static func isNamed(_ descriptor: Int32, _ name: String) -> Bool {
+    /// - Returns: nil when that cannot be found out; `errno` says why.
+    private static func isNamed(_ descriptor: Int32, _ name: String) -> Bool? {
         var (held, named) = (stat(), stat())
-        return fstat(descriptor, &held) == 0 && lstat(name, &named) == 0 && held.st_ino == named.st_ino
-            && held.st_dev == named.st_dev
+        if fstat(descriptor, &held) != 0 { return nil }
+        if lstat(name, &named) != 0 { return errno == ENOENT ? false : nil }
+        return held.st_ino == named.st_ino && held.st_dev == named.st_dev
     }
 
     /// Takes the file away when it is a plain file of this user that no living process holds.
@@ -81,7 +89,7 @@ package final class TemporaryFile {
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(),
-            status.st_nlink == 1, FileLock.take(descriptor) == nil, isNamed(descriptor, name)
+            status.st_nlink == 1, FileLock.take(descriptor) == nil, isNamed(descriptor, name) == true
         else { return }
         unlink(name)
     }

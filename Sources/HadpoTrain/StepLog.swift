@@ -44,7 +44,7 @@ struct StepLog {
 
     /// - Parameters:
     ///   - lastRecord: of the saved training, as `comparable` makes it.
-    ///   - isOwn: this very training has written to the file: nothing has to prove it.
+    ///   - isOwn: this very training has written to the file; before its first step nothing else can prove it.
     ///   - looks: steps at which the saved training's guard has looked; nil without a guard.
     /// - Returns: the file's new contents; nil when it stays as it is.
     func cut(behind step: Int, lastRecord: String?, looks: Set<Int>?, isOwn: Bool) throws(HadpoError) -> [UInt8]? {
@@ -58,7 +58,7 @@ struct StepLog {
         }
         if kept.count == lines.count - start { return nil }
         let own = kept.last { $0.event == "step" }.map { StepLog.comparable($0.record) }
-        guard isOwn || (own != nil && own == lastRecord) else {
+        guard (isOwn && step == 0) || (own != nil && own == lastRecord) else {
             throw HadpoError(
                 .config, "the file named as log is not the log of the saved training, and lines would be cut out of it",
                 at: path, found: own ?? "no record of step \(step)",

@@ -16,6 +16,8 @@ package final class TrainingRun {
     /// What a saved state must have been made with: configuration, samples, model.
     package let identity: String
     private var log: LineAppender?
+    /// Whether this object has written to its log.
+    private var hasLogged = false
     private var lastRecord: StepRecord?
     /// The last step's record as the state keeps it, also of a step before a resume.
     private var lastComparable: String?
@@ -105,6 +107,7 @@ package final class TrainingRun {
             lastComparable = StepLog.comparable(json)
             // The step has happened: its record and checkpoint come before the host may stop the run.
             try log?.append(json)
+            hasLogged = log != nil
             if let output = trainer.config.output, trainer.config.saveEvery > 0, trainer.step % trainer.config.saveEvery == 0 {
                 try save(to: output, progress: SilentProgress())
             }
@@ -184,11 +187,10 @@ package final class TrainingRun {
             stored.notes.guardRecords, until: stored.step, source: File.join(directory, TrainState.fileName))
         if let path = trainer.config.log, File.isFile(path) {
             // Locked before it is read: the log of a training that is running is not cut.
-            let isOwn = log != nil
             let held: LineAppender
             if let log { held = log } else { held = try LineAppender(path) }
             let contents = try StepLog(path).cut(
-                behind: stored.step, lastRecord: stored.notes.lastRecord, looks: looks.map { Set($0.map(\.step)) }, isOwn: isOwn)
+                behind: stored.step, lastRecord: stored.notes.lastRecord, looks: looks.map { Set($0.map(\.step)) }, isOwn: hasLogged)
             if let contents { try held.replace(with: contents) }
             log = held
         }

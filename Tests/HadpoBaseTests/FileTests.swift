@@ -145,3 +145,4 @@ import HadpoTestSupport
         #expect(error.place?.utf8.count == 2047)
         #expect("abc".shortened(to: 3) == "abc" && "abcd".shortened(to: 3) == "..." && "é".shortened() == "é")
     }
+}

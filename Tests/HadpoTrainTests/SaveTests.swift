@@ -128,7 +128,7 @@ private func failure(of run: TrainingRun, into folder: String, _ progress: any P
         let wide = "  {\"event\": \"step\", \"step\": 9, \"loss\": 1}\n"
 
         // Records of a training before it in the same file, whatever they look like, stay.
-        try folder.write("log.jsonl", wide + four + "{\"event\":\"st")
+        try folder.write("log.jsonl", wide + four + "{\"event\": \"st")
         try run(["log": .string(log)]).resume(from: folder["saved"], progress: quiet)
         #expect(try folder.text("log.jsonl") == wide + two)
 

@@ -33,7 +33,7 @@ func objectsStayInside() throws {
 @Test("every category in every colour is a different picture that fills a visible part of its square")
 func categoriesAreDistinct() throws {
     for color in ObjectColor.allCases {
-        let pictures = Category.allCases.map { try picture($0, color) }
+        let pictures = try Category.allCases.map { try picture($0, color) }
         for (index, one) in pictures.enumerated() {
             let ground = pixel(one, 0, 0)
             let touched = (0..<64 * 64).count { pixel(one, $0 % 64, $0 / 64) != ground }

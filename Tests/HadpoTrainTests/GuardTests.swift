@@ -171,12 +171,8 @@ private func lines(_ path: String) throws -> [JSON] {
             let changes: [String: JSON] = [
                 "log": .string(log), "output": .string(File.join(folder, "adapter")), "save_every": 2,
             ]
-<<<<<<< ours
             // The log is the first run's as long as it is there.
             do {
-=======
-            do {  // as long as it lives the log is its own
->>>>>>> theirs
                 let first = try run(rules, gauge: ScriptedGauge([0.6, 0.7]), changes)
                 _ = try first.run(steps: 5, progress: quiet)
                 // Step 6 is taken; the look after it is cut short.

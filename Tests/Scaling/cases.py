@@ -319,7 +319,7 @@ def _(folder, n):
     return opened(path)
 
 
-@case("tokenizer.json: special tokens of the template", 1000)
+@case("tokenizer.json: special tokens of the template", 250)
 def _(folder, n):
     path = model(folder, "llava/tf5-f16")
 

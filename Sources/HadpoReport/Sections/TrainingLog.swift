@@ -97,8 +97,15 @@ struct TrainingLog {
             }
         }
         return order.compactMap { points[$0] }.filter { series in
-            series.points.count > 1 && series.points.contains { $0.y != series.points[0].y } && !series.name.contains("second")
+            series.points.count > 1 && series.points.contains { $0.y != series.points[0].y }
+                && !Self.contains(series.name, "second")
         }
+    }
+
+    /// By bytes: the standard library's search goes back by characters, and looks at all of a long row of flags for each.
+    private static func contains(_ name: String, _ word: String) -> Bool {
+        let (name, word) = (Array(name.utf8), Array(word.utf8))
+        return name.indices.contains { name[$0...].starts(with: word) }
     }
 
     static let figures = [

@@ -340,13 +340,12 @@ def _(folder, n):
 
 
 def pieces(n):
-    """SentencePiece pieces to put before the rest of a model: protobuf field 1, each with a text and a score."""
-    data = b""
-    for i in range(n):
+    """SentencePiece pieces to put behind those of a model: protobuf field 1, each with a text and a score."""
+    def piece(i):
         text = f"zq{i}".encode()
-        piece = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", -float(i))
-        data += b"\x0a" + bytes([len(piece)]) + piece
-    return data
+        fields = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", -float(i))
+        return b"\x0a" + bytes([len(fields)]) + fields
+    return b"".join(piece(i) for i in range(n))
 
 
 @case("tokenizer.model: pieces", 2000)

@@ -69,7 +69,7 @@ int main(int count, char **arguments)
         for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
             if (!strcmp(arguments[1], functions[i].name)) status = functions[i].call(config, size, &json, &error);
     }
-    printf("%s %.300s\n", hadpo_status_name(status), error ? hadpo_error_json(error) : "");
+    printf("%s %.4000s\n", hadpo_status_name(status), error ? hadpo_error_json(error) : "");
     hadpo_image_free(image);
     hadpo_bytes_free(json);
     hadpo_error_free(error);

@@ -43,6 +43,7 @@ package struct SHRJudgeConfig: Sendable {
 
 /// "hadpo.shr-requests/1": descriptions to be judged, and what the judge is told.
 package struct SHRRequestsConfig: Sendable {
+    /// The largest of "runs", which docs/reference.md takes from the line below.
     static let mostRuns = 1000
 
     package let answers: String
@@ -58,7 +59,7 @@ package struct SHRRequestsConfig: Sendable {
         files = try SHRFiles(&r)
         output = try r.string("output", help: "requests: OpenAI batch input, one a line")
         judge = try r.object("judge", help: "who is asked, and how", SHRJudgeConfig.init)
-        runs = try r.int("runs", default: 1, in: 1...Self.mostRuns, help: "how often each description is judged")
+        runs = try r.int("runs", default: 1, in: 1...1000, help: "how often each description is judged")
         longestPrompt = try r.int(
             "longest_prompt", default: 0, in: 0...Int.max,
             help: "leave out images whose prompt has more characters; upstream's LLaVA script: 15000; 0: none is left out")

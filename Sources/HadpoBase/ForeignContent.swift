@@ -17,11 +17,11 @@ package enum ForeignContent {
         return nil
     }
 
-    /// The error for such a file; nil when its beginning says nothing.
+    /// The error for such a file; nil when its beginning says nothing, or when it is empty, for which every reader has its own words.
     package static func error(
         _ bytes: some Collection<UInt8>, status: Status = .format, at place: String, expected: String
     ) -> HadpoError? {
-        guard let kind = describe(bytes) else { return nil }
+        guard !bytes.isEmpty, let kind = describe(bytes) else { return nil }
         return HadpoError(status, "this is \(kind)", at: place, expected: expected)
     }
 

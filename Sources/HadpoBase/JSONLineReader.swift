@@ -18,6 +18,7 @@ package final class JSONLineReader {
     private var end = 0
     private var number = 0
     private var isAtEnd = false
+    private var isFirst = true
 
     /// With `dropTornLine` a last line without its newline that is no JSON is left out. `isHashed`: `sha256` is wanted.
     package init(
@@ -55,8 +56,10 @@ package final class JSONLineReader {
             if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
             do throws(HadpoError) {
                 let value = try parser.parse(bytes, source: path, limits: limits, firstLine: number)
+                isFirst = false
                 return JSONLines.Line(number: number, value: value)
             } catch {
+                if let foreign = JSONLines.foreign(bytes, error, isFirst: isFirst, path) { throw foreign }
                 if dropTornLine, newline == nil, error.status == .json { return nil }
                 throw error
             }

@@ -84,6 +84,12 @@ package enum JSONLines {
         package let value: JSON
     }
 
+    /// What a file of another kind is, told by the line with which it begins. It is no torn line either, where it has no newline.
+    static func foreign(_ line: UnsafeRawBufferPointer, _ error: HadpoError, isFirst: Bool, _ source: String) -> HadpoError? {
+        guard isFirst, error.status == .json else { return nil }
+        return ForeignContent.error(line, status: .json, at: source, expected: "JSON Lines")
+    }
+
     /// Blank lines are skipped (upstream's readers split on newlines and some files end in several). With `dropTornLine`
     /// a last line without its newline that is no JSON is left out: what a killed writer leaves behind.
     package static func forEach(
@@ -92,6 +98,7 @@ package enum JSONLines {
     ) throws(HadpoError) {
         guard let base = bytes.baseAddress else { return }
         let parser = JSONParser()
+        var isFirst = true
         var start = 0
         var number = 0
         while start < bytes.count {
@@ -105,9 +112,11 @@ package enum JSONLines {
             do throws(HadpoError) {
                 value = try parser.parse(line, source: source, limits: limits, firstLine: number)
             } catch {
+                if let foreign = foreign(line, error, isFirst: isFirst, source) { throw foreign }
                 if dropTornLine, newline == nil, error.status == .json { return }
                 throw error
             }
+            isFirst = false
             try body(Line(number: number, value: value))
         }
     }

@@ -33,13 +33,7 @@ package final class TemporaryFile {
             guard opened >= 0 else { throw File.failure("cannot create", target, errno, needed: needed) }
             // Between the two calls another process may have taken the file for an abandoned one.
             _ = FileLock.take(opened)
-            guard let isNamed = TemporaryFile.isNamed(opened, candidate) else {
-                let code = errno
-                unlink(candidate)
-                close(opened)
-                throw File.failure("cannot look at", candidate, code)
-            }
-            if isNamed { break }
+            if TemporaryFile.isNamed(opened, candidate) != false { break }
             close(opened)
             opened = -1
         }
@@ -74,7 +68,7 @@ package final class TemporaryFile {
         File.syncDirectory(File.folder(of: target))
     }
 
-    /// - Returns: nil when that cannot be found out; `errno` says why.
+    /// Whether the open file still has the name; nil when that cannot be found out.
     private static func isNamed(_ descriptor: Int32, _ name: String) -> Bool? {
         var (held, named) = (stat(), stat())
         if fstat(descriptor, &held) != 0 { return nil }

@@ -102,6 +102,12 @@ package enum File {
         }
         guard status.st_mode & S_IFMT == S_IFDIR else { return try remove(path) }
         for name in try list(path) { try removeTree(join(path, name)) }
+        try removeEmptyFolder(path)
+    }
+
+    /// Absent is fine.
+    package static func removeEmptyFolder(_ path: String) throws(HadpoError) {
+        try checkPath(path)
         if rmdir(path) != 0, errno != ENOENT { throw failure("cannot remove the folder", path, errno) }
     }
 

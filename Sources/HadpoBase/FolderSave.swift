@@ -122,9 +122,9 @@ package final class FolderSave {
     /// Moves the files of a save that was committed over those of the one before.
     private static func putInPlace(_ folder: String, keepsManifest: Bool = true) throws(HadpoError) {
         let next = File.join(folder, nextName)
-        guard File.isDirectory(next) else { return }
+        guard File.exists(next) else { return }
         // Without its list it was finished: only the empty folder is left.
-        guard let manifest = try SaveManifest.read(next) else { return try File.removeTree(next) }
+        guard let manifest = try SaveManifest.read(next) else { return try File.removeEmptyFolder(next) }
         for entry in manifest.entries {
             let from = File.join(next, entry.name)
             if File.exists(from) { try move(from, File.join(folder, entry.name)) }
@@ -140,7 +140,7 @@ package final class FolderSave {
         let list = File.join(folder, SaveManifest.fileName)
         try move(File.join(next, SaveManifest.fileName), list)
         File.syncDirectory(folder)
-        try File.removeTree(next)
+        try File.removeEmptyFolder(next)
         if !keepsManifest { try File.remove(list) }
     }
 

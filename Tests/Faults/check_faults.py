@@ -176,7 +176,7 @@ def try_point(bench, command, known, reached, point):
             bench.said_after[state] = bench.said(command)
         said = bench.said_after[state]
         faults += words_of_units(said, command, known, reached if mode == "kill" else None)
-        if state not in bench.repeats_known:
+        if state not in bench.repeats_known and (command.repeats_when_done or tree != final):
             again = bench.run(command, command.go_on(bench.place, said))
             repeated = [] if again.returncode == 0 else [f"status {again.returncode}: {again.stderr.strip()[:300]}"]
             repeated += trees.differences(trees.read_tree(bench.place), final)

@@ -24,6 +24,8 @@ class Command:
     # What one does about a run that ended early, and what the units say then: more arguments for the next run.
     go_on: object = lambda folder, said: []
     environment: dict = dataclasses.field(default_factory=dict)
+    # Whether it can run again when all was done; an export refuses a folder that holds a model.
+    repeats_when_done: bool = True
 
 
 class World:
@@ -111,7 +113,7 @@ class World:
                                "-i", self.world / "coco2014/val2014", "--training", self.folder / "training.jsonl", "--shr",
                                self.folder / "scored", "--resamples", "100"]),
             Command("export", ["export", *self.model(), "-a", self.folder / "adapter", "-o", "merged"],
-                    units={"merged": ["score", "-m", "merged", "--threads", "1", *answer]}),
+                    units={"merged": ["score", "-m", "merged", "--threads", "1", *answer]}, repeats_when_done=False),
             Command("inspect", ["inspect", *self.model(), self.world / "coco2014/val2014/COCO_val2014_000000000001.png", "-Q", "What?",
                                 "-o", "blocks.safetensors"]),
             Command("world make", ["world", "make", "-o", "made", "--evaluation-images", "2", "--training-images", "1"]),

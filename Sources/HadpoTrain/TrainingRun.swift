@@ -190,7 +190,8 @@ package final class TrainingRun {
             let held: LineAppender
             if let log { held = log } else { held = try LineAppender(path) }
             let contents = try StepLog(path).cut(
-                behind: stored.step, lastRecord: stored.notes.lastRecord, looks: looks.map { Set($0.map(\.step)) }, isOwn: hasLogged)
+                behind: stored.step, lastRecord: stored.notes.lastRecord, looks: looks.map { Set($0.map(\.step)) },
+                isOwn: hasLogged)
             if let contents { try held.replace(with: contents) }
             log = held
         }

@@ -52,7 +52,7 @@ help:
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
 	@echo 'make check-guard-pages    the Python tests with a page without access behind every block of memory'
-	@echo 'make test-long            what is too long for make test, in short: a sample of the faults, 5,000 random calls'
+	@echo 'make test-long            what is too long for make test, in short: faults, random calls, scaling, refused memory, sanitizers'
 	@echo 'make check-asan           library, tool, C and Python programs and fuzzers under the address and undefined sanitizers'
 	@echo 'make check-asan-short     the C programs and the widest Python tests of it'
 	@echo 'make check-arm            the kernels for AArch64, under qemu, against those of this processor'
@@ -364,7 +364,7 @@ swift-example: deps
 
 # ---- faults at every file operation, random calls, guarded memory ---------------------------------------------------------
 
-.PHONY: check-faults check-faults-short check-calls check-calls-short check-guard-pages test-long
+.PHONY: check-faults check-faults-short check-calls check-calls-short check-guard-pages check-malloc-short test-long
 FAULTS := $(BUILD)/faults
 CHECK_FAULTS = $(PYTHON) Tests/Faults/check_faults.py $(FAULTS)/fault_injection.so $(TOOL)
 
@@ -405,7 +405,10 @@ check-guard-pages: test-deps $(FAULTS)/guard_pages.so
 	HADPO_LIBRARY=$(CURDIR)/$(STAGE)/usr/lib/libhadpo.so HADPO_TOOL=$(CURDIR)/$(STAGE)/usr/bin/hadpo PYTHONPATH=bindings/python \
 		LD_PRELOAD=$(CURDIR)/$(FAULTS)/guard_pages.so $(PYTHON) -m unittest discover -s Tests/Hosts/python -t Tests/Hosts/python
 
-test-long: check-faults-short check-calls-short
+check-malloc-short:
+	@$(MAKE) --no-print-directory check-malloc MALLOC_FAULTS="--most 3"
+
+test-long: check-faults-short check-calls-short check-scaling check-malloc-short check-asan-short
 # ---- sanitizers and fuzzing ---------------------------------------------------------------------------------------------
 
 .PHONY: check-asan check-asan-short asan-library

@@ -124,6 +124,8 @@ static void check_error(call *c, hadpo_status status)
     else if (strlen(json) > LONGEST_MESSAGE)
         fault(c, "an error of %zu bytes: %.200s", strlen(json), json);
     if (status == HADPO_E_INTERNAL) fault(c, "INTERNAL: %.300s", json);
+    /* Of an engine, or of a file or folder that a call of any engine, or of none, is writing to. */
+    if (status == HADPO_E_BUSY && !c->overlapped && strstr(json, "another run is") == NULL) fault(c, "BUSY, and no other call ran: %.300s", json);
     hadpo_error_free(c->error);
 }
 
@@ -142,7 +144,6 @@ static void check_result(call *c, hadpo_status status)
 static void check_status(call *c, hadpo_status status)
 {
     if (place_of(status) < 0) fault(c, "status %d is none of the interface", (int)status);
-    if (status == HADPO_E_BUSY && !c->overlapped) fault(c, "BUSY, and no other call ran");
     if (status == HADPO_E_CANCELLED && !was_interrupted(c->engine)) fault(c, "CANCELLED, and nobody interrupted");
     if (status == HADPO_E_CALLBACK && !c->stopped) fault(c, "CALLBACK, and no callback said stop");
     if (c->stopped && status == HADPO_OK) fault(c, "status 0 after the callback said stop");

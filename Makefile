@@ -52,6 +52,7 @@ help:
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
 	@echo 'make check-guard-pages    the Python tests with a page without access behind every block of memory'
+	@echo 'make nightly              the full forms of those, hours'
 	@echo 'make test-long            what is too long for make test, in short: faults, random calls, scaling, refused memory, sanitizers'
 	@echo 'make check-asan           library, tool, C and Python programs and fuzzers under the address and undefined sanitizers'
 	@echo 'make check-asan-short     the C programs and the widest Python tests of it'
@@ -364,7 +365,7 @@ swift-example: deps
 
 # ---- faults at every file operation, random calls, guarded memory ---------------------------------------------------------
 
-.PHONY: check-faults check-faults-short check-calls check-calls-short check-guard-pages check-malloc-short test-long
+.PHONY: check-faults check-faults-short check-calls check-calls-short check-guard-pages check-malloc-short test-long nightly
 FAULTS := $(BUILD)/faults
 CHECK_FAULTS = $(PYTHON) Tests/Faults/check_faults.py $(FAULTS)/fault_injection.so $(TOOL)
 
@@ -407,6 +408,9 @@ check-guard-pages: test-deps $(FAULTS)/guard_pages.so
 
 check-malloc-short:
 	@$(MAKE) --no-print-directory check-malloc MALLOC_FAULTS="--most 3"
+
+# Hours. `make parity` and `make test-demo` beside it are what a release needs.
+nightly: check-faults soak check-malloc check-scaling check-guard-pages check-asan check-tsan fuzz
 
 test-long: check-faults-short check-calls-short check-scaling check-malloc-short check-asan-short
 # ---- sanitizers and fuzzing ---------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 - a target imports only what the table lists for it; the table lists only lower layers;
 - no Foundation and no Dispatch: they would make the library ten times as large;
 - nothing that ends the process or prints: the host is not ours to kill or to write to;
+- numbers of a file or a host: a floating-point number becomes an integer by `Int(exactly:)` alone, as `Int(_:)` ends the process where it
+  is infinite, no number or too large; an integer of a JSON text is not computed with where it is read, but checked first;
 - `public` only at the edge: other layers see each other through `package`;
 - the command-line tool shows text through plain.c alone, which keeps strangers' control characters from the terminal.
 """
@@ -19,6 +21,8 @@ IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|fileprivate|
                     r"import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)", re.M)
 TRAPS = re.compile(r"\bfatalError\(|\bpreconditionFailure\(|\bprecondition\(|\bassertionFailure\(|\btry!|\bas!|"
                    r"\bprint\(|\bdebugPrint\(|\bexit\(|\babort\(")
+FROM_FLOAT = re.compile(r"(?<![\w.])U?Int(?:8|16|32|64)?\((?!\w+:)")
+COMPUTED = re.compile(r"\bintValue\b(?:\s*\?\?\s*[\w.]+)?\s*\)*\s*(?:[-+*/%]=?|<<)\s|[-+*/%]\s+\w+(?:\[[^\]\n]*\])*\??\.intValue\b")
 TERMINAL = re.compile(r"(?<!\w)(?:v?f?printf|f?puts|putchar|f?putc|fwrite|perror)\(")
 # One pattern for strings and comments, so that `//` inside a string is not taken for a comment.
 STRING_OR_COMMENT = re.compile(r'"""(?:\\.|.)*?"""|"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
@@ -39,6 +43,19 @@ def code_of(path):
     return STRING_OR_COMMENT.sub(blank, path.read_text())
 
 
+FLOATING = re.compile(r"\.rounded\(|\.squareRoot\(|log10\(|log2\(|\blog\(|pow\(|floor\(|ceil\(|sqrt\(|\bDouble\(|\bFloat\(|doubleValue")
+
+
+def within_call(code, opening, pattern):
+    """Whether `pattern` stands between the parenthesis at `opening` and the one that closes it."""
+    depth = 0
+    for place in range(opening, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[place], 0)
+        if depth == 0:
+            return pattern.search(code, opening, place) is not None
+    return False
+
+
 def check_file(path, target, allowed, problems):
     code = code_of(path)
 
@@ -54,6 +71,11 @@ def check_file(path, target, allowed, problems):
             report(match.start(1), f"{target} imports {module}; Package.swift allows {', '.join(allowed)}")
     for match in TRAPS.finditer(code):
         report(match.start(), f"{match.group()} ends the host or prints; throw a HadpoError instead")
+    for match in FROM_FLOAT.finditer(code):
+        if within_call(code, match.end() - 1, FLOATING):
+            report(match.start(), f"{match.group()}...) of a floating-point number ends the process where it does not fit; Int(exactly:)")
+    for match in COMPUTED.finditer(code):
+        report(match.start(), "computes with a file's integer before it is checked")
     if target != "HadpoCAPI":
         for match in re.finditer(r"\bpublic\s+(?!import)|\bopen\s+class\b", code):
             report(match.start(), "public below the edge; use package")

@@ -47,7 +47,7 @@ package enum Statistics {
         values.sort()
         func quantile(_ q: Double) -> Double {
             let position = q * Double(values.count - 1)
-            let low = Int(position)
+            let low = min(max(0, Int(exactly: position.rounded(.down)) ?? 0), values.count - 1)
             let high = min(low + 1, values.count - 1)
             return values[low] + (position - Double(low)) * (values[high] - values[low])
         }

@@ -30,7 +30,7 @@ package enum EVAFiles {
         let positions = try shape("pos_embed", 3)
         let width = patches[0]
         let patch = patches[3]
-        let grid = Int(Double(positions[1] - 1).squareRoot().rounded())
+        let grid = Int(exactly: Double(positions[1] - 1).squareRoot().rounded()) ?? 0
         let feedForward = try shape("blocks.0.mlp.fc1.weight", 2)[0]
         var blocks = 0
         while blocks < 1 << 10, file.contains("blocks.\(blocks).mlp.fc2.weight") { blocks += 1 }

@@ -11,7 +11,7 @@ package func interpolatedPositions(
     _ positions: Tensor, side n: Int, on device: Device
 ) throws(HadpoError) -> Tensor {
     let c = positions.columns
-    let g = Int(Double(max(0, positions.rows - 1)).squareRoot().rounded())
+    let g = Int(exactly: Double(max(0, positions.rows - 1)).squareRoot().rounded()) ?? 0
     guard positions.shape.count >= 2, c > 0, g > 0, g * g == positions.rows - 1 else {
         throw HadpoError(
             .weights, "position embeddings do not lie on a square grid behind a class row", found: "\(positions.shape)",

@@ -237,7 +237,9 @@ package struct TrainConfig: Sendable {
     package func plan(samples: Int) -> (steps: Int, schedule: LearningRateSchedule) {
         let perStep = batch * accumulation
         let total = steps > 0 ? steps : epochs * max(1, (samples + perStep - 1) / perStep)
-        let warmup = schedule.warmupSteps > 0 ? schedule.warmupSteps : Int((schedule.warmupRatio * Double(total)).rounded(.up))
+        let warmup =
+            schedule.warmupSteps > 0
+            ? schedule.warmupSteps : Int(exactly: (schedule.warmupRatio * Double(total)).rounded(.up)) ?? total
         return (total, LearningRateSchedule(schedule.kind, warmupSteps: warmup, totalSteps: total))
     }
 }

@@ -71,7 +71,7 @@ package struct Place {
 
     static func significant(_ value: Double, _ digits: Int) -> String {
         if value == 0 { return "0" }
-        var exponent = Int(log10(value.magnitude).rounded(.down))
+        guard var exponent = Int(exactly: log10(value.magnitude).rounded(.down)) else { return "\(value)" }
         if value.magnitude / pow(10, Double(exponent)) >= 10 - 5 * pow(10, -Double(digits)) { exponent += 1 }
         if exponent < -4 {
             return number(value / pow(10, Double(exponent)), digits - 1) + "e\u{2212}\(-exponent)"

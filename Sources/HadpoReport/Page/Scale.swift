@@ -34,7 +34,7 @@ package struct Scale {
         self.low = isTight ? min(ends.0, first * step) : first * step
         self.high = isTight ? max(ends.1, last * step) : last * step
         // A bound for ranges whose step vanishes against their values.
-        let count = Int(min(40, max(1, (last - first).rounded())))
+        let count = Int(exactly: min(40, max(1, (last - first).rounded()))) ?? 40
         ticks = (0...count).map { (first + Double($0)) * step }
         digits = (0...9).first { Self.isWhole(step * pow(10, Double($0))) } ?? 9
     }
@@ -60,7 +60,8 @@ package struct Scale {
 
     private static func scientific(_ value: Double) -> String {
         if value == 0 { return "0" }
-        var exponent = Int(log10(value.magnitude * 1.000001).rounded(.down))
+        // Not finite for the very largest numbers, which a stranger's log may hold.
+        guard var exponent = Int(exactly: log10(value.magnitude * 1.000001).rounded(.down)) else { return "\(value)" }
         var lead = value / pow(10, Double(exponent))
         if lead.magnitude >= 9.995 { (lead, exponent) = (lead / 10, exponent + 1) }
         let digits = (lead - lead.rounded()).magnitude < 0.005 ? 0 : 1

@@ -101,7 +101,7 @@ package struct BaseRecipe: Sendable {
     /// With another number of steps in every stage.
     package func scaled(by factor: Double) -> BaseRecipe {
         var recipe = self
-        func scaled(_ steps: Int) -> Int { max(1, Int((Double(steps) * factor).rounded())) }
+        func scaled(_ steps: Int) -> Int { max(1, Int(exactly: (Double(steps) * factor).rounded()) ?? steps) }
         if let steps = recognition?.steps { recipe.recognition?.steps = scaled(steps) }
         if let steps = alignment?.steps { recipe.alignment?.steps = scaled(steps) }
         if let steps = imitation?.steps { recipe.imitation?.steps = scaled(steps) }

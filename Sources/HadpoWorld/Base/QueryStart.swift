@@ -35,7 +35,7 @@ struct QueryStart {
     /// Each query begins by looking at its own place of the picture, in half of the first layer's heads: a key tells how much a row is
     /// like the rows of each place (Fisher's discriminant), and a query asks for its own place.
     func placeQueries() throws(HadpoError) {
-        let (grid, side) = (model.config.vision.grid, Int(Double(config.queries).squareRoot()))
+        let (grid, side) = (model.config.vision.grid, Int(exactly: Double(config.queries).squareRoot().rounded(.down)) ?? 0)
         let (width, head) = (config.featureWidth, config.width / config.heads)
         guard side * side == config.queries, grid % side == 0, config.queries <= head else {
             throw HadpoError(.internal, "the queries do not divide the picture", found: "\(config.queries) queries")

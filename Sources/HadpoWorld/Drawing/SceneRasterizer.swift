@@ -10,7 +10,7 @@ struct RGB: Sendable, Equatable {
 
     /// 0 keeps this colour, 1 gives the other.
     func mixed(with other: RGB, _ amount: Double) -> RGB {
-        func mix(_ a: Int, _ b: Int) -> Int { Int((Double(a) + (Double(b) - Double(a)) * amount).rounded()) }
+        func mix(_ a: Int, _ b: Int) -> Int { Int(exactly: (Double(a) + (Double(b) - Double(a)) * amount).rounded()) ?? a }
         return RGB(mix(red, other.red), mix(green, other.green), mix(blue, other.blue))
     }
 }
@@ -61,11 +61,12 @@ package struct SceneRasterizer: Sendable {
 
     private func draw(_ object: SceneObject, scale: Double, on canvas: inout Canvas) {
         let n = Self.oversampling
+        func pixel(_ place: Double) -> Int { Int(exactly: min(1e9, max(-1e9, place))) ?? 0 }
         // Only the pixels that the object touches are drawn at the larger size.
-        let left = max(0, Int((object.x * scale).rounded(.down)) - 1)
-        let top = max(0, Int((object.y * scale).rounded(.down)) - 1)
-        let right = min(canvas.size, Int(((object.x + object.side) * scale).rounded(.up)) + 1)
-        let bottom = min(canvas.size, Int(((object.y + object.side) * scale).rounded(.up)) + 1)
+        let left = max(0, pixel((object.x * scale).rounded(.down)) - 1)
+        let top = max(0, pixel((object.y * scale).rounded(.down)) - 1)
+        let right = min(canvas.size, pixel(((object.x + object.side) * scale).rounded(.up)) + 1)
+        let bottom = min(canvas.size, pixel(((object.y + object.side) * scale).rounded(.up)) + 1)
         guard left < right, top < bottom else { return }
         let columns = (right - left) * n
         let rows = (bottom - top) * n
@@ -113,7 +114,7 @@ package struct SceneRasterizer: Sendable {
     /// The first sample column whose centre is right of `x` (percent of the object's square).
     private func sample(_ x: Double, _ object: SceneObject, _ unit: Double, _ scale: Double, _ left: Int) -> Int {
         let pixel = object.x * scale + x * unit - Double(left)
-        return Int((pixel * Double(Self.oversampling) - 0.5).rounded(.up))
+        return Int(exactly: min(1e9, max(-1e9, (pixel * Double(Self.oversampling) - 0.5).rounded(.up)))) ?? 0
     }
 
     private func drawing(of category: Category) -> [Part] {

@@ -80,7 +80,7 @@ func circle(_ paint: Paint, _ x: Double, _ y: Double, _ radius: Double) -> Part 
 func arc(
     _ paint: Paint, _ x: Double, _ y: Double, _ radiusX: Double, _ radiusY: Double, inner: Double, _ from: Double, _ to: Double
 ) -> Part {
-    let steps = max(4, Int((abs(to - from) / 10).rounded()))
+    let steps = max(4, Int(exactly: (abs(to - from) / 10).rounded()) ?? 4)
     let angles = (0...steps).map { (from + (to - from) * Double($0) / Double(steps)) * Double.pi / 180 }
     let outline = angles.map { Point(x: x + radiusX * cos($0), y: y + radiusY * sin($0)) }
     let back =

@@ -170,7 +170,7 @@ package enum WorldFiles {
     private static func pixels(_ object: SceneObject, _ rasterizer: SceneRasterizer, _ size: Int) -> [Int] {
         let box = rasterizer.box(of: object)
         let scale = Double(size) / Scene.extent
-        func clamped(_ value: Double) -> Int { Int(min(max(value, 0), Double(size))) }
+        func clamped(_ value: Double) -> Int { Int(exactly: min(max(value, 0), Double(size)).rounded(.down)) ?? 0 }
         let (left, top) = (clamped((box.x * scale).rounded(.down)), clamped((box.y * scale).rounded(.down)))
         let right = clamped(((box.x + box.width) * scale).rounded(.up))
         let bottom = clamped(((box.y + box.height) * scale).rounded(.up))

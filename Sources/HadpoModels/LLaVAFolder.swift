@@ -130,7 +130,7 @@ package final class LLaVAFolder: ModelFolder {
         let pipeline = try imagePipeline(processor)
         let model = try LLaVA15(
             config: config, source: parameters(device: device, weights: weights), device: device, tokenizer: tokenizer,
-            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity)
+            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity + weights.salt)
         if let ids = try generationEOS() { model.eosIDs = ids }
         return model
     }

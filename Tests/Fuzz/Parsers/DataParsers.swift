@@ -52,11 +52,11 @@ enum DataParsers {
         Parser("reference-cache", file: "reference.jsonl") { path in
             do {
                 let cache = try ReferenceCache(salt: "salt", path: path)
-                for key in ["a", "b", ""] { _ = cache[key] }
+                for key in ["a", "b", ""] { _ = cache[key, count: 2] }
                 try cache.store("a", [-1.5, -2.5])
             }  // closed: a cache has one user at a time
             // What a run adds must be there for the next.
-            guard let again = try? ReferenceCache(salt: "salt", path: path), again["a"] == [-1.5, -2.5] else {
+            guard let again = try? ReferenceCache(salt: "salt", path: path), again["a", count: 2] == [-1.5, -2.5] else {
                 violated("what was added to a reference cache cannot be read")
             }
         },

@@ -13,7 +13,8 @@ enum ModelParsers {
             Parser("preprocessor") { bytes in
                 let pipeline = try ImagePipeline(preprocessorConfig: JSON.parse(bytes, source: "preprocessor_config.json"))
                 guard pipeline.outputSize.height <= 64, pipeline.outputSize.width <= 64 else { return }
-                let values = try pipeline.pixelValues(RGBImage(width: 3, height: 2, pixels: [UInt8](repeating: 7, count: 18)))
+                let grey = try RGBImage(rgb8: [UInt8](repeating: 7, count: 18), width: 3, height: 2, rowBytes: 9)
+                let values = try pipeline.pixelValues(grey)
                 guard values.count == 3 * pipeline.outputSize.height * pipeline.outputSize.width else {
                     violated("a picture of another size than the settings say")
                 }
@@ -30,7 +31,7 @@ enum ModelParsers {
 
     private static func decode(_ bytes: UnsafeRawBufferPointer) throws {
         let image = try RGBImage.decode(bytes, limits: ImageLimits(maxPixels: 1 << 20, maxJPEGScans: 20))
-        guard try RGBImage.decode(image.png()) == image else { violated("a picture does not survive being written as PNG") }
+        guard try RGBImage.decode(image.png().rawBytes) == image else { violated("a picture does not survive being written as PNG") }
         guard image.width * image.height < 1 << 16 else { return }
         _ = try ImagePipeline.clip(size: 28, pad: true).pixelValues(image)
     }

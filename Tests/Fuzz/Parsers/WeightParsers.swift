@@ -26,7 +26,7 @@ enum WeightParsers {
             _ = try AdapterFile(config, whole("weights/adapter-original/adapter_model.safetensors"))
         },
         Parser("adapter-weights", .safetensors) { bytes in
-            let config = try AdapterConfig.read(folder: "Tests/Fixtures/weights/adapter-original")
+            let config = try AdapterConfig.read("Tests/Fixtures/weights/adapter-original/adapter_config.json")
             _ = try AdapterFile(config, checkpoint(bytes, "adapter_model.safetensors")).targets
         },
         Parser("projector", .safetensors) { bytes in _ = try ProjectorFile(checkpoint(bytes, "non_lora_trainables.safetensors"))

@@ -90,6 +90,7 @@ final class PictureFiles {
             let image = try RGBImage.read(path, limit: 1 << 27)
             let small = try scaled(image)
             let png = try small.png()
+            defer { withExtendedLifetime(png) {} }  // its bytes are borrowed below
             guard bytes + png.count <= limit else {
                 leftOut += 1
                 return .none("left out: the page\u{2019}s pictures would pass \(limit >> 10) KiB")

@@ -113,6 +113,7 @@ package enum WorldFiles {
         for entry in entries {
             try progress.tick()
             let png = try rasterizer.draw(entry.scene, size: parameters.pictureSize).png()
+            defer { withExtendedLifetime(png) {} }  // its bytes are borrowed below
             try File.writeAtomically(File.join(layout.visualGenome, entry.visualGenomeName), png.rawBytes)
             if let name = entry.cocoName { try File.writeAtomically(File.join(layout.cocoPictures, name), png.rawBytes) }
         }

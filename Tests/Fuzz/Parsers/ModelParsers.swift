@@ -31,7 +31,9 @@ enum ModelParsers {
 
     private static func decode(_ bytes: UnsafeRawBufferPointer) throws {
         let image = try RGBImage.decode(bytes, limits: ImageLimits(maxPixels: 1 << 20, maxJPEGScans: 20))
-        guard try RGBImage.decode(image.png().rawBytes) == image else { violated("a picture does not survive being written as PNG") }
+        let png = try image.png()
+        let again = try withExtendedLifetime(png) { try RGBImage.decode(png.rawBytes) }
+        guard again == image else { violated("a picture does not survive being written as PNG") }
         guard image.width * image.height < 1 << 16 else { return }
         _ = try ImagePipeline.clip(size: 28, pad: true).pixelValues(image)
     }

@@ -1,6 +1,6 @@
 import HadpoText
 
-/// How HA-DPO's scripts let each of its models answer: what the published numbers were made with (ha-dpo.md 4).
+/// How HA-DPO's scripts let each of its models answer: what the published numbers were made with.
 package enum EvaluationProtocol: String, Sendable, CaseIterable {
     case llava = "hadpo-llava"
     case minigpt4 = "hadpo-minigpt4"

@@ -19,7 +19,7 @@ package struct LLaVAConfig: Sendable {
     /// `mm_vision_tower` of an original folder.
     package var visionTowerName: String?
 
-    /// Hugging Face and original folders both say model_type "llava"; the fields tell them apart (models.md 1.0).
+    /// Hugging Face and original folders both say model_type "llava"; the fields tell them apart.
     package static func isOriginal(_ json: JSON) -> Bool { json["mm_vision_tower"] != nil && json["vision_config"] == nil }
 
     package init(huggingFace json: JSON) throws(HadpoError) {

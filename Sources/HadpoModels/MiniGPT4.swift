@@ -196,7 +196,7 @@ package final class MiniGPT4Folder: ModelFolder {
         }
         var notes: [String] = []
         if !projection.contains("ln_vision.weight") {
-            // Upstream constructs it and never loads it: see models.md 1.6.
+            // Upstream constructs it and never loads it.
             notes.append("ln_vision is in no file: weight 1, bias 0, epsilon 1e-5, as upstream's is")
         }
         notes += [

@@ -1,7 +1,7 @@
 import HadpoModels
 
 /// Whose published training the defaults of "hadpo.train/1" are: upstream's effective values, which are not always those that its
-/// command lines name (ha-dpo.md 2.6 to 2.9). Batches are those of all its GPUs together.
+/// command lines name. Batches are those of all its GPUs together.
 package enum Recipe: String, Sendable, CaseIterable {
     case llava = "hadpo-llava"
     case minigpt4 = "hadpo-minigpt4"

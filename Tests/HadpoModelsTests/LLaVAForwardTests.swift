@@ -56,7 +56,7 @@ final class Observed: TapeObserver {
         return (try folder.openLLaVA(device: device, processor: processor, progress: SilentProgress()), expected)
     }
 
-    // Both sides compute in fp32 and differ in the order of sums; 1e-4 is the bound, 1e-5 what is seen.
+    // Both sides compute in fp32 and differ in the order of sums; 1e-5 is what is seen, and 1e-4 the bound.
     @Test(
         "every block, the logits and the log-probs equal transformers'",
         arguments: ["old-f32", "new-bf16", "tf5-f16", "original-f16"])

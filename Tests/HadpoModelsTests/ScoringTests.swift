@@ -17,7 +17,7 @@ import Testing
         ).config
     }
 
-    // Both sides compute in fp32 and differ in the order of sums; 1e-4 is the bound.
+    // Both sides compute in fp32 and differ in the order of sums.
     @Test("log-probabilities of a completion equal transformers'", arguments: layouts)
     func score(_ name: String) throws {
         let subject = try Subject(name)

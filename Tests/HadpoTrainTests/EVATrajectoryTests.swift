@@ -55,7 +55,7 @@ private func run(_ name: String, _ changes: [String: JSON] = [:], weights: Weigh
 }
 
 @Suite struct EVATrajectoryTests {
-    // fp32 on both sides, other orders of sums: the bounds.
+    // fp32 on both sides, other orders of sums.
     @Test("20 steps of DPO follow PyTorch and peft", arguments: ["minigpt4", "instructblip"])
     func trajectory(_ name: String) throws {
         let run = try run(name)

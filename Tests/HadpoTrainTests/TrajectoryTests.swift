@@ -53,7 +53,7 @@ private func peftName(_ name: String) -> String {
 }
 
 @Suite struct TrajectoryTests {
-    // fp32 on both sides, other orders of sums: the bounds.
+    // fp32 on both sides, other orders of sums.
     @Test("20 steps of DPO follow PyTorch and peft", arguments: [false, true])
     func trajectory(_ projector: Bool) throws {
         let variant = projector ? "projector" : "frozen"

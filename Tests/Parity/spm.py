@@ -7,7 +7,7 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 
 
 def train(sentences, size):
-    """Bytes of a `tokenizer.model` with the settings of the Llama file (models.md 4.1)."""
+    """Bytes of a `tokenizer.model` with the settings of the Llama file."""
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences), model_writer=out, vocab_size=size, model_type="bpe", byte_fallback=True,

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Writes a folder of a published model's shape and size, with random weights and the real vocabulary.
+"""Writes a folder of a published model's shape and size, with random weights and a vocabulary of its size.
 
 usage: make_model.py llava-7b|llava-1b|instructblip-13b DIRECTORY [--dtype fp16|bf16] [--layers N]
 
 Hugging Face layout, shards of 5 GB, numpy alone, less than 100 MB of memory. One block of random numbers is drawn and repeated, so
 that writing takes as long as the disk does. Such a model's answers mean nothing; memory, speed and file handling are the real one's.
-HADPO_SHARED names the folder with the vocabularies (default: ../shared beside the repository).
+The vocabulary is made too (vocabulary.py); nothing is downloaded.
 """
 import argparse
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+
+import vocabulary
 
 BLOCK = 4_194_301  # values drawn; odd, so that no two rows of a matrix are alike
 SHARD_BYTES = 5_000_000_000
@@ -185,7 +185,7 @@ PIXELS = {"do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_
           "rescale_factor": 0.00392156862745098}
 
 
-def write_llava(folder, text, dtype, shared):
+def write_llava(folder, text, dtype):
     write_json(folder / "config.json", {
         "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "image_token_index": 32000, "pad_token_id": 32001,
         "projector_hidden_act": "gelu", "tie_word_embeddings": False, "torch_dtype": dtype, "vision_feature_layer": -2,
@@ -201,10 +201,10 @@ def write_llava(folder, text, dtype, shared):
         "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
         "legacy": False, "padding_side": "left", "tokenizer_class": "LlamaTokenizer", "clean_up_tokenization_spaces": False})
     write_json(folder / "added_tokens.json", {"<image>": 32000, "<pad>": 32001})
-    shutil.copyfile(shared / "llava-hf" / "tokenizer.json", folder / "tokenizer.json")
+    vocabulary.write_tokenizer_json(folder / "tokenizer.json", ["<image>", "<pad>"])
 
 
-def write_instructblip(folder, text, dtype, shared):
+def write_instructblip(folder, text, dtype):
     write_json(folder / "config.json", {
         "architectures": ["InstructBlipForConditionalGeneration"], "model_type": "instructblip", "num_query_tokens": QUERIES,
         "use_decoder_only_language_model": True, "tie_word_embeddings": False, "is_encoder_decoder": False, "torch_dtype": dtype,
@@ -226,20 +226,16 @@ def write_instructblip(folder, text, dtype, shared):
         "clean_up_tokenization_spaces": False, "legacy": True, "tokenizer_class": "LlamaTokenizer", "padding_side": "right",
         "truncation_side": "left", "processor_class": "InstructBlipProcessor", "added_tokens_decoder": special})
     write_json(folder / "added_tokens.json", {"[PAD]": 32000})
-    shutil.copyfile(shared / "llama" / "tokenizer.model", folder / "tokenizer.model")
+    vocabulary.write_tokenizer_model(folder / "tokenizer.model")
     words = folder / "qformer_tokenizer"
     words.mkdir(exist_ok=True)
-    vocabulary = (shared / "bert-uncased" / "vocab.txt").read_text().splitlines()
-    (words / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    write_json(words / "added_tokens.json", {"[DEC]": len(vocabulary)})
+    vocabulary.write_bert_words(words / "vocab.txt")
+    write_json(words / "added_tokens.json", {"[DEC]": vocabulary.BERT_WORDS})
     write_json(words / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "bos_token": "[DEC]",
                                                  "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"})
 
 
 def make(model, folder, dtype="fp16", layers=None):
-    shared = Path(os.environ.get("HADPO_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data" / "tokenizers"
-    if not shared.exists():
-        raise SystemExit(f"SKIPPED: no vocabularies in {shared}; set HADPO_SHARED")
     text = dict(DECODERS[model])
     if layers:
         text["num_hidden_layers"] = layers
@@ -247,10 +243,10 @@ def make(model, folder, dtype="fp16", layers=None):
     folder.mkdir(parents=True, exist_ok=True)
     kind = {"fp16": "float16", "bf16": "bfloat16"}[dtype]
     if model.startswith("llava"):
-        write_llava(folder, text, kind, shared)
+        write_llava(folder, text, kind)
         entries = [*llama(text), *clip(CLIP, width)]
     else:
-        write_instructblip(folder, text, kind, shared)
+        write_instructblip(folder, text, kind)
         entries = [*llama(text), *eva(EVA), *qformer(QFORMER, width)]
     return write_weights(folder, entries, dtype)
 

@@ -123,7 +123,9 @@ func segment(_ q: Range<Int>, ctx: Range<Int> = 0..<0, own: Range<Int> = 0..<0) 
 
 /// AMX computes attention under FAST, in bf16; the others in fp32 under both.
 let everyAttentionISA: [UInt32] = everyISA + [HK_AMX_BF16.rawValue]
-func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threads: threads, fast: isa == HK_AMX_BF16.rawValue) }
+func attentionPool(_ isa: UInt32, threads: Int32 = 2) throws -> Pool {
+    try Pool(isa, threads: threads, fast: isa == HK_AMX_BF16.rawValue)
+}
 
 @Suite struct AttentionTests {
     static let cases: [AttentionCase] = [
@@ -149,7 +151,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test("attention and its gradients are those written out in Double", arguments: everyAttentionISA, cases.indices)
     func valueAndGradient(isa: UInt32, index: Int) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         let c = Self.cases[index]
         let amx = isa == HK_AMX_BF16.rawValue
         let x = amx ? c.inputs(seed: index).rounded : c.inputs(seed: index)
@@ -170,7 +172,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         "a prefix given as context has the same bits as the plain causal sequence", arguments: everyAttentionISA,
         [(157, 61, 40, 2), (150, 1, 32, 4), (700, 611, 64, 4), (70, 64, 128, 1)])
     func sharedPrefixIsPlain(isa: UInt32, shape: (Int, Int, Int, Int)) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         let (T, prefix, d, kvHeads) = shape
         var plain = AttentionCase(
             heads: 4, kvHeads: kvHeads, headDim: d, segments: [segment(0..<T, own: 0..<T)], qRows: T, kRows: T)
@@ -203,7 +205,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test("branches behind one prefix have the bits that each has alone", arguments: everyAttentionISA, [17, 64, 128])
     func branchesTogether(isa: UInt32, d: Int) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         // Decoding: a query each for six branches of one prefix, then two of another; and branches of several rows.
         var segments = (0..<6).map { segment($0..<($0 + 1), ctx: 0..<90, own: (100 + 10 * $0)..<(103 + 11 * $0)) }
         segments += (6..<8).map { segment($0..<($0 + 1), ctx: 200..<230, own: (300 + $0)..<(309 + $0)) }
@@ -231,7 +233,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         [(33, 3, 3), (64, 3, 3), (128, 3, 3), (208, 10, 5), (64, 18, 9)])
     func fewRows(isa: UInt32, shape: (Int, Int, Int)) throws {
         let (d, heads, kvHeads) = shape
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         // A context that ends within a step of keys, scores far from zero, and rows on both sides of the border of a block.
         let T = 150
         var c = AttentionCase(
@@ -256,7 +258,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         "keys and values in fp16 and bf16 give the bits of the same numbers in fp32", arguments: everyAttentionISA,
         [HK_F16.rawValue, HK_BF16.rawValue])
     func halves(isa: UInt32, code: UInt32) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         let dtype = hk_dtype(rawValue: code)
         // What attention rounds in any case may be rounded before.
         let rounded = hk_cache_dtype(pool.raw) == dtype
@@ -285,7 +287,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         "rows of a cache that no query sees may hold anything", arguments: everyAttentionISA,
         [HK_F32.rawValue, HK_F16.rawValue, HK_BF16.rawValue])
     func unseenRows(isa: UInt32, code: UInt32) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         let dtype = hk_dtype(rawValue: code)
         for keys in [1, 31, 33, 36, 64] {
             let rows = min(keys, 3)
@@ -311,7 +313,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test("a cache in int8 gives the bits of the numbers it holds in fp32", arguments: everyAttentionISA)
     func cache8(isa: UInt32) throws {
-        guard let pool = attentionPool(isa) else { return }
+        let pool = try attentionPool(isa)
         var taken = 0
         for c in Self.cases where c.headDim % 16 == 0 && c.kvHeads * c.headDim % 32 == 0 {
             var c = c
@@ -334,7 +336,8 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test("one thread and several give the same bits", arguments: everyAttentionISA)
     func threadsDoNotShow(isa: UInt32) throws {
-        guard let one = attentionPool(isa, threads: 1), let many = attentionPool(isa, threads: 4) else { return }
+        let one = try attentionPool(isa, threads: 1)
+        let many = try attentionPool(isa, threads: 4)
         let segments = (0..<40).flatMap { i -> [hk_segment] in
             let r = i * 50
             return [
@@ -357,7 +360,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
         let y = few.inputs(seed: 10)
         let expected = try #require(few.forward(one, y))
         for threads: Int32 in [2, 9] {
-            let pool = try #require(attentionPool(isa, threads: threads))
+            let pool = try attentionPool(isa, threads: threads)
             let found = try #require(few.forward(pool, y))
             #expect(firstDifference(found.out, expected.out) == nil && firstDifference(found.lse, expected.lse) == nil)
         }
@@ -365,7 +368,7 @@ func attentionPool(_ isa: UInt32, threads: Int32 = 2) -> Pool? { Pool(isa, threa
 
     @Test("large scores do not overflow")
     func largeScores() throws {
-        let pool = try #require(Pool(HK_AUTO.rawValue))
+        let pool = try Pool(HK_AUTO.rawValue)
         let c = AttentionCase(heads: 1, headDim: 8, segments: [segment(0..<20, own: 0..<20)], qRows: 20, kRows: 20, scale: 1e4)
         let x = c.inputs(seed: 3)
         let f = try #require(c.forward(pool, x))

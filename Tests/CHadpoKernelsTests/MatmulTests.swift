@@ -73,7 +73,7 @@ struct Product {
         "a product is the naive one in Double, for every transposition, type, beta and odd size", arguments: everyMatmulISA,
         [false, true])
     func value(isa: UInt32, fast: Bool) throws {
-        guard let pool = Pool(isa, fast: fast) else { return }
+        let pool = try Pool(isa, fast: fast)
         let rounded = fast
         let sizes = [
             (1, 1, 1), (1, 3, 2), (3, 17, 33), (17, 1, 129), (33, 129, 17), (6, 64, 256), (7, 65, 257), (129, 48, 35),
@@ -97,7 +97,7 @@ struct Product {
 
     @Test("OpenBLAS forced by name gives the fp32 product of every stored type")
     func openBLAS() throws {
-        guard let pool = Pool(HK_OPENBLAS.rawValue) else { return }
+        let pool = try Pool(HK_OPENBLAS.rawValue)
         #expect(String(cString: hk_pool_isa_name(pool.raw)) == "openblas")
         for variant in 0..<12 {
             let p = Product(
@@ -112,7 +112,7 @@ struct Product {
 
     @Test("a row has the same bits alone and among any number of others", arguments: everyMatmulISA, [false, true])
     func rowsAreIndependent(isa: UInt32, fast: Bool) throws {
-        guard let pool = Pool(isa, fast: fast) else { return }
+        let pool = try Pool(isa, fast: fast)
         // In place, packed, split into runs of rows, over several blocks of K, and over more rows than one block holds.
         let shapes = [(10, 64, 40), (60, 300, 600), (300, 96, 1300), (130, 512, 300), (1100, 17, 24), (50, 104, 608)]
         for (seed, (M, N, K)) in shapes.enumerated() {
@@ -134,9 +134,9 @@ struct Product {
 
     @Test("one thread and several give the same bits", arguments: everyMatmulISA, [false, true])
     func threadsDoNotShow(isa: UInt32, fast: Bool) throws {
-        guard let one = Pool(isa, threads: 1, fast: fast), let two = Pool(isa, threads: 2, fast: fast),
-            let five = Pool(isa, threads: 5, fast: fast)
-        else { return }
+        let one = try Pool(isa, threads: 1, fast: fast)
+        let two = try Pool(isa, threads: 2, fast: fast)
+        let five = try Pool(isa, threads: 5, fast: fast)
         for (seed, (M, N, K, aT, bT)) in [
             (300, 200, 150, false, true), (1, 700, 2000, false, true), (128, 352, 1000, true, false),
             (1050, 70, 64, false, false),
@@ -151,7 +151,7 @@ struct Product {
 
     @Test("an empty sum is beta C")
     func emptySum() throws {
-        let pool = try #require(Pool(HK_AUTO.rawValue))
+        let pool = try Pool(HK_AUTO.rawValue)
         let c = Guarded<Float>([1, 2, 3, 4])
         #expect(hk_matmul(pool.raw, 0, 0, 2, 2, 0, c.pointer, 0, c.pointer, HK_F32, 2, 1, c.pointer, 2) == 0)
         #expect(firstDifference(c.values, [1, 2, 3, 4]) == nil)

@@ -105,7 +105,7 @@ private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
         "a product with quantised weights is the one in Double with the dequantised weights, in both orientations",
         arguments: everyMatmulISA + [HK_OPENBLAS.rawValue], [false, true])
     func value(isa: UInt32, fast: Bool) throws {
-        guard let pool = Pool(isa, fast: fast) else { return }
+        let pool = try Pool(isa, fast: fast)
         let sizes = [
             (1, 1, 64), (1, 100, 192), (3, 17, 320), (4, 130, 576), (7, 65, 64), (16, 129, 256), (33, 70, 640), (129, 50, 192),
             (9, 33, 1088),
@@ -137,7 +137,7 @@ private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
     @Test(
         "with quantised weights too a row has the same bits alone and among any others", arguments: everyMatmulISA, [false, true])
     func rowsAreIndependent(isa: UInt32, fast: Bool) throws {
-        guard let pool = Pool(isa, fast: fast) else { return }
+        let pool = try Pool(isa, fast: fast)
         for (seed, (M, N, K)) in [(12, 96, 64), (60, 288, 640), (300, 96, 1088), (1100, 32, 64)].enumerated() {
             for dtype in quantisedTypes {
                 for transposed in [true, false] {
@@ -162,7 +162,7 @@ private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
         "activations that are zero, subnormal, infinite or no number spoil their own row alone", arguments: everyMatmulISA,
         [false, true])
     func extremeActivations(isa: UInt32, fast: Bool) throws {
-        guard let pool = Pool(isa, fast: fast) else { return }
+        let pool = try Pool(isa, fast: fast)
         for dtype in [HK_Q8, HK_Q4] {
             let p = QuantisedProduct(transposed: true, M: 40, N: 50, K: 576, dtype: dtype)
             let whole = try #require(Case(pool, p, seed: 9))
@@ -198,9 +198,9 @@ private func throughInt8(_ a: [Float], columns: Int, ld: Int) -> [Float] {
 
     @Test("with quantised weights too one thread and several give the same bits", arguments: everyMatmulISA, [false, true])
     func threadsDoNotShow(isa: UInt32, fast: Bool) throws {
-        guard let one = Pool(isa, threads: 1, fast: fast), let two = Pool(isa, threads: 2, fast: fast),
-            let five = Pool(isa, threads: 5, fast: fast)
-        else { return }
+        let one = try Pool(isa, threads: 1, fast: fast)
+        let two = try Pool(isa, threads: 2, fast: fast)
+        let five = try Pool(isa, threads: 5, fast: fast)
         for (seed, (M, N, K)) in [(1, 700, 2048), (6, 704, 1024), (300, 192, 320)].enumerated() {
             for dtype in quantisedTypes {
                 for transposed in [true, false] where transposed || N % 64 == 0 {

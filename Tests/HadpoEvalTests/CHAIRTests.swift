@@ -1,18 +1,7 @@
-import Glibc
 import HadpoBase
 import HadpoEval
 import HadpoTestSupport
 import Testing
-
-/// The synonym table lies outside the repository.
-private func synonyms() -> String? {
-    let root = File.folder(of: File.folder(of: File.folder(of: #filePath)))
-    let shared = getenv("HADPO_SHARED").map { String(cString: $0) } ?? root + "/../shared"
-    let path = "\(shared)/data/chair/synonyms.txt"
-    if File.exists(path) { return path }
-    print("SKIPPED: CHAIR against the original, no file at \(path)")
-    return nil
-}
 
 @Suite struct CHAIRAgainstTheOriginal {
     private var fixture: JSON { get throws { try File.readJSON(File.join(fixtureFolder, "chair_captions.json")) } }
@@ -28,7 +17,7 @@ private func synonyms() -> String? {
     }
 
     @Test("CHAIRs, CHAIRi and every hallucinated word of 200 captions are the original's") func figures() throws {
-        guard let table = synonyms() else { return }
+        let table = try publishedFile("data/chair/synonyms.txt")
         let fixture = try fixture
         let captions = try #require(fixture["captions"]?.arrayValue)
         let objects = try ObjectWords(synonyms: table)
@@ -56,7 +45,7 @@ private func synonyms() -> String? {
     }
 
     @Test("the sentences measured for the two implementations give the original's words") func goldens() throws {
-        guard let table = synonyms() else { return }
+        let table = try publishedFile("data/chair/synonyms.txt")
         let objects = try ObjectWords(synonyms: table)
         for (caption, nodes) in [
             ("A bus is parked next to two buses.", "bus"),

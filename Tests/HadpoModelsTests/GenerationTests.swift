@@ -84,7 +84,7 @@ final class Listener: Progress {
         let subject = try Subject(name)
         let result = try subject.generate([.init("num_beams", 5), .init("beam_rule", .string(rule.name))])
         #expect(ids(result) == subject.expected.ids(rule.key))
-        guard rule.name == "hf-4.31" else { return }
+        if rule.name != "hf-4.31" { return }  // the other rule's scores are not in the fixtures
         let score = result["score"]?.doubleValue ?? 0
         let wanted = subject.expected.json["beam5_scores.hf-4.31"]?[0]?.doubleValue ?? 1
         // A sum of up to 24 fp32 log-probabilities, each within 1e-5 of the oracle's, divided by the length.

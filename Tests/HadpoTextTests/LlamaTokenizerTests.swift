@@ -33,9 +33,8 @@ struct LlamaTokenizerTests {
         }
     }
 
-    static func llama(_ change: (inout LlamaTokenizer.Settings) -> Void = { _ in }) throws -> LlamaTokenizer? {
-        guard let folder = Files.shared("llama") else { return nil }
-        let path = File.join(folder, "tokenizer.model")
+    static func llama(_ change: (inout LlamaTokenizer.Settings) -> Void = { _ in }) throws -> LlamaTokenizer {
+        let path = File.join(try Files.shared("llama"), "tokenizer.model")
         var settings = LlamaTokenizer.Settings()
         change(&settings)
         return try LlamaTokenizer(try SentencePieceModel(try File.read(path), source: path), settings: settings)
@@ -53,25 +52,25 @@ struct LlamaTokenizerTests {
             ("\n###", [1, 29871, 13, 2277, 29937]),
         ] as [(String, [Int32])])
     func measured(_ text: String, _ ids: [Int32]) throws {
-        guard let tokenizer = try Self.llama() else { return }
+        let tokenizer = try Self.llama()
         #expect(tokenizer.encode(text, addBOS: true) == ids)
     }
 
     @Test("the three ways to treat text behind a special token differ as measured")
     func legacy() throws {
         let text = "a</s>USER: hi"
-        guard let legacy = try Self.llama() else { return }
+        let legacy = try Self.llama()
         #expect(legacy.encode(text, addBOS: true) == [1, 263, 2, 3148, 1001, 29901, 7251])
         let cut = try Self.llama { $0.legacy = false }
-        #expect(cut?.encode(text, addBOS: true) == [1, 263, 2, 3308, 1001, 29901, 7251])
+        #expect(cut.encode(text, addBOS: true) == [1, 263, 2, 3308, 1001, 29901, 7251])
         let clean = try Self.llama { ($0.legacy, $0.rule) = (false, .v457) }
-        #expect(clean?.encode(text, addBOS: true) == [1, 263, 2, 11889, 29901, 7251])
-        #expect(cut?.encode("<s>[INST] hi [/INST] ", addBOS: true).prefix(4) == [1, 1, 29961, 25580])
+        #expect(clean.encode(text, addBOS: true) == [1, 263, 2, 11889, 29901, 7251])
+        #expect(cut.encode("<s>[INST] hi [/INST] ", addBOS: true).prefix(4) == [1, 1, 29961, 25580])
     }
 
     @Test("special tokens move spaces as measured")
     func spaces() throws {
-        guard let tokenizer = try Self.llama() else { return }
+        let tokenizer = try Self.llama()
         func text(_ ids: [Int32], _ skip: Bool = false) -> String { tokenizer.decode(ids, skipSpecial: skip) }
         #expect(text([450, 1967, 29889, 2]) == " The image.</s>")
         #expect(text([1, 450, 1967, 2]) == "<s> The image</s>")
@@ -91,7 +90,6 @@ struct LlamaTokenizerTests {
                 AddedToken("<s>", id: -1, special: false), AddedToken("<unk>", id: -1, special: false),
             ]
         }
-        guard let tokenizer else { return }
         #expect(tokenizer.vocabularyCount == 32001)
         #expect(tokenizer.padID == 32000)
         #expect(tokenizer.encode("Yes. </s>", addBOS: true) == [2, 3869, 29889, 2])

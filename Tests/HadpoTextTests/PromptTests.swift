@@ -14,8 +14,7 @@ struct PromptTests {
     ]
 
     static func real() throws -> [any Tokenizer] {
-        guard let slow = Files.shared("llama"), let fast = Files.shared("llava-hf") else { return [] }
-        return [try TokenizerFile.load(directory: slow), try TokenizerFile.load(directory: fast)]
+        try ["llama", "llava-hf"].map { try TokenizerFile.load(directory: Files.shared($0)) }
     }
 
     static func flat(_ tokens: PromptTokens) -> [Int32] { tokens.before + [-200] + tokens.after }

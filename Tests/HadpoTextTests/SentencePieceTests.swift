@@ -34,7 +34,7 @@ struct SentencePieceTests {
 
     @Test("the real Llama vocabulary encodes and decodes every golden line")
     func golden() throws {
-        guard let folder = Files.shared("llama") else { return }
+        let folder = try Files.shared("llama")
         let path = File.join(folder, "tokenizer.model")
         let model = try SentencePieceModel(try File.read(path), source: path)
         #expect(model.count == 32000)

@@ -1,5 +1,5 @@
-import Glibc
 import HadpoBase
+import HadpoTestSupport
 import Testing
 
 /// Where the tests find their files.
@@ -10,14 +10,8 @@ enum Files {
 
     static func json(_ name: String) throws -> JSON { try File.readJSON(fixture(name)) }
 
-    /// A file of the optional shared folder with real vocabularies. nil, with a loud line, where there is none.
-    static func shared(_ name: String) -> String? {
-        let root = getenv("HADPO_SHARED").map { String(cString: $0) } ?? File.join(File.folder(of: tests), "../shared")
-        let path = File.join(root, "data/tokenizers/\(name)")
-        if File.exists(path) { return path }
-        print("SKIPPED: no \(path); set HADPO_SHARED to the folder with real vocabularies")
-        return nil
-    }
+    /// A file of the optional folder with real vocabularies; without it the test is cancelled, which counts as skipped.
+    static func shared(_ name: String) throws -> String { try publishedFile("data/tokenizers/\(name)") }
 
     static func lines(_ path: String) throws -> [JSON] { try JSONLines.parse(try File.read(path), source: path).map(\.value) }
 }

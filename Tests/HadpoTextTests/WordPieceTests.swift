@@ -21,14 +21,14 @@ struct WordPieceTests {
         }
     }
 
-    static func real() throws -> (WordPieceTokenizer, String)? {
-        guard let folder = Files.shared("bert-uncased") else { return nil }
+    static func real() throws -> (WordPieceTokenizer, String) {
+        let folder = try Files.shared("bert-uncased")
         return (try WordPieceTokenizer.load(directory: File.join(folder, "vocab.txt")), folder)
     }
 
     @Test("the real bert-base-uncased vocabulary encodes every golden line")
     func goldenLines() throws {
-        guard let (tokenizer, folder) = try Self.real() else { return }
+        let (tokenizer, folder) = try Self.real()
         #expect(tokenizer.vocabularyCount == 30523)
         #expect(tokenizer.id(ofPiece: "[DEC]") == 30522)
         #expect(tokenizer.clsID == 101 && tokenizer.sepID == 102 && tokenizer.unkID == 100 && tokenizer.padID == 0)
@@ -42,7 +42,7 @@ struct WordPieceTests {
 
     @Test("truncation drops the beginning and keeps both ends, as measured")
     func truncation() throws {
-        guard let (tokenizer, _) = try Self.real() else { return }
+        let (tokenizer, _) = try Self.real()
         #expect(tokenizer.encode("one two three four five six seven", limit: 5) == [101, 2274, 2416, 2698, 102])
         #expect(tokenizer.encode("one", limit: 5) == [101, 2028, 102])
         #expect(tokenizer.encode("one", limit: 2) == [101, 102])

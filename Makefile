@@ -31,8 +31,7 @@ SWIFT_LIBRARY = $(SWIFT) build -c release --scratch-path $(BUILD)/swift --produc
 	-Xlinker -soname=$(SONAME) -Xlinker --version-script=$(CURDIR)/$(BUILD)/exports.map -Xlinker -s \
 	-Xlinker $(CURDIR)/$(BUILD)/hypotf.o $(foreach name,malloc free realloc posix_memalign malloc_usable_size,-Xlinker --wrap=$(name))
 
-.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-arm install uninstall deb deb-check fixtures parity bench bench-json fuzz world clean help
-.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-scaling check-arm install uninstall deb deb-check fixtures parity bench fuzz world clean help
+.PHONY: all deps test-deps library cli demo test test-demo test-large soak check check-tsan check-scaling check-arm install uninstall deb deb-check fixtures parity bench bench-json fuzz world clean help
 .DELETE_ON_ERROR:
 
 all: library cli
@@ -46,8 +45,6 @@ help:
 	@echo 'make soak                 100,000 random calls; pictures, models and trainings by the hundred in one process: memory stays flat'
 	@echo 'make check-calls CALLS= SEED=   random calls of the whole interface from four threads: what every function promises'
 	@echo 'make check-scaling        instructions of every reader as its file doubles: nothing is quadratic (valgrind)'
-	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
-	@echo 'make soak                 a thousand pictures, fifty models, twenty trainings in one process: memory stays flat'
 	@echo 'make check-malloc         every function with each of its large allocations failing once (MALLOC_FAULTS="--most 3": minutes)'
 	@echo 'make check-tsan           the C host programs and the library under the thread sanitizer (its own build: 6 minutes)'
 	@echo 'make check-faults         every command with a fault at each of its file operations: kill -9, full disk, EIO, EINTR, EMFILE'
@@ -66,7 +63,6 @@ help:
 	@echo 'make fixtures | parity    make the test fixtures again | compare with transformers and peft (installs PyTorch)'
 	@echo 'make bench                time the kernels (BENCH="--isa avx512 matmul")'
 	@echo 'make fuzz FUZZ_SECONDS=   broken files at the interface, then coverage-guided inputs at every reader (a build of its own)'
-	@echo 'make bench | fuzz         time the kernels (BENCH="--isa avx512 matmul") | throw broken files at the library'
 	@echo 'make bench-json           speed and memory of reading JSON: 100 MB of each kind, a file of 700 MB (BENCH="10 70")'
 	@echo 'make world                train the world'\''s base checkpoints again, from nothing'
 	@echo 'make wheel | wheel-check  Python wheel for other machines | run it in a clean Debian root'
@@ -211,6 +207,7 @@ check-scaling: deps
 	@$(MAKE) --no-print-directory all
 	$(call install_packages,valgrind)
 	CC='$(CC)' $(PYTHON) Tests/Scaling/check_scaling.py --library $(LIBRARY)
+
 # Every function of hadpo.h with each of its allocations of a MiB and more failing, once on small inputs and once on large ones.
 # MALLOC_FAULTS="--most 3" tries three of each function's, in less than four minutes; "--size 65536 --allow" shows smaller ones.
 MALLOC_FAULTS ?=
@@ -413,6 +410,7 @@ check-malloc-short:
 nightly: check-faults soak check-malloc check-scaling check-guard-pages check-asan check-tsan fuzz
 
 test-long: check-faults-short check-calls-short check-scaling check-malloc-short check-asan-short
+
 # ---- sanitizers and fuzzing ---------------------------------------------------------------------------------------------
 
 .PHONY: check-asan check-asan-short asan-library

@@ -63,6 +63,10 @@ HADPO_API void        hadpo_bytes_free(hadpo_bytes *bytes);
 HADPO_API hadpo_status hadpo_config_default(const char *schema, hadpo_bytes **json, hadpo_error **error);
 /* A config of any schema, checked, with every default filled in. */
 HADPO_API hadpo_status hadpo_config_resolve(const char *config, size_t size, hadpo_bytes **json, hadpo_error **error);
+/* A config that need not be whole, filled up with the defaults of the model's family; model may be NULL. What is given is
+ * checked, what is required and left out is null. */
+HADPO_API hadpo_status hadpo_config_complete(const char *config, size_t size, hadpo_model *model, hadpo_bytes **json,
+                                             hadpo_error **error);
 
 /* -- engine and images, since 0.1 -------------------------------------------------------------------------------- */
 /* config: "hadpo.engine/1". on_event may be NULL. */

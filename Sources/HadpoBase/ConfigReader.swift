@@ -26,7 +26,7 @@ package struct ConfigReader {
         package let help: String
     }
 
-    /// True when there is no configuration, only its description: required keys then read as empty, `check` passes.
+    /// True when a configuration need not be whole: required keys then read as empty, `check` passes at keys that are not given.
     package let isDescribing: Bool
     package let pointer: String
     private let members: [JSON.Member]
@@ -73,10 +73,14 @@ package struct ConfigReader {
     }
 
     /// The defaults as a configuration, and the fields for a reference. Required keys stand as null.
+    /// - Parameter given: keys that are to have another value, an object; they are checked as far as they go.
     package static func describe<T>(
-        _ schema: String, _ body: (inout ConfigReader) throws(HadpoError) -> T
+        _ schema: String, given: JSON = .object([]), _ body: (inout ConfigReader) throws(HadpoError) -> T
     ) throws(HadpoError) -> (defaults: JSON, fields: [Field]) {
-        var reader = ConfigReader(members: [], pointer: "", isDescribing: true)
+        guard case .object(let members) = given else {
+            throw HadpoError(.config, "a configuration is an object", at: "/", found: given.kind, expected: "an object")
+        }
+        var reader = ConfigReader(members: members, pointer: "", isDescribing: true)
         _ = try reader.run(schema, body)
         return (.object(reader.resolved), reader.fields)
     }
@@ -118,7 +122,7 @@ package struct ConfigReader {
         ) {
             $0.intValue
         }
-        guard range.contains(result) || isDescribing else { throw outOfRange(key, "\(result)", text) }
+        guard range.contains(result) || (isDescribing && !isGiven(key)) else { throw outOfRange(key, "\(result)", text) }
         return result
     }
 
@@ -133,7 +137,7 @@ package struct ConfigReader {
         ) {
             $0.doubleValue
         }
-        guard range.contains(result) || isDescribing else { throw outOfRange(key, "\(result)", text) }
+        guard range.contains(result) || (isDescribing && !isGiven(key)) else { throw outOfRange(key, "\(result)", text) }
         return result
     }
 
@@ -180,7 +184,10 @@ package struct ConfigReader {
         _ key: String, default value: String? = nil, of names: [String], help: String = ""
     ) throws(HadpoError) -> String {
         note(key, "string", value.map { .string($0) }, names.joined(separator: " "), help)
-        let name = try scalar(key, value.map { .string($0) }, "a string", whenDescribing: names.first ?? "") { $0.stringValue }
+        let name = try scalar(key, value.map { .string($0) }, "a string", whenDescribing: names.first ?? "") { value in
+            // Some names are those of JSON's booleans, as in transformers' early_stopping.
+            value.stringValue ?? value.boolValue.map { $0 ? "true" : "false" }.flatMap { names.contains($0) ? $0 : nil }
+        }
         guard names.contains(where: { sameBytes($0, name) }) else {
             throw HadpoError(
                 .config, "unknown name", at: at(key), found: "'\(name)'", expected: "one of \(names.joined(separator: ", "))")
@@ -277,12 +284,12 @@ package struct ConfigReader {
             resolved.append(.init(key, .null))
             return nil
         }
-        let result = try nested(key, found ?? .object([]), help, body)
-        if isDescribing {
+        if isDescribing, found == nil || found == .null {
+            _ = try nested(key, .object([]), help, body)
             resolved[resolved.count - 1].value = .null
             return nil
         }
-        return result
+        return try nested(key, found ?? .object([]), help, body)
     }
 
     private mutating func nested<T>(
@@ -304,12 +311,48 @@ package struct ConfigReader {
     package func check(
         _ condition: Bool, _ key: String, _ message: String, found: String? = nil, expected: String? = nil
     ) throws(HadpoError) {
-        if condition || isDescribing { return }
+        if condition || (isDescribing && !isGiven(key)) { return }
         throw HadpoError(.config, message, at: at(key), found: found, expected: expected)
     }
 
     /// Whether the text itself holds the key, as opposed to its default.
     package func isGiven(_ key: String) -> Bool { members.contains { sameBytes($0.key, key) } }
+
+    /// Whether the text gives a key, read before, another value than it would have without it. So a configuration that was written
+    /// out with all its defaults says no more than one that leaves them out.
+    /// - Parameter path: the key, or one of a nested object behind its key and a slash.
+    package func differs(_ path: String) -> Bool {
+        var value: JSON = .object(members)
+        for key in path.utf8.split(separator: UInt8(ascii: "/")) {
+            guard let inner = value[String(decoding: key, as: UTF8.self)] else { return false }
+            value = inner
+        }
+        let standard = fields.first { sameBytes($0.pointer, pointer + "/" + path) }?.defaultValue ?? .null
+        if let a = value.doubleValue, let b = standard.doubleValue { return a != b }
+        if let flag = value.boolValue, standard.stringValue == (flag ? "true" : "false") { return false }
+        return value != standard
+    }
+
+    /// An error when a key that has no effect in this configuration was given one: what a caller asks for is done or refused.
+    /// - Parameters:
+    ///   - path: as in `differs`.
+    ///   - reason: what makes it so, such as "do_sample is false".
+    package func refuse(_ paths: [String], unless applies: Bool, because reason: String, expected: String? = nil)
+        throws(HadpoError)
+    {
+        if applies { return }
+        for path in paths where differs(path) {
+            throw HadpoError(
+                .config, "a key that has no effect here", at: pointer + "/" + path, found: reason,
+                expected: expected ?? "the configuration without it")
+        }
+    }
+
+    /// Gives a key that was read the value that holds, where that follows from other keys.
+    package mutating func settle(_ key: String, _ value: JSON) {
+        guard let index = resolved.lastIndex(where: { sameBytes($0.key, key) }) else { return }
+        resolved[index].value = value
+    }
 
     // MARK: plumbing
 
@@ -328,7 +371,9 @@ package struct ConfigReader {
     private mutating func scalar<T>(
         _ key: String, _ defaultValue: JSON?, _ expected: String, whenDescribing: T, _ read: (JSON) -> T?
     ) throws(HadpoError) -> T {
-        guard let value = take(key) ?? defaultValue else {
+        let given = take(key)
+        // In a description a required key is null.
+        guard let value = (isDescribing && given == .null ? nil : given) ?? defaultValue else {
             if isDescribing {
                 resolved.append(.init(key, .null))
                 return whenDescribing

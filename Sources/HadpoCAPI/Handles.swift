@@ -92,13 +92,16 @@ final class ModelHandle {
     let folder: any ModelFolder
     let model: any VisionLanguageModel
     let weights: WeightFormat
+    /// What was not in the folder, and what is there and is not used.
+    let notes: [String]
     /// The adapter folder in use, if any.
     var adapter: LoadedAdapter?
     /// Set while a trainer owns the adapter.
     weak var trainer: TrainerHandle?
 
-    init(engine: EngineHandle, folder: any ModelFolder, model: any VisionLanguageModel, weights: WeightFormat) {
+    init(engine: EngineHandle, folder: any ModelFolder, model: any VisionLanguageModel, weights: WeightFormat, notes: [String]) {
         self.weights = weights
+        self.notes = notes
         self.engine = engine
         self.folder = folder
         self.model = model
@@ -111,7 +114,7 @@ final class ModelHandle {
             "schema": "hadpo.model-description/1", "family": .string(model.family.rawValue), "path": .string(folder.path),
             "layout": .string(folder.layoutName), "weight_bytes": JSON(folder.weightBytes),
             "dtype": .string(model.decoder.embedding.data.dtype.rawValue), "weights": .string(weights.rawValue),
-            "notes": JSON(folder.notes),
+            "notes": JSON(notes),
             "text": [
                 "width": JSON(text.width), "feed_forward": JSON(text.feedForward),
                 "layers": JSON(text.layers), "heads": JSON(text.heads), "kv_heads": JSON(text.kvHeads),

@@ -1,6 +1,7 @@
 import CHadpo
 import HadpoBase
 import HadpoEval
+import HadpoModels
 import HadpoVision
 
 // -- library and results: hadpo.h, first part
@@ -60,6 +61,20 @@ public func hadpo_config_resolve(
         let result = try place(json, "json")
         let parsed = try JSON.parse(try bytes(config, size, "config"), source: "config")
         result.pointee = retained(BytesHandle(try Schemas.resolved(parsed).text(indent: 2)))
+    }
+}
+
+@_cdecl("hadpo_config_complete") @implementation
+public func hadpo_config_complete(
+    _ config: UnsafePointer<CChar>?, _ size: Int, _ model: OpaquePointer?, _ json: UnsafeMutablePointer<OpaquePointer?>?,
+    _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> hadpo_status {
+    json?.pointee = nil
+    return status(error) { () throws(HadpoError) in
+        let result = try place(json, "json")
+        let parsed = try JSON.parse(try bytes(config, size, "config"), source: "config")
+        let family = model == nil ? .llava : try handle(model, ModelHandle.self, "model").model.family
+        result.pointee = retained(BytesHandle(try Schemas.completed(parsed, family: family).text(indent: 2)))
     }
 }
 

@@ -56,7 +56,8 @@ public func hadpo_model_open(
         let config = try configured(config, size, "hadpo.model/1", "config", ModelConfig.init).config
         let opened = try engine.exclusively { progress throws(HadpoError) in
             let folder = try ModelFamily.openFolder(config.files, arena: engine.device.arena, progress: progress)
-            for note in folder.notes { try progress.emit(["event": "note", "message": .string(note)]) }
+            let notes = try folder.notes + folder.lengthNotes()
+            for note in notes { try progress.emit(["event": "note", "message": .string(note)]) }
             let model = try folder.openModel(
                 device: engine.device, processor: config.processor, weights: config.weights, progress: progress)
             guard config.cache != .i8 || model.decoder.takesInt8Cache else {
@@ -66,7 +67,7 @@ public func hadpo_model_open(
                     expected: "fp32 or fp16, or heads of a multiple of 16, in all of 32")
             }
             model.decoder.cacheType = config.cache ?? engine.device.cacheType
-            let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights)
+            let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights, notes: notes)
             if let adapter = config.adapter {
                 handle.adapter = LoadedAdapter(
                     path: adapter, config: try model.loadAdapter(folder: adapter, progress: progress).config)

@@ -69,8 +69,9 @@ struct ModelConfig: Sendable {
 
 /// Every schema by name: its defaults, and a given configuration with the defaults filled in.
 enum Schemas {
+    /// - Parameter family: the model's, whose published values the defaults are.
     private static func table<R>(
-        _ name: String, _ body: SchemaUse<R>
+        _ name: String, family: ModelFamily = .llava, _ body: SchemaUse<R>
     ) throws(HadpoError) -> R {
         switch name {
         case "hadpo.engine/1": return try body.use(name, EngineConfig.init)
@@ -79,12 +80,13 @@ enum Schemas {
         case "hadpo.score/1": return try body.use(name, ScoringConfig.init)
         case "hadpo.inspect/1": return try body.use(name, InspectionConfig.init)
         case "hadpo.export/1": return try body.use(name, ExportConfig.init)
-        case "hadpo.train/1": return try body.use(name, TrainConfig.init)
-        case "hadpo.pope/1": return try body.use(name, PopeRunConfig.init)
+        case "hadpo.train/1": return try body.use(name) { r throws(HadpoError) in try TrainConfig(&r, family: family) }
+        case "hadpo.pope/1": return try body.use(name) { r throws(HadpoError) in try PopeRunConfig(&r, family: family) }
         case "hadpo.pope-score/1": return try body.use(name, PopeEvaluationConfig.init)
         case "hadpo.pope-build/1": return try body.use(name, PopeBuildConfig.init)
         case "hadpo.chair-score/1": return try body.use(name, CHAIRScoreConfig.init)
-        case "hadpo.shr-describe/1": return try body.use(name, SHRDescribeConfig.init(_:))
+        case "hadpo.shr-describe/1":
+            return try body.use(name) { r throws(HadpoError) in try SHRDescribeConfig(&r, family: family) }
         case "hadpo.shr-requests/1": return try body.use(name, SHRRequestsConfig.init)
         case "hadpo.shr-score/1": return try body.use(name, SHRScoreConfig.init)
         case "hadpo.shr-agree/1": return try body.use(name, SHRAgreementConfig.init)
@@ -108,6 +110,10 @@ enum Schemas {
 
     static func defaults(_ name: String) throws(HadpoError) -> JSON { try table(name, Defaults()) }
     static func resolved(_ json: JSON) throws(HadpoError) -> JSON { try table(try ConfigReader.schemaName(json), Resolve(json)) }
+    /// A configuration that need not be whole, filled up with the defaults of a model's family.
+    static func completed(_ json: JSON, family: ModelFamily) throws(HadpoError) -> JSON {
+        try table(try ConfigReader.schemaName(json), family: family, Defaults(json))
+    }
 }
 
 /// Something done with one schema's type.
@@ -118,8 +124,10 @@ private class SchemaUse<R> {
 }
 
 private final class Defaults: SchemaUse<JSON> {
+    let given: JSON
+    init(_ given: JSON = .object([])) { self.given = given }
     override func use<T>(_ name: String, _ body: (inout ConfigReader) throws(HadpoError) -> T) throws(HadpoError) -> JSON {
-        try ConfigReader.describe(name, body).defaults
+        try ConfigReader.describe(name, given: given, body).defaults
     }
 }
 

@@ -46,6 +46,7 @@ package struct PopeEvaluationConfig: Sendable {
         resamples = try r.int(
             "resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over pictures; 0: no bootstrap")
         seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of the bootstrap")
+        try r.refuse(["seed"], unless: resamples > 0, because: "resamples is 0: nothing is drawn")
         try r.check(!splits.isEmpty, "splits", "nothing to score", found: "no split", expected: "one or more")
         try r.check(!rules.isEmpty, "rules", "nothing to score by", found: "no rule", expected: "one or more")
     }

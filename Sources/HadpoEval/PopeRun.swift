@@ -71,6 +71,7 @@ package struct PopeRunConfig: Sendable {
             "batch", default: 0, in: 0...4096, help: "pictures at a time; 0: as many as 512 MiB of keys and values hold")
         scores = try r.bool("scores", default: true, help: "log p(yes) - log p(no) of the first token beside each answer")
         compat = try r.choice("compat", default: PopeRunConfig.Compatibility.none, help: "hadpo: answers keep </s>")
+        try r.refuse(["length_penalty"], unless: beamCount > 1, because: "num_beams is 1: nothing is searched")
     }
 }
 

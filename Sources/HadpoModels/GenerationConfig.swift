@@ -47,6 +47,16 @@ package struct GenerationConfig: Sendable {
         try r.check(
             !samples || beamCount == 1, "do_sample", "beams are searched, not drawn", found: "num_beams \(beamCount)",
             expected: "num_beams 1 or do_sample false")
+        try r.refuse(
+            ["temperature", "top_k", "top_p", "seed"], unless: samples, because: "do_sample is false: nothing is drawn",
+            expected: "do_sample true, or the request without it")
+        try r.refuse(
+            ["length_penalty", "early_stopping"], unless: beamCount > 1, because: "num_beams is 1: nothing is searched",
+            expected: "num_beams above 1, or the request without it")
+        try r.refuse(
+            ["beam_rule"], unless: beamCount > 1 || choice.repetitionPenalty != 1,
+            because: "num_beams and repetition_penalty are 1: every version of transformers gives the same",
+            expected: "num_beams above 1, or the request without it")
     }
 }
 

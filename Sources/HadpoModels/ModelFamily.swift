@@ -12,7 +12,12 @@ package enum ModelFamily: String, Sendable, CaseIterable {
     package static func openFolder(_ files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError)
         -> any ModelFolder
     {
-        let files = try files.resolved(arena: arena, progress: progress)
+        let folder = try folder(of: files.resolved(arena: arena, progress: progress), arena: arena, progress: progress)
+        try files.refuseUnused(by: folder)
+        return folder
+    }
+
+    private static func folder(of files: ModelFiles, arena: Arena, progress: any Progress) throws(HadpoError) -> any ModelFolder {
         guard File.isDirectory(files.path) else {
             throw HadpoError(
                 .io, "the model folder does not exist", at: files.path, expected: "a folder with config.json and weights")

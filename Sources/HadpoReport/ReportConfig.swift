@@ -62,6 +62,10 @@ package struct ReportConfig: Sendable {
         try r.check(
             pope != nil || shr != nil || chair != nil || !training.isEmpty, "pope", "there is nothing to report",
             found: "no file", expected: "pope, shr, chair or training")
+        try r.refuse(["outside", "picture_width", "picture_bytes"], unless: !folders.isEmpty, because: "no folder in pictures")
+        try r.refuse(["resamples"], unless: shr != nil || chair != nil, because: "neither shr nor chair is reported")
+        try r.refuse(["seed"], unless: resamples > 0 && (shr != nil || chair != nil), because: "no bootstrap: nothing is drawn")
+        try r.refuse(["baseline_name"], unless: isPair, because: "no part has a baseline")
     }
 
     var isPair: Bool {

@@ -97,7 +97,7 @@ class Sources:
     def schemas(self):
         """Name -> keys, in the order of the table in Sources/HadpoCAPI/Schemas.swift."""
         table = next(body for body in self.enums["Schemas"] if "static let names" in body)
-        cases = re.findall(r'case "(hadpo\.[\w-]+/\d+)": return try body\.use\(name, (\w+)\.init', table)
+        cases = re.findall(r'case "(hadpo\.[\w-]+/\d+)":\s+return try body\.use\(name(?:, |\) \{ r throws\(HadpoError\) in\s+try )(\w+)(?:\.init|\(&r)', table)
         return {name: self.keys(self.struct(type_, ""), ()) for name, type_ in cases}
 
     def struct(self, name, inside):

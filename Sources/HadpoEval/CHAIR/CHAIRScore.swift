@@ -22,6 +22,7 @@ package struct CHAIRScoreConfig: Sendable {
             "records", help: "file for one line a caption: words, objects, what is hallucinated; enough for a report")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
         seed = try r.int("seed", default: 0, in: 0...Int.max, help: "of the bootstrap")
+        try r.refuse(["seed"], unless: resamples > 0, because: "resamples is 0: nothing is drawn")
         let given = !instances.isEmpty || !references.isEmpty || objects != nil
         try r.check(given, "instances", "nothing says what is in the pictures", expected: "instances, references or objects")
     }

@@ -56,6 +56,9 @@ package struct SHRDescribeConfig: Sendable {
         try r.check(
             files.validation != nil, "val_images", "nothing says which pictures to describe", found: "neither shr nor val_images",
             expected: "one of them")
+        try r.refuse(["length_penalty"], unless: beamCount > 1, because: "num_beams is 1: nothing is searched")
+        try r.refuse(
+            ["regions", "factual"], unless: false, because: "descriptions are made without annotations; the score reads them")
     }
 }
 

@@ -97,6 +97,10 @@ package struct SHRFiles: Sendable {
         self.factual =
             factual.isEmpty
             ? shr.map { folder in ["1", "2"].map { File.join(folder, "shr_factual_part\($0).jsonl") } } ?? [] : factual
+        try r.refuse(
+            ["vg"], unless: imageData == nil || regions == nil, because: "image_data and regions are given in its place")
+        try r.refuse(
+            ["shr"], unless: validation == nil || factual.isEmpty, because: "val_images and factual are given in its place")
     }
 
     /// The images of the evaluation, in order, each once.

@@ -39,6 +39,12 @@ package struct SHRScoreConfig: Sendable {
         try r.check(
             judge == .replies || regions != nil, "regions", "annotations are to judge and there are none", found: "no regions",
             expected: "vg or regions")
+        try r.refuse(
+            ["synonyms", "objects", "vg", "image_data", "regions", "factual"], unless: judge == .annotations,
+            because: "judge is \"replies\": what they say counts",
+            expected: "judge \"annotations\", or the configuration without it")
+        try r.refuse(["replies", "requests"], unless: judge == .replies, because: "judge is \"annotations\": nobody was asked")
+        try r.refuse(["seed"], unless: resamples > 0, because: "resamples is 0: nothing is drawn")
     }
 }
 

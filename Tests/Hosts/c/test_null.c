@@ -26,6 +26,9 @@ static void test_library(void)
     REFUSES(hadpo_config_resolve(NULL, 10, &bytes, &error), hadpo_config_resolve(NULL, HADPO_NUL, &bytes, NULL),
             "config_resolve: config");
     REFUSES(hadpo_config_resolve("{}", 2, NULL, &error), hadpo_config_resolve("{}", 2, NULL, NULL), "config_resolve: out");
+    REFUSES(hadpo_config_complete(NULL, 10, NULL, &bytes, &error), hadpo_config_complete(NULL, HADPO_NUL, NULL, &bytes, NULL),
+            "config_complete: config");
+    REFUSES(hadpo_config_complete("{}", 2, NULL, NULL, &error), hadpo_config_complete("{}", 2, NULL, NULL, NULL), "config_complete: out");
     check_status(hadpo_config_resolve("{", 1, &bytes, NULL), HADPO_E_JSON, NULL, "a failure without an error object");
     static hadpo_status (*const evaluators[])(const char *, size_t, hadpo_bytes **, hadpo_error **) = {
         hadpo_pope_evaluate, hadpo_pope_build, hadpo_chair_score, hadpo_shr_requests, hadpo_shr_score, hadpo_shr_agree,

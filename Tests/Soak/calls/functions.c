@@ -73,6 +73,11 @@ static hadpo_status make_config_resolve(call *c)
     return hadpo_config_resolve(TEXT(c), BYTES(c), ERROR(c));
 }
 
+static hadpo_status make_config_complete(call *c)
+{
+    return hadpo_config_complete(TEXT(c), NULL, BYTES(c), ERROR(c));
+}
+
 /* ---- engine and images ------------------------------------------------------------------------------------------------ */
 
 /* A handle that a call made: kept for the others, or freed when there is no room; NULL and NOTHING_THERE say how the call did. */
@@ -289,6 +294,7 @@ OF_ENGINE(world_train)
 const function functions[] = {
     SILENT(abi, 5), SILENT(version, 5), SILENT(status_name, 10), SILENT(error_json, 5), SILENT(error_free, 5), SILENT(bytes_data, 5),
     SILENT(bytes_size, 5), SILENT(bytes_free, 5), SAYS(config_default, NO_TEXT, 30), SAYS(config_resolve, ANY_TEXT, 150),
+    SAYS(config_complete, ANY_TEXT, 100),
     NAMED(engine_open, ENGINE_TEXT, 30), SILENT(engine_interrupt, 15), SILENT(engine_free, 12), NAMED(image_from_rgb8, NO_TEXT, 80),
     NAMED(image_decode, NO_TEXT, 80), SILENT(image_free, 60), NAMED(model_open, MODEL_TEXT, 50), SAYS(model_describe, NO_TEXT, 50),
     SAYS(model_generate, GENERATE_TEXT, 60), NAMED(model_score, SCORE_TEXT, 60), NAMED(model_inspect, INSPECT_TEXT, 10),

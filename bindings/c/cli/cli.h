@@ -151,6 +151,8 @@ void print_interval(double value, json *interval, double scale);
 /* ---- page.c: the HTML report ---------------------------------------------------------------------------------------- */
 /* A config of "hadpo.report/1" for --report FILE with the pictures of --pictures and --outside, or the request's outside; NULL: not asked for. */
 json *page_config(const invocation *call);
+/* Whether the page of --report could be written, asked before long work; 0, or an exit code when it was said that it cannot. */
+int page_check(const invocation *call);
 void page_add_split(json *config, json *questions, json *answers);
 int page_write(json *config, json **result); /* takes config */
 void page_say(json *result);                 /* where it is */

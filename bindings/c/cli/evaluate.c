@@ -93,8 +93,27 @@ static int write_page(const invocation *call, const char *scored)
     return page_finish(call, config);
 }
 
+/* --score asks no model: what says how to ask has no part in it. */
+static int check_score(const invocation *call)
+{
+    json_object_object_foreach(call->request, key, value)
+    {
+        (void)value;
+        bool is_of_page = strcmp(key, "images") == 0 || strcmp(key, "outside") == 0;
+        if (is_of_page && cli_text(call, "report") != NULL) continue;
+        if (strcmp(key, "schema") != 0 && strcmp(key, "questions") != 0)
+            return usage_error(&pope_command, "--score asks no model: %s has no part in it",
+                               strcmp(key, "further") == 0 ? "a second -q" : key);
+    }
+    if (json_object_object_length(call->model) > 1)
+        return usage_error(&pope_command, "--score asks no model: --model and its flags have no part in it");
+    return DONE;
+}
+
 static int score_answers(const invocation *call, const char *answers_path)
 {
+    int allowed = check_score(call);
+    if (allowed != DONE) return allowed;
     const char *questions_path = text_at(call->request, "questions", NULL);
     if (questions_path == NULL) return usage_error(&pope_command, "--score needs --questions FILE too");
     size_t questions_size, answers_size;

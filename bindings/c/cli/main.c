@@ -38,6 +38,18 @@ static void print_help(void)
          "  9  some requests have no reply (judge)\n");
 }
 
+/* Flags of the tool itself that have no effect beside the others. */
+static int check_flags(const command *command, const invocation *call)
+{
+    if (cli_switch(call, "events") && cli_switch(call, "quiet"))
+        return usage_error(command, "--events and --quiet: progress is wanted, or it is not");
+    if (cli_text(call, "report") == NULL && path_get(call->cli, "pictures") != NULL)
+        return usage_error(command, "--pictures is for the page that --report FILE writes");
+    if (cli_text(call, "report") == NULL && cli_switch(call, "outside"))
+        return usage_error(command, "--outside is for the pictures of the page that --report FILE writes");
+    return DONE;
+}
+
 static int run(const command *command, int argc, char **argv)
 {
     invocation call;
@@ -45,8 +57,10 @@ static int run(const command *command, int argc, char **argv)
     int outcome = parse_command_line(command, argc, argv, &call, &wants_help);
     if (outcome == DONE && wants_help)
         print_command_help(command);
-    else if (outcome == DONE)
-        outcome = command->run(&call);
+    else if (outcome == DONE) {
+        outcome = check_flags(command, &call);
+        if (outcome == DONE) outcome = command->run(&call);
+    }
     invocation_free(&call);
     /* A result that could not be written is no result. */
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -1,8 +1,13 @@
 /* page.c - report: one HTML page out of what the other commands wrote; and --report of those commands. */
+#define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 json *page_config(const invocation *call)
 {
@@ -17,6 +22,29 @@ json *page_config(const invocation *call)
     if (outside == NULL) outside = path_get(call->request, "outside");
     if (outside != NULL) json_object_object_add(config, "outside", json_object_get(outside));
     return config;
+}
+
+int page_check(const invocation *call)
+{
+    const char *path = cli_text(call, "report");
+    if (path == NULL) return DONE;
+    struct stat status;
+    if (stat(path, &status) == 0) {
+        if (S_ISDIR(status.st_mode)) errno = EISDIR;
+        else if (access(path, W_OK) == 0) return DONE;
+        return fail_file("cannot write the report", path);
+    }
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    if (folder == NULL) return NO_MEMORY;
+    /* A folder that is not there yet is made with the page. */
+    int outcome = access(folder, W_OK | X_OK) == 0 || errno == ENOENT ? DONE : fail_file("cannot write the report into", folder);
+    if (outcome == DONE && stat(folder, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        errno = ENOTDIR;
+        outcome = fail_file("cannot write the report into", folder);
+    }
+    free(folder);
+    return outcome;
 }
 
 void page_add_split(json *config, json *questions, json *answers)

@@ -47,6 +47,8 @@ static void handle_interrupts(void)
 int open_engine(session *session, const invocation *call)
 {
     if (session->engine != NULL) return DONE;
+    int page = page_check(call);
+    if (page != DONE) return page;
     events_begin(call);
     const char *config = json_text(call->engine);
     hadpo_error *error = NULL;

@@ -53,6 +53,8 @@ static int world(invocation *call)
     if (schema == NULL) return usage_error(&world_command, "say make, pairs or train");
     set_schema(call, schema);
     bool pairs = strcmp(what, "pairs") == 0;
+    if (!pairs && json_object_object_length(call->model) > 1)
+        return usage_error(&world_command, "%s takes no model: a --model and its flags belong to pairs", what);
     session session = {NULL, NULL};
     int outcome = pairs ? open_model(&session, call) : open_engine(&session, call);
     if (outcome == DONE) {
@@ -98,21 +100,33 @@ const command world_command = {
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
 
+/* The named schema, or that of the file, with what --set and the file say in it. */
 static int config(invocation *call)
 {
     if (call->n_files > 1) return usage_error(&config_command, "one schema at a time");
+    const char *named = text_at(call->request, "schema", NULL), *asked = call->n_files == 1 ? call->files[0] : NULL;
+    if (asked == NULL && json_object_object_length(call->request) == 0)
+        return usage_error(&config_command, "name a schema, or give --config FILE");
+    if (asked != NULL && named != NULL && strcmp(asked, named) != 0)
+        return usage_error(&config_command, "%s is named, and the config says %s", asked, named);
+    if (json_object_object_length(call->engine) > 1)
+        return usage_error(&config_command, "nothing is computed here: keys of the engine belong to `hadpo config hadpo.engine/1`");
+    if (asked != NULL) json_object_object_add(call->request, "schema", json_object_new_string(asked));
+    session session = {NULL, NULL};
+    bool has_model = json_object_object_length(call->model) > 1;
+    int outcome = has_model ? open_model(&session, call) : DONE;
     hadpo_bytes *text = NULL;
     hadpo_error *error = NULL;
-    hadpo_status status;
-    if (call->n_files == 1) {
-        status = hadpo_config_default(call->files[0], &text, &error);
-    } else if (json_object_object_length(call->request) > 0) {
-        const char *given = json_text(call->request);
-        status = hadpo_config_resolve(given, strlen(given), &text, &error);
-    } else {
-        return usage_error(&config_command, "name a schema, or give --config FILE");
+    const char *given = json_text(call->request);
+    if (outcome == DONE) {
+        /* A file alone is to be whole. */
+        hadpo_status status = asked == NULL && !has_model
+                                  ? hadpo_config_resolve(given, strlen(given), &text, &error)
+                                  : hadpo_config_complete(given, strlen(given), session.model, &text, &error);
+        if (status != HADPO_OK) outcome = fail("resolving the config", status, error);
     }
-    if (status != HADPO_OK) return fail("resolving the config", status, error);
+    close_session(&session);
+    if (outcome != DONE) return outcome;
     json *value = json_of_bytes(text);
     const char *pretty = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
                                                                    JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -122,24 +136,30 @@ static int config(invocation *call)
     return DONE;
 }
 
-static const flag_group config_groups[] = {{"Input and output", output_flags}, {NULL, NULL}};
+static const flag_group config_groups[] = {{"The model, whose family's defaults are wanted", model_flags},
+                                           {"Input and output", output_flags}, {NULL, NULL}};
 
 const command config_command = {
-    "config", NULL, "all keys of a config with their defaults", "SCHEMA | -c FILE",
+    "config", NULL, "all keys of a config with their defaults", "SCHEMA | -c FILE [-m DIR] [--set KEY=VALUE]",
     "schemas: hadpo.engine/1 hadpo.model/1 hadpo.generate/1 hadpo.score/1 hadpo.inspect/1 hadpo.train/1 hadpo.export/1\n"
     "         hadpo.pope/1 hadpo.pope-score/1 hadpo.pope-build/1 hadpo.chair-score/1 hadpo.shr-describe/1\n"
     "         hadpo.shr-requests/1 hadpo.shr-score/1 hadpo.shr-agree/1 hadpo.world/1 hadpo.world-pairs/1 hadpo.world-base/1\n"
     "         hadpo.report/1\n"
     "\n"
+    "Defaults of hadpo.train/1, hadpo.pope/1 and hadpo.shr-describe/1 are those published for the model's family: with -m\n"
+    "for that model, without for LLaVA-1.5. What is printed can be given back with -c and means the same.\n"
+    "\n"
     "examples\n"
-    "  hadpo config hadpo.train/1 > train.json     start from the defaults\n"
-    "  hadpo config -c train.json                  what a file comes to, defaults filled in\n",
+    "  hadpo config hadpo.train/1 -m MODEL > train.json     start from the defaults for a model\n"
+    "  hadpo config hadpo.train/1 --set optimizer.beta2=0.99\n"
+    "  hadpo config -c train.json                           what a file comes to, defaults filled in\n",
     config_groups, config};
 
 /* ---- version ----------------------------------------------------------------------------------------------------- */
 
 static int version(invocation *call)
 {
+    if (call->n_files > 0) return usage_error(&version_command, "unexpected argument %s", call->files[0]);
     if (cli_switch(call, "json"))
         say("{\"version\":\"%s\",\"abi\":%u}\n", hadpo_version(), (unsigned)hadpo_abi());
     else
@@ -147,4 +167,9 @@ static int version(invocation *call)
     return DONE;
 }
 
-const command version_command = {"version", NULL, "version and ABI of the library", "[--json]", NULL, config_groups, version};
+static const flag version_flags[] = {{0, "json", SWITCH, NULL, "cli.json", "as JSON"},
+                                     {'h', "help", SWITCH, NULL, "cli.help", "this text"},
+                                     {0, NULL, SWITCH, NULL, NULL, NULL}};
+static const flag_group version_groups[] = {{"Output", version_flags}, {NULL, NULL}};
+
+const command version_command = {"version", NULL, "version and ABI of the library", "[--json]", NULL, version_groups, version};

@@ -31,6 +31,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "hadpo_bytes_free": (None, [_pointer]),
     "hadpo_config_default": (_status, [_text, _out, _out]),
     "hadpo_config_resolve": (_status, [_text, _size, _out, _out]),
+    "hadpo_config_complete": (_status, [_text, _size, _pointer, _out, _out]),
     "hadpo_engine_open": (_status, [_text, _size, EventFunction, _pointer, _out, _out]),
     "hadpo_engine_interrupt": (None, [_pointer]),
     "hadpo_engine_free": (None, [_pointer]),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import _c
 from ._call import run_unstoppable
 from ._config import config
 from ._results import PopeReport, Report
+
+if TYPE_CHECKING:
+    from ._model import Model
 
 
 def version() -> str:
@@ -15,9 +18,11 @@ def version() -> str:
     return str(_c.library().hadpo_version().decode())
 
 
-def config_default(schema: str) -> dict[str, Any]:
-    """All keys of a schema, "hadpo.train/1" for instance, with their defaults."""
-    result: dict[str, Any] = _c.answer("hadpo_config_default", schema.encode())
+def config_default(schema: str, model: "Optional[Model]" = None, **keys: Any) -> dict[str, Any]:
+    """All keys of a schema, "hadpo.train/1" for instance, with their defaults: those of the model's family, without a model
+    LLaVA-1.5's. `keys` are checked and stand in it with their values."""
+    handle = model._handle if model is not None else None
+    result: dict[str, Any] = _c.answer("hadpo_config_complete", *config(schema, keys), handle)
     return result
 
 

@@ -86,6 +86,31 @@ package enum File {
         if mkdir(path, 0o777) != 0, errno != EEXIST || !isDirectory(path) { throw failure("cannot make the folder", path, errno) }
     }
 
+    /// The file or folder itself, whatever it is called; nil when it is not there.
+    package static func identity(_ path: String) -> String? {
+        var status = stat()
+        guard !path.utf8.contains(0), stat(path, &status) == 0 else { return nil }
+        return "\(status.st_dev):\(status.st_ino)"
+    }
+
+    /// Whether the folder could be made, as far as can be told without making it.
+    package static func checkCanMake(_ path: String) throws(HadpoError) {
+        try checkPath(path)
+        var place = path.isEmpty ? "." : path
+        while !exists(place) {
+            let parent = folder(of: place)
+            if parent == place { break }
+            place = parent
+        }
+        guard isDirectory(place) else { throw failure("cannot make the folder", path, ENOTDIR) }
+        if access(place, W_OK | X_OK) != 0 { throw failure("cannot write into the folder", place, errno) }
+    }
+
+    /// Whether a file can be written into the folder, by writing one and taking it away.
+    package static func checkCanWrite(_ folder: String) throws(HadpoError) {
+        try AtomicFile(join(folder, "hadpo_write_test")).write(Array("hadpo\n".utf8))
+    }
+
     /// Absent is fine.
     package static func remove(_ path: String) throws(HadpoError) {
         try checkPath(path)

@@ -84,6 +84,31 @@ extension File {
         }
     }
 
+    /// The first and the last bytes of a file, fewer where it has not as many.
+    package static func ends(_ path: String, first: Int, last: Int) throws(HadpoError) -> (first: [UInt8], last: [UInt8]) {
+        let file = try openForReading(path)
+        defer { close(file.descriptor) }
+        func bytes(from start: Int, count: Int) throws(HadpoError) -> [UInt8] {
+            guard lseek(file.descriptor, off_t(start), SEEK_SET) >= 0 else { throw failure("cannot read", path, errno) }
+            var bytes = [UInt8](repeating: 0, count: count)
+            var got = 0
+            while got < count {
+                let result = bytes.withUnsafeMutableBytes { raw in
+                    Result { () throws(HadpoError) -> Int in
+                        guard let base = raw.baseAddress else { return 0 }
+                        return try readOnce(file.descriptor, base + got, count - got, path)
+                    }
+                }
+                let more = try result.get()
+                if more == 0 { break }
+                got += more
+            }
+            return Array(bytes.prefix(got))
+        }
+        let head = try bytes(from: 0, count: first)
+        return (head, try bytes(from: max(0, file.byteCount - last), count: last))
+    }
+
     package static func readJSON(_ path: String, limits: JSONLimits = .init()) throws(HadpoError) -> JSON {
         try bytes(path, limit: limits.bytes).withBytes { (raw) throws(HadpoError) in
             try JSON.parse(raw, source: path, limits: limits)

@@ -100,3 +100,14 @@ extension HadpoError: CustomStringConvertible {
         return text
     }
 }
+
+extension HadpoError {
+    /// For a report that lists what would be refused: keys as those of the C interface's errors.
+    package var record: JSON {
+        var members: [JSON.Member] = [.init("status", JSON(Int(status.rawValue))), .init("message", .string(message))]
+        for (key, value) in [("where", place), ("found", found), ("expected", expected)] {
+            if let value { members.append(.init(key, .string(value))) }
+        }
+        return .object(members)
+    }
+}

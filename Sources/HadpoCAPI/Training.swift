@@ -133,7 +133,9 @@ public func hadpo_data_check(
         let model = try handle(model, ModelHandle.self, "model")
         let config = try trainConfig(config, size, model).config
         let found = try model.engine.exclusively { progress throws(HadpoError) in
-            try TrainingRun.check(model.model, model.folder, config, progress: progress)
+            // The guard's files are looked at when it is made.
+            _ = try gauge(config.guarding, model.model, progress: progress)
+            return try TrainingRun.check(model.model, model.folder, config, progress: progress)
         }
         result.pointee = retained(BytesHandle(found.text(indent: 2)))
     }

@@ -8,6 +8,9 @@ package struct SampleTokens {
     package private(set) var truncated = 0
     package private(set) var skipped = 0
     package private(set) var longest = 0
+    /// Pairs whose answers are the same tokens, so that nothing can be learnt from them: texts that differ behind the place where they
+    /// were cut.
+    package private(set) var equal = 0
     private let model: any VisionLanguageModel
     private let config: TrainConfig
     private let template: PromptTemplate
@@ -29,19 +32,20 @@ package struct SampleTokens {
         try add(
             id: "\(pair.source)", imagePath: pair.imagePath,
             prompts: isDescription && !config.data.rule.drawsQuestionsOnce ? Self.drawn : [pair.prompt],
-            answers: [pair.chosen, pair.rejected], augmentation)
+            answers: [pair.chosen, pair.rejected], augmentation, weight: pair.weight)
     }
 
     package mutating func add(_ sample: CaptionSample) throws(HadpoError) {
         try add(
             id: "\(sample.source)", imagePath: sample.imagePath, prompts: sample.drawsQuestion ? Self.drawn : [sample.prompt],
-            answers: [sample.answer], sample.drawsQuestion ? .captions(config.recipe) : .none)
+            answers: [sample.answer], sample.drawsQuestion ? .captions(config.recipe) : .none, weight: sample.weight)
     }
 
     private static let drawn = UpstreamPairs.questionTemplates.map { SamplePrompt.question($0) }
 
     private mutating func add(
-        id: String, imagePath: String, prompts: [SamplePrompt], answers: [String], _ augmentation: Augmentation
+        id: String, imagePath: String, prompts: [SamplePrompt], answers: [String], _ augmentation: Augmentation,
+        weight: Double
     ) throws(HadpoError) {
         var turns: [TrainingSample.Turn] = []
         var wasCut = false
@@ -61,9 +65,11 @@ package struct SampleTokens {
         }
         guard let first = turns.first else { return }
         if wasCut { truncated += 1 }
+        if turns.allSatisfy({ $0.branches.count == 2 && $0.branches[0] == $0.branches[1] }) { equal += 1 }
         var sample = TrainingSample(id: id, imagePath: imagePath, prompt: first.prompt, branches: first.branches)
         if turns.count > 1 { sample.turns = turns }
         if config.data.augments { sample.augmentation = augmentation }
+        sample.weight = weight
         samples.append(sample)
     }
 

@@ -56,14 +56,16 @@ struct StepLog {
             default: return true
             }
         }
-        if kept.count == lines.count - start { return nil }
+        let isCut = kept.count < lines.count - start
         let own = kept.last { $0.event == "step" }.map { StepLog.comparable($0.record) }
-        guard (isOwn && step == 0) || (own != nil && own == lastRecord) else {
+        guard lines.isEmpty || (isOwn && step == 0) || (own != nil && own == lastRecord) || (!isCut && own == nil) else {
             throw HadpoError(
-                .config, "the file named as log is not the log of the saved training, and lines would be cut out of it",
-                at: path, found: own ?? "no record of step \(step)",
+                .config,
+                "the file named as log is not the log of the saved training, and lines would be "
+                    + (isCut ? "cut out of it" : "added to it"), at: path, found: own ?? "no record of step \(step)",
                 expected: lastRecord.map { "\($0) of step \(step), or a new file" } ?? "a new file")
         }
+        if !isCut { return nil }
         return Array((lines[..<start] + kept).map { $0.bytes + [0x0A] }.joined())
     }
 

@@ -8,6 +8,7 @@ package struct TrainConfig: Sendable {
     package enum OnLong: String, Sendable, CaseIterable { case error, truncate, skip }
     package enum Frontend: String, Sendable, CaseIterable { case initial, policy }
     package enum ReferencePrompts: String, Sendable, CaseIterable { case same, own }
+    package enum LastBatch: String, Sendable, CaseIterable { case short, filled }
 
     package let recipe: Recipe
     package let method: Method
@@ -23,6 +24,8 @@ package struct TrainConfig: Sendable {
     package let steps: Int
     package let batch: Int
     package let accumulation: Int
+    package let fitsBatch: Bool
+    package let lastBatch: LastBatch
     package let optimizer: OptimizerSettings
     package let schedule: ScheduleConfig
     package let lora: LoRAConfig
@@ -37,6 +40,7 @@ package struct TrainConfig: Sendable {
     package let checkpointing: Bool
     package let seed: Int
     package let output: String?
+    package let overwrites: Bool
     package let saveEvery: Int
     package let log: String?
     package let guarding: GuardConfig?
@@ -68,10 +72,25 @@ package struct TrainConfig: Sendable {
         beta = try r.double("beta", default: 0.1, in: 0...1000, help: "strength of the tie to the reference model")
         gamma = try r.double(
             "gamma", default: recipe.gamma, in: 0...1000, help: "weight of the language-model loss on captions beside DPO")
-        epochs = try r.int("epochs", default: 1, in: 0...1_000_000, help: "passes over the data when steps is 0")
-        steps = try r.int("steps", default: recipe.steps, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
+        let passes = try r.optionalInt(
+            "epochs", in: 0...1_000_000, help: "passes over the data, instead of steps; 1 where steps is 0")
+        steps = try r.int(
+            "steps", default: passes == nil ? recipe.steps : 0, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
+        epochs = passes ?? 1
+        if steps == 0 { r.settle("epochs", JSON(epochs)) }
+        try r.check(
+            passes == nil || steps == 0, "epochs", "epochs and steps both say how long the training is",
+            found: "epochs \(epochs), steps \(steps)", expected: "one of them, or steps 0")
         batch = try r.int("batch", default: recipe.batch, in: 1...65536, help: "samples per forward and backward pass")
         accumulation = try r.int("accumulation", default: recipe.accumulation, in: 1...65536, help: "batches per optimizer step")
+        fitsBatch = try r.bool(
+            "fit_batch", default: !r.isGiven("batch") && !r.isGiven("accumulation"),
+            help:
+                "a step takes at most a sixteenth of the samples, so that small data make steps enough; false: batch * accumulation; "
+                + "false when one of those is given")
+        lastBatch = try r.choice(
+            "last_batch", default: .short,
+            help: "the last step of an epoch: short takes what is left; filled goes on in the next epoch")
         optimizer = try r.object("optimizer", help: "AdamW") { r throws(HadpoError) in
             var settings = OptimizerSettings(
                 learningRate: try r.double(
@@ -113,7 +132,11 @@ package struct TrainConfig: Sendable {
         checkpointing = try r.bool(
             "checkpointing", default: true, help: "compute layers again on the way back instead of keeping them")
         seed = try r.int("seed", default: 42, in: 0...Int.max, help: "adapter start and order")
-        output = try r.optionalString("output", help: "folder for checkpoints (save_every)")
+        output = try r.optionalString(
+            "output", help: "folder for checkpoints (save_every), and for what there is when the training fails on its way")
+        overwrites = try r.bool(
+            "overwrite", default: false,
+            help: "replace an adapter that is in the output folder, and a log, of another training; else both are refused")
         saveEvery = try r.int("save_every", default: 0, in: 0...1_000_000_000, help: "steps between checkpoints; 0: none")
         log = try r.optionalString("log", help: "JSON Lines file, one record per step")
         let method = method
@@ -130,6 +153,8 @@ package struct TrainConfig: Sendable {
             expected: "method \"sft\"")
         try r.check(saveEvery == 0 || output != nil, "save_every", "checkpoints need a folder", expected: "output")
         try r.check(steps > 0 || epochs > 0, "steps", "nothing to do", found: "steps 0, epochs 0")
+        try refuseWithoutEffect(r)
+        try refuseStandstill(r)
     }
 
     package struct DataConfig: Sendable {
@@ -149,6 +174,8 @@ package struct TrainConfig: Sendable {
         package let rule: UpstreamPairs.Rule
         /// Whether pictures are varied as upstream does for this recipe.
         package let augments: Bool
+        /// Whether each picture is decoded whole before the first step.
+        package let decodes: Bool
 
         init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             format = try r.choice(
@@ -191,6 +218,9 @@ package struct TrainConfig: Sendable {
                     help:
                         "upstream: MiniGPT-4's descriptions and captions are cropped at random, InstructBLIP's pictures cropped and "
                         + "mirrored; LLaVA's never") == "upstream"
+            decodes = try r.bool(
+                "decode", default: false,
+                help: "decode every picture whole before the first step; else its first and last bytes are looked at")
             switch format {
             case .hadpo: try r.check(desc != nil || pope != nil, "desc", "format hadpo needs desc, pope or both")
             case .pairs: try r.check(pairs != nil, "pairs", "format pairs needs a file")
@@ -203,12 +233,23 @@ package struct TrainConfig: Sendable {
         package let kind: LearningRateSchedule.Kind
         package let warmupSteps: Int
         package let warmupRatio: Double
+        package let fitsWarmup: Bool
 
         init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             kind = try r.choice("kind", default: .cosine, help: "after the warm-up")
-            warmupSteps = try r.int("warmup_steps", default: recipe.warmupSteps, in: 0...1_000_000_000, help: "0: by ratio")
+            warmupSteps = try r.int(
+                "warmup_steps", default: r.isGiven("warmup_ratio") ? 0 : recipe.warmupSteps, in: 0...1_000_000_000,
+                help: "steps in which the rate rises; 0: by ratio")
             warmupRatio = try r.double(
-                "warmup_ratio", default: recipe.warmupRatio, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
+                "warmup_ratio", default: warmupSteps > 0 && r.isGiven("warmup_steps") ? 0 : recipe.warmupRatio, in: 0...1,
+                help: "ceil(ratio * steps) when warmup_steps is 0")
+            fitsWarmup = try r.bool(
+                "fit_warmup", default: !r.isGiven("warmup_steps") && !r.isGiven("warmup_ratio"),
+                help: "at most a tenth of the steps warm up; false when warmup_steps or warmup_ratio is given")
+            try r.check(
+                warmupSteps == 0 || warmupRatio == 0, "warmup_ratio",
+                "warmup_steps and warmup_ratio both say how long the rate rises",
+                found: "warmup_steps \(warmupSteps), warmup_ratio \(warmupRatio)", expected: "one of them")
         }
     }
 
@@ -231,15 +272,5 @@ package struct TrainConfig: Sendable {
                     known.contains(name), "target", "unknown layer", found: "'\(name)'", expected: known.joined(separator: ", "))
             }
         }
-    }
-
-    /// Steps of the whole run and the schedule over them.
-    package func plan(samples: Int) -> (steps: Int, schedule: LearningRateSchedule) {
-        let perStep = batch * accumulation
-        let total = steps > 0 ? steps : epochs * max(1, (samples + perStep - 1) / perStep)
-        let warmup =
-            schedule.warmupSteps > 0
-            ? schedule.warmupSteps : Int(exactly: (schedule.warmupRatio * Double(total)).rounded(.up)) ?? total
-        return (total, LearningRateSchedule(schedule.kind, warmupSteps: warmup, totalSteps: total))
     }
 }

@@ -59,8 +59,7 @@ package final class Trainer {
     package let samples: [TrainingSample]
     package let auxiliary: [TrainingSample]
     package let optimizer: Optimizer
-    package let schedule: LearningRateSchedule
-    package let totalSteps: Int
+    package let plan: TrainingPlan
     private let order: SampleOrder
     /// The order of the epoch last asked for.
     private var epochOrder: (epoch: Int, indices: [Int]) = (-1, [])
@@ -81,7 +80,7 @@ package final class Trainer {
         self.samples = samples
         self.auxiliary = auxiliary
         optimizer = Optimizer(parameters, config.optimizer, device: model.device)
-        (totalSteps, schedule) = config.plan(samples: samples.count)
+        plan = TrainingPlan(config, samples: samples.count)
         order = try SampleOrder(
             count: samples.count, kind: config.data.order, seed: UInt64(config.seed))
         features = FeatureCache(model: model, limit: config.featureCacheBytes)
@@ -91,12 +90,12 @@ package final class Trainer {
             path: config.frontend == .initial ? config.referenceCache : nil)
     }
 
+    package var totalSteps: Int { plan.steps }
     package var isFinished: Bool { step >= totalSteps }
 
     /// The samples of one step, in the order of training.
     package func batch(at step: Int) -> [TrainingSample] {
-        let size = config.batch * config.accumulation
-        return (step * size..<(step + 1) * size).map { position in
+        plan.draws(of: step).map { position in
             let epoch = position / samples.count
             if epochOrder.epoch != epoch { epochOrder = (epoch, order.indices(epoch: epoch)) }
             let index = epochOrder.indices[position % samples.count]
@@ -104,10 +103,10 @@ package final class Trainer {
         }
     }
 
-    private func auxiliaryBatch(at step: Int, count: Int) -> [TrainingSample] {
+    /// As many as the step has pairs.
+    private func auxiliaryBatch(at step: Int) -> [TrainingSample] {
         guard config.gamma > 0, config.method == .dpo, !auxiliary.isEmpty else { return [] }
-        return (0..<count).map { place in
-            let position = step * count + place
+        return plan.draws(of: step).map { position in
             let index = position % auxiliary.count
             return auxiliary[index].drawn(
                 seed: UInt64(config.seed) &+ 1, index: index, epoch: position / auxiliary.count, count: auxiliary.count)
@@ -120,11 +119,11 @@ package final class Trainer {
         optimizer.clearGradients()
         do throws(HadpoError) {
             var record = try accumulateGradients(progress: progress)
-            record.learningRate = config.optimizer.learningRate * schedule.factor(step)
+            record.learningRate = config.optimizer.learningRate * plan.schedule.factor(step)
             record.gradientNorm = try optimizer.step(learningRate: record.learningRate)
             step += 1
             record.step = step
-            record.epoch = Double(step * config.batch * config.accumulation) / Double(samples.count)
+            record.epoch = plan.epochs(after: step)
             record.seconds = Clock.now() - start
             return record
         } catch {
@@ -139,17 +138,18 @@ package final class Trainer {
         var record = StepRecord()
         switch config.method {
         case .dpo:
+            let weight = batch.reduce(0) { $0 + $1.weight }
             for pack in SamplePack.make(batch, imageRows: model.imageRows, limit: config.packRows) {
-                try preferencePack(pack, pairs: batch.count, into: &record, progress: progress)
+                try preferencePack(pack, of: weight, into: &record, progress: progress)
             }
             record.loss = record.dpoLoss
-            let extra = auxiliaryBatch(at: step, count: batch.count)
+            let extra = auxiliaryBatch(at: step)
             if !extra.isEmpty {
-                record.languageModelLoss = try languageModelPacks(extra, weight: config.gamma, progress: progress)
+                record.languageModelLoss = try languageModelPacks(extra, factor: config.gamma, progress: progress)
                 record.loss += config.gamma * record.languageModelLoss
             }
         case .sft:
-            record.languageModelLoss = try languageModelPacks(batch, weight: 1, progress: progress)
+            record.languageModelLoss = try languageModelPacks(batch, factor: 1, progress: progress)
             record.loss = record.languageModelLoss
         }
         guard record.loss.isFinite else {
@@ -160,8 +160,9 @@ package final class Trainer {
         return record
     }
 
-    /// DPO on one pack. Gradients are those of the mean over `pairs`.
-    private func preferencePack(_ pack: SamplePack, pairs: Int, into record: inout StepRecord, progress: any Progress)
+    /// DPO on one pack. Gradients are those of the step's mean, in which a pair counts as often as its weight says.
+    /// - Parameter whole: the weights of the step's pairs together.
+    private func preferencePack(_ pack: SamplePack, of whole: Double, into record: inout StepRecord, progress: any Progress)
         throws(HadpoError)
     {
         let referenceSums = try referenceLogProbs(pack, progress: progress)
@@ -170,8 +171,8 @@ package final class Trainer {
             tape, pack.rows, features: try seen(pack, tape), checkpointing: config.checkpointing)
         let values = try logps.data.floats()
         var gradient = [Float](repeating: 0, count: values.count)
-        let share = 1 / Double(pairs)
-        for (ranges, reference) in zip(pack.targets, referenceSums) {
+        for (sample, (ranges, reference)) in zip(pack.samples, zip(pack.targets, referenceSums)) {
+            let share = whole > 0 ? sample.weight / whole : 0
             let chosen = sum(values, ranges[0])
             let rejected = sum(values, ranges[1])
             let loss = DPOLoss(
@@ -218,17 +219,23 @@ package final class Trainer {
         return sums
     }
 
-    /// Mean cross-entropy per target token over `batch`; leaves gradients of `weight` times it.
-    private func languageModelPacks(_ batch: [TrainingSample], weight: Double, progress: any Progress) throws(HadpoError)
+    /// Mean cross-entropy per target token over `batch`, in which each token counts as often as its sample's weight says: one of weight 2
+    /// is the sample twice. Leaves gradients of `factor` times it.
+    private func languageModelPacks(_ batch: [TrainingSample], factor: Double, progress: any Progress) throws(HadpoError)
         -> Double
     {
-        let tokens = batch.reduce(0) { $0 + $1.branches.reduce(0) { $0 + $1.count } }
+        let tokens = batch.reduce(0.0) { $0 + $1.weight * Double($1.branches.reduce(0) { $0 + $1.count }) }
+        guard tokens > 0 else { return 0 }
         var loss = 0.0
         for pack in SamplePack.make(batch, imageRows: model.imageRows, limit: config.packRows) {
             let tape = Tape(device: model.device, progress: progress, isRecording: true)
             let logps = try model.logProbs(tape, pack.rows, features: try seen(pack, tape), checkpointing: config.checkpointing)
-            loss -= try sum(logps.data.floats(), 0..<logps.data.count) / Double(tokens)
-            let gradient = [Float](repeating: Float(-weight / Double(tokens)), count: logps.data.count)
+            var weights = [Double](repeating: 0, count: logps.data.count)
+            for (sample, ranges) in zip(pack.samples, pack.targets) {
+                for range in ranges { for i in range { weights[i] = sample.weight } }
+            }
+            loss -= try zip(logps.data.floats(), weights).reduce(0.0) { $0 + Double($1.0) * $1.1 } / tokens
+            let gradient = weights.map { Float(-factor * $0 / tokens) }
             try tape.backward(from: logps, gradient: model.device.tensor(gradient, [gradient.count]))
         }
         return loss

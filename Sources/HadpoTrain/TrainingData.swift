@@ -1,5 +1,6 @@
 import HadpoBase
 import HadpoModels
+import HadpoVision
 
 /// The data of a training configuration: read, checked, tokenised. Nothing is trained on before all of it is known to be good.
 package struct TrainingData {
@@ -29,6 +30,9 @@ package struct TrainingData {
         }
         if let path = data.samples { captions = try SampleFiles.readSamples(path, pictures: pictures) }
         if let folder = data.alignedCaptions { captions.append(try AlignedCaptions.read(folder, outside: data.outside)) }
+        var check = PictureFiles(decoding: data.decodes, budget: model.device.arena)
+        pairs = try check.readable(pairs, path: \.imagePath, source: \.source, id: \.id, progress: progress)
+        captions = try check.readable(captions, path: \.imagePath, source: \.source, id: \.id, progress: progress)
         problems = pairs.problems + captions.problems
 
         var samples = SampleTokens(model, config)
@@ -59,6 +63,68 @@ package struct TrainingData {
         var set = SampleSet<PreferencePair>()
         set.problems = problems
         try set.requireClean()
+    }
+
+    /// Why a training on these samples would not move, or not begin; nil when it would.
+    func standstill(_ config: TrainConfig, _ plan: TrainingPlan) -> HadpoError? {
+        let (count, what) = (samples.samples.count, "a training in which nothing can move")
+        if count == 0 {
+            return HadpoError(.config, "there is nothing to train on", at: "/data", expected: "at least one sample")
+        }
+        if samples.equal == count {
+            return HadpoError(
+                .config, what, at: "/data", found: "chosen and rejected are the same tokens in every pair",
+                expected: "pairs whose answers differ before they are cut")
+        }
+        if samples.samples.allSatisfy({ $0.weight == 0 }) {
+            return HadpoError(.config, what, at: "/data", found: "every sample has weight 0", expected: "weights above 0")
+        }
+        if !plan.hasRate(config.optimizer.learningRate) {
+            return HadpoError(
+                .config, what, at: "/schedule",
+                found: "\(plan.steps) step of \(plan.perStep) samples, all of it warm-up: its learning rate is 0",
+                expected: "more steps or epochs, a smaller batch, or warmup_ratio 0")
+        }
+        return nil
+    }
+}
+
+/// The pictures of the samples, each looked at once.
+private struct PictureFiles {
+    let decoding: Bool
+    let budget: any MemoryBudget
+    private var known: [String: String?] = [:]
+
+    init(decoding: Bool, budget: any MemoryBudget) {
+        self.decoding = decoding
+        self.budget = budget
+    }
+
+    /// The samples whose pictures can be read; the others among the problems.
+    mutating func readable<Sample>(
+        _ set: SampleSet<Sample>, path: (Sample) -> String, source: (Sample) -> SampleSource, id: (Sample) -> String,
+        progress: any Progress
+    ) throws(HadpoError) -> SampleSet<Sample> {
+        var good = SampleSet<Sample>()
+        good.problems = set.problems
+        for sample in set.samples {
+            let file = path(sample)
+            let reason: String?
+            if let found = known[file] {
+                reason = found
+            } else {
+                try progress.tick()
+                reason = try PictureCheck.reason(file, decoding: decoding, budget: budget)
+                known[file] = .some(reason)
+            }
+            if let reason {
+                good.problems.append(
+                    .init(source(sample), id: id(sample), "unreadable picture \(PictureFolder.shown(file)): \(reason)"))
+            } else {
+                good.samples.append(sample)
+            }
+        }
+        return good
     }
 }
 

@@ -13,8 +13,11 @@ package final class TrainingRun {
     private let resolved: JSON
     private let truncated: Int
     private let skipped: Int
+    private let equal: Int
     /// What a saved state must have been made with: configuration, samples, model.
     package let identity: String
+    private var places: TrainingPlaces
+    private var isPrepared = false
     private var log: LineAppender?
     /// Whether this object has written to its log.
     private var hasLogged = false
@@ -35,15 +38,13 @@ package final class TrainingRun {
         if let guarding = config.guarding { watcher = try TrainingGuard(guarding, gauge: gauge) } else { watcher = nil }
         let data = try TrainingData(model, config, progress: progress)
         try data.requireClean()
-        guard !data.samples.samples.isEmpty else {
-            throw HadpoError(.config, "there is nothing to train on", at: "/data", expected: "at least one sample")
-        }
+        if let refusal = data.standstill(config, TrainingPlan(config, samples: data.samples.samples.count)) { throw refusal }
         plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
         try plan.check(limit: model.device.arena.limit)
         if let output = config.output {
             // What a killed run left; and what would be read with our saves is found now and not after the first steps.
             try FolderSave.recover(output)
-            if let folder = bestFolder(config) { try FolderSave.recover(folder) }
+            if let folder = config.bestFolder { try FolderSave.recover(folder) }
             try FolderSave.checkStrangers(output, readable: TrainingRun.unwritten(config))
         }
         // Read before the model is touched, so that a bad folder leaves it as it was.
@@ -60,12 +61,14 @@ package final class TrainingRun {
         self.resolved = resolved
         truncated = data.samples.truncated + data.auxiliary.truncated
         skipped = data.samples.skipped + data.auxiliary.skipped
+        equal = data.samples.equal
+        places = TrainingPlaces(config)
         identity = TrainingRun.identity(resolved, data, model)
     }
 
     /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
     private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: any VisionLanguageModel) -> String {
-        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes", "guard"]
+        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes", "guard", "overwrite"]
         var hash = SHA256()
         if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
         hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
@@ -74,6 +77,7 @@ package final class TrainingRun {
         hash.update(model.fingerprint + "|" + model.device.numerics.rawValue)
         for sample in data.samples.samples + data.auxiliary.samples {
             hash.update(sample.imagePath.map { File.name(of: $0) } ?? "")
+            if sample.weight != 1 { hash.update("weight \(sample.weight)") }
             for branch in sample.branches { hash.update(branch.map { "\($0)" }.joined(separator: ",") + ";") }
         }
         return hash.hexDigest()
@@ -83,16 +87,55 @@ package final class TrainingRun {
     private func start() -> JSON {
         [
             "event": "training", "samples": JSON(trainer.samples.count), "auxiliary": JSON(trainer.auxiliary.count),
-            "truncated": JSON(truncated), "skipped": JSON(skipped), "steps": JSON(trainer.totalSteps), "step": JSON(trainer.step),
-            "memory": plan.json,
+            "truncated": JSON(truncated), "skipped": JSON(skipped), "equal": JSON(equal), "steps": JSON(trainer.totalSteps),
+            "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json,
         ]
+    }
+
+    /// Before the first step: places that can be written, and a log of this training's own.
+    private func prepare(progress: any Progress) throws(HadpoError) {
+        if !isPrepared { try places.prepare() }
+        if log == nil, let path = trainer.config.log {
+            let opened = try LineAppender(path)
+            if trainer.config.overwrites, !places.ownsLog, File.isFile(path), try File.size(path) > 0 {
+                try opened.replace(with: [])
+            }
+            log = opened
+            places.claimLog()
+        }
+        isPrepared = true
+        if let warning = log?.warning { try progress.emit(warning) }
     }
 
     /// - Parameter steps: how many optimizer steps at most; 0 runs to the end.
     package func run(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
+        try prepare(progress: progress)
         try progress.emit(start())
-        if log == nil, let path = trainer.config.log { log = try LineAppender(path) }
-        if let warning = log?.warning { try progress.emit(warning) }
+        do throws(HadpoError) {
+            return try take(steps: steps, progress: progress)
+        } catch {
+            throw saving(error)
+        }
+    }
+
+    /// A failure on the way loses no step that was taken: they are saved, if the configuration says where. Who stops the training himself
+    /// decides himself.
+    private func saving(_ error: HadpoError) -> HadpoError {
+        guard error.status != .cancelled, error.status != .callback, trainer.step > 0, let output = trainer.config.output else {
+            return error
+        }
+        var error = error
+        let before = error.expected.map { $0 + "; " } ?? ""
+        do throws(HadpoError) {
+            try save(to: output, progress: SilentProgress())
+            error.expected = before + "what was trained until step \(trainer.step) is saved in \(output): resume from there"
+        } catch let failure {
+            error.expected = before + "what was trained until step \(trainer.step) could not be saved: \(failure.message)"
+        }
+        return error
+    }
+
+    private func take(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
         let first = trainer.step
         // `steps` may be any number: it is compared with those that are left, and never added to.
         let end = steps == 0 || steps >= trainer.totalSteps - first ? trainer.totalSteps : first + steps
@@ -123,13 +166,14 @@ package final class TrainingRun {
         var report: [JSON.Member] = [
             .init("schema", "hadpo.train-report/1"), .init("step", JSON(trainer.step)), .init("steps", JSON(trainer.totalSteps)),
             .init("finished", JSON(trainer.isFinished)), .init("samples", JSON(trainer.samples.count)),
-            .init("truncated", JSON(truncated)), .init("skipped", JSON(skipped)), .init("seconds", JSON(Clock.now() - begin)),
+            .init("truncated", JSON(truncated)), .init("skipped", JSON(skipped)), .init("equal", JSON(equal)),
+            .init("plan", trainer.plan.json), .init("seconds", JSON(Clock.now() - begin)),
             .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
         ]
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
         }
-        if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: bestFolder(trainer.config)))) }
+        if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: trainer.config.bestFolder))) }
         return .object(report)
     }
 
@@ -139,7 +183,7 @@ package final class TrainingRun {
         if watcher.isDue(trainer) {
             let record = try watcher.measure(trainer, progress: progress)
             // On disk before the record says so.
-            if let best = bestFolder(trainer.config), watcher.isBest(record) { try save(to: best, progress: SilentProgress()) }
+            if let best = trainer.config.bestFolder, watcher.isBest(record) { try save(to: best, progress: SilentProgress()) }
             watcher.add(record)
             try log?.append(record.json)
             try progress.emit(record.json)
@@ -155,6 +199,8 @@ package final class TrainingRun {
     /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state: all of them
     /// of this step, or the folder as it was.
     package func save(to directory: String, progress: any Progress) throws(HadpoError) {
+        try FolderSave.recover(directory)
+        try places.check(directory)
         let save = try FolderSave(into: directory)
         try FolderSave.checkStrangers(directory, readable: TrainingRun.unwritten(trainer.config))
         var pairs: [AdapterTarget: AdapterPair] = [:]
@@ -170,6 +216,7 @@ package final class TrainingRun {
             trainer, identity: identity, notes: .init(guardRecords: watcher?.stored, lastRecord: lastComparable),
             to: save.workFolder, progress: progress)
         try save.commit(progress: progress)
+        places.claim(directory)
     }
 
     /// What a reader of the folder would take for parts of a save that this training does not write.
@@ -200,6 +247,7 @@ package final class TrainingRun {
         lastComparable = stored.notes.lastRecord
         lastRecord = nil
         loggedStop = nil
+        places.claimResumed(directory)
     }
 
     /// Loss, log-probs and every gradient of the step that would come next, as safetensors. Nothing moves.
@@ -237,19 +285,22 @@ package final class TrainingRun {
         throws(HadpoError) -> JSON
     {
         let data = try TrainingData(model, config, progress: progress)
-        let plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        let memory = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        let plan = TrainingPlan(config, samples: data.samples.samples.count)
+        var refusals = [data.standstill(config, plan)].compactMap { $0 }
+        func note(_ body: () throws(HadpoError) -> Void) {
+            do throws(HadpoError) { try body() } catch { refusals.append(error) }
+        }
+        note { () throws(HadpoError) in try data.requireClean() }
+        note { () throws(HadpoError) in try memory.check(limit: model.device.arena.limit) }
+        note { () throws(HadpoError) in try TrainingPlaces(config).check() }
         return [
             "schema": "hadpo.data-check/1", "samples": JSON(data.samples.samples.count),
             "auxiliary": JSON(data.auxiliary.samples.count),
             "problems": .array(data.problems.map(\.record)), "truncated": JSON(data.samples.truncated + data.auxiliary.truncated),
-            "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "longest": JSON(data.samples.longest),
-            "steps": JSON(config.plan(samples: max(1, data.samples.samples.count)).steps), "memory": plan.json,
+            "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "equal": JSON(data.samples.equal),
+            "longest": JSON(data.samples.longest), "steps": JSON(plan.steps), "plan": plan.json, "memory": memory.json,
+            "refused": .array(refusals.map(\.record)),
         ]
     }
-}
-
-/// Where the guard keeps the best step.
-private func bestFolder(_ config: TrainConfig) -> String? {
-    guard config.guarding?.keep == .best, let output = config.output else { return nil }
-    return File.join(output, "best")
 }

@@ -25,6 +25,8 @@ package struct TrainingSample: Sendable {
     /// The same answers behind other questions, one of which is drawn whenever the sample is used; empty: always the same.
     package var turns: [Turn] = []
     package var augmentation = Augmentation.none
+    /// How often it counts in a mean.
+    package var weight = 1.0
     /// The part of the picture that is looked at this time.
     package private(set) var view = PictureView.whole
     /// Which use of the sample this is.

@@ -1,6 +1,7 @@
 import HadpoBase
 import HadpoModels
 import HadpoTensor
+import HadpoTestSupport
 import HadpoTrain
 import HadpoWeights
 import Testing
@@ -120,8 +121,19 @@ private func run(_ name: String, _ changes: [String: JSON] = [:], weights: Weigh
         let base = try run("instructblip", ["data": data([:])]).identity
         #expect(try run("instructblip", ["data": data([:])]).identity == base)
         #expect(try run("instructblip", ["data": data(["augmentation": "none"])]).identity != base)
-        #expect(try run("instructblip", ["data": data(["description_questions": "once"])]).identity != base)
-        #expect(try run("instructblip", ["data": data([:]), "reference": ["prompts": "own"]]).identity != base)
+        // Questions are drawn for descriptions alone.
+        let upstream = try TemporaryFolder()
+        let described: JSON = [
+            "format": "hadpo", "order": "file", "images": .string(upstream.path),
+            "desc": .string(try upstream.write("desc.json", #"{"7": {"chosen": ["A cup."], "rejected": ["A dog."]}}"#)),
+            "image_data": .string(try upstream.write("data.json", #"[{"image_id": 7, "url": "https://x/VG_100K/7.jpg"}]"#)),
+        ]
+        try upstream.write("VG_100K/7.jpg", File.read(File.join(all, "llava/pictures/wide.jpg")))
+        var once = described
+        once["description_questions"] = "once"
+        let drawn = try run("instructblip", ["data": described]).identity
+        #expect(try run("instructblip", ["data": once]).identity != drawn)
+        #expect(try run("instructblip", ["data": described, "reference": ["prompts": "own"]]).identity != drawn)
     }
 
     @Test("defaults are the published training of the opened model's family")

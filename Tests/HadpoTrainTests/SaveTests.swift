@@ -98,7 +98,7 @@ private func failure(of run: TrainingRun, into folder: String, _ progress: any P
         let folder = try TemporaryFolder()
         let both = try run()
         try both.save(to: folder["x"], progress: quiet)
-        let alone = try run(["projector": false])
+        let alone = try run(["projector": false, "overwrite": true])
         try alone.save(to: folder["x"], progress: quiet)
         #expect(try File.list(folder["x"]) == parts.filter { !$0.hasPrefix("non_lora") })
         // One that is in no list of ours may be anybody's.

@@ -97,7 +97,7 @@ private func peftName(_ name: String) -> String {
     func languageModel() throws {
         let (model, folder) = try open("old-f32")
         let (config, resolved) = try configuration([
-            "method": "sft", "all_weights": true, "vision_tower": true, "projector": true, "batch": 2,
+            "method": "sft", "all_weights": true, "vision_tower": true, "projector": true, "batch": 2, "lora": [:],
             "data": [
                 "format": "samples", "samples": .string(File.join(fixtures, "dpo/samples.jsonl")),
                 "images": .string(File.join(fixtures, "pictures")), "order": "file",

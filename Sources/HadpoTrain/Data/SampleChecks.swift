@@ -22,13 +22,17 @@ struct SampleChecks {
         if let reason = promptReason(pair.prompt) { return reason }
         if let reason = answerReason(pair.chosen, "chosen") ?? answerReason(pair.rejected, "rejected") { return reason }
         if pair.chosen.utf8.elementsEqual(pair.rejected.utf8) { return "chosen and rejected are the same text" }
-        return nil
+        return weightReason(pair.weight)
     }
 
     static func reason(_ sample: CaptionSample) -> String? {
         if let reason = promptReason(sample.prompt) ?? answerReason(sample.answer, "answer") { return reason }
-        if !(sample.weight >= 0 && sample.weight.isFinite) { return "weight \(sample.weight) is not 0 or more" }
-        return nil
+        return weightReason(sample.weight)
+    }
+
+    private static func weightReason(_ weight: Double) -> String? {
+        if weight > 1e6 { return "weight \(weight) is more than 1000000" }
+        return weight >= 0 ? nil : "weight \(weight) is not 0 or more"
     }
 
     /// Texts that would change what the sequence means: an end of sequence, a second picture, a second turn.

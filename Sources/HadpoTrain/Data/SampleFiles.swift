@@ -3,19 +3,20 @@ import HadpoBase
 /// The user's own data, JSON Lines. Pictures are named below a folder (`PictureFolder`); other keys are left to their owner; a first line
 /// `{"schema": "hadpo.pairs/1"}` may say what the file is.
 ///
-///     hadpo.pairs/1    {"image", "question" or "prompt", "chosen", "rejected", "id"?}
+///     hadpo.pairs/1    {"image", "question" or "prompt", "chosen", "rejected", "id"?, "weight"?}
 ///     hadpo.samples/1  {"image", "question" or "prompt", "answer", "id"?, "weight"?}
 ///
 /// A question goes into the model's template; a prompt is the whole text before the answer, with `<image>` once.
+/// A weight, 1 when left out, says how often the sample counts in the mean of a step: 2 is the sample twice, 0 not at all.
 package enum SampleFiles {
     package static func readPairs(_ path: String, pictures: PictureFolder) throws(HadpoError) -> SampleSet<PreferencePair> {
         try read(path, schema: "hadpo.pairs/1", pictures: pictures) { fields in
             guard let chosen = fields.value["chosen"]?.stringValue else { return .failure("'chosen' is not a text") }
             guard let rejected = fields.value["rejected"]?.stringValue else { return .failure("'rejected' is not a text") }
+            guard let weight = (fields.value["weight"] ?? 1).doubleValue else { return .failure("'weight' is not a number") }
             let pair = PreferencePair(
                 id: fields.id, imagePath: fields.imagePath, prompt: fields.prompt, chosen: chosen, rejected: rejected,
-                kind: .pair,
-                source: fields.source)
+                kind: .pair, weight: weight, source: fields.source)
             return SampleChecks.reason(pair).map { .failure($0) } ?? .sample(pair)
         }
     }

@@ -41,10 +41,13 @@ package struct PreferencePair: Sendable, Equatable {
     package let chosen: String
     package let rejected: String
     package let kind: Kind
+    /// How often the pair counts in the mean of a step.
+    package let weight: Double
     package let source: SampleSource
 
     package init(
-        id: String, imagePath: String, prompt: SamplePrompt, chosen: String, rejected: String, kind: Kind, source: SampleSource
+        id: String, imagePath: String, prompt: SamplePrompt, chosen: String, rejected: String, kind: Kind, weight: Double = 1,
+        source: SampleSource
     ) {
         self.id = id
         self.imagePath = imagePath
@@ -52,6 +55,7 @@ package struct PreferencePair: Sendable, Equatable {
         self.chosen = chosen
         self.rejected = rejected
         self.kind = kind
+        self.weight = weight
         self.source = source
     }
 }
@@ -62,7 +66,7 @@ package struct CaptionSample: Sendable, Equatable {
     package let imagePath: String
     package let prompt: SamplePrompt
     package let answer: String
-    /// Factor of this sample's loss.
+    /// How often each of its tokens counts in the mean of a step.
     package let weight: Double
     /// Asked with one of the description questions, whichever is drawn.
     package let drawsQuestion: Bool
@@ -117,8 +121,8 @@ package struct SampleSet<Sample: Sendable>: Sendable {
     /// For a training that takes all or nothing: an error naming the first problems.
     package func requireClean() throws(HadpoError) {
         guard let first = problems.first else { return }
-        let names = problems.prefix(5).map { "\($0.source) (id \($0.id)): \($0.reason)" }.joined(separator: "; ")
-        let more = problems.count > 5 ? "; and \(problems.count - 5) more" : ""
+        let names = problems.prefix(10).map { "\($0.source) (id \($0.id)): \($0.reason)" }.joined(separator: "; ")
+        let more = problems.count > 10 ? "; and \(problems.count - 10) more" : ""
         throw HadpoError(
             .format, "\(problems.count) samples cannot be trained on", at: "\(first.source)", found: names + more,
             expected: "samples that can all be trained on")

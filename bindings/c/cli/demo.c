@@ -26,7 +26,7 @@ static const char recipe[] =
     "\"optimizer\":{\"learning_rate\":2e-4,\"max_grad_norm\":1.0},"
     "\"schedule\":{\"kind\":\"cosine\",\"warmup_steps\":5},"
     "\"lora\":{\"rank\":16,\"alpha\":32,\"target\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]},"
-    "\"projector\":false,\"gamma\":0,\"accumulation\":1,"
+    "\"projector\":false,\"gamma\":0,\"accumulation\":1,\"last_batch\":\"filled\",\"overwrite\":true,"
     "\"data\":{\"format\":\"hadpo\",\"order\":\"shuffled\",\"augmentation\":\"none\",\"description_repeats\":1,\"question_repeats\":2}}";
 
 /* The two others learn by other steps, chosen on seeds 0 to 3. */

@@ -144,6 +144,15 @@ static void show_guard(json *record)
     complain("\n");
 }
 
+/* What a training fitted to its data: it is not what was published. */
+static void show_plan(json *record)
+{
+    const char *note = text_at(record, "plan.note", NULL);
+    if (note == NULL) return;
+    events_clear();
+    complain("hadpo: %s\n", note);
+}
+
 static void show_token(json *record)
 {
     if (!reporter.stream) return;
@@ -168,6 +177,8 @@ int32_t on_event(const char *text, size_t size, void *user)
         show_token(record);
     } else if (strcmp(event, "step") == 0) {
         note_step(record);
+    } else if (strcmp(event, "training") == 0 && for_people) {
+        show_plan(record);
     } else if (strcmp(event, "guard") == 0 && for_people) {
         show_guard(record);
     } else if (strcmp(event, "guard_stop") == 0 && for_people) {

@@ -125,6 +125,10 @@ static int train(invocation *call)
     const char *inspect = cli_text(call, "inspect_step");
     if (inspect == NULL && text_at(call->request, "output", NULL) == NULL)
         return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
+    if (inspect != NULL && (path_get(call->cli, "stop_after") != NULL || cli_text(call, "report") != NULL))
+        return usage_error(&train_command, "--inspect-step trains nothing: --stop-after and --report have no part in it");
+    if (path_get(call->cli, "stop_after") != NULL && number_at(call->cli, "stop_after", 0) < 1)
+        return usage_error(&train_command, "--stop-after N: at least one step");
     if (cli_text(call, "report") != NULL && path_get(call->request, "log") == NULL)
         return usage_error(&train_command, "--report needs --log FILE too: the curves are drawn from it");
     choose_format(call);
@@ -146,8 +150,11 @@ const command train_command = {
     "Preference pairs of your own are JSON Lines, pictures relative to --images:\n"
     "  {\"image\": \"a.jpg\", \"question\": \"Describe this image in detail.\", \"chosen\": \"...\", \"rejected\": \"...\"}\n"
     "HA-DPO's own files are read too (--desc, --pope, with Visual Genome's --image-data).\n"
-    "Defaults are HA-DPO's published values; `hadpo config hadpo.train/1` prints them all. `hadpo check` with the same\n"
-    "flags walks the data first. The adapter written is in PEFT's format. Ctrl-C saves before it ends.\n"
+    "Defaults are HA-DPO's published values; `hadpo config hadpo.train/1 -m MODEL` prints them all. The published batch and\n"
+    "warm-up are made smaller for small data: a step takes at most a sixteenth of the pairs, and at most a tenth of the\n"
+    "steps warm up, unless you set them. `hadpo check` with the same flags walks the data first. The adapter written is in\n"
+    "PEFT's format. Ctrl-C, and a failure on the way, save what there is. An adapter that is already in DIR, and a log of\n"
+    "another training, are left alone without --resume or --overwrite.\n"
     "\n"
     "Preference training goes past its best point while the loss still falls: answers all turn to \"no\", descriptions\n"
     "grow short or repeat themselves. A guard looks every so many steps, before the first and after the last, and changes\n"
@@ -169,9 +176,30 @@ const command train_command = {
 
 /* ---- check ------------------------------------------------------------------------------------------------------- */
 
+/* What `train` would refuse, in words; the exit code of the first. */
+static int show_refusals(json *report)
+{
+    json *refused = path_get(report, "refused");
+    int outcome = DONE;
+    for (size_t i = 0; i < length_of(refused); i++) {
+        json *each = json_object_array_get_idx(refused, i);
+        complain("hadpo: a training would be refused: %s\n", text_at(each, "message", ""));
+        static const char *const keys[] = {"where", "found", "expected"};
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+            const char *text = text_at(each, keys[k], NULL);
+            if (text != NULL) complain("  %-9s %s\n", keys[k], text);
+        }
+        if (outcome == DONE) outcome = exit_code_of((hadpo_status)number_at(each, "status", HADPO_E_INTERNAL));
+    }
+    return outcome;
+}
+
 static int check(invocation *call)
 {
+    if (call->n_files > 0) return usage_error(&check_command, "unexpected argument %s", call->files[0]);
     choose_format(call);
+    int guarded = set_guard(call);
+    if (guarded != DONE) return guarded;
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);
     if (outcome == DONE) {
@@ -186,6 +214,7 @@ static int check(invocation *call)
         hadpo_bytes_free(text);
         if (outcome == DONE && cli_switch(call, "json")) print_json(report);
         if (outcome == DONE && !cli_switch(call, "json")) print_report(report);
+        if (outcome == DONE) outcome = show_refusals(report);
         json_object_put(report);
     }
     close_session(&session);
@@ -193,13 +222,15 @@ static int check(invocation *call)
 }
 
 static const flag_group check_groups[] = {{"The model", model_flags},   {"Data and method", training_flags},
+                                          {"The guard: a look at the model while it trains", guard_flags},
                                           {"The engine", engine_flags}, {"Input and output", output_flags},
                                           {NULL, NULL}};
 
 const command check_command = {
     "check", "hadpo.train/1", "walk data and config without training", "-m DIR --pairs FILE -i DIR [flags]",
     "Takes the flags of `hadpo train` and says what is missing, what would be rejected and why, how long the sequences\n"
-    "are and how much memory the training will take.\n"
+    "are, how many steps there will be and how much memory they take. The first and last bytes of every picture are looked\n"
+    "at; --decode decodes each whole. The exit code is not 0 when the training would be refused.\n"
     "\n"
     "example\n"
     "  hadpo check -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures\n",
@@ -209,6 +240,7 @@ const command check_command = {
 
 static int export_model(invocation *call)
 {
+    if (call->n_files > 0) return usage_error(&export_command, "unexpected argument %s", call->files[0]);
     if (text_at(call->request, "output", NULL) == NULL) return usage_error(&export_command, "no -o DIR");
     session session = {NULL, NULL};
     int outcome = open_model(&session, call);

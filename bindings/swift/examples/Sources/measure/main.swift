@@ -32,7 +32,7 @@ func run(_ folder: String) throws {
     let training = try config(
         "hadpo.train/1",
         [
-            "steps": 50, "batch": 32, "projector": false, "lora": ["rank": 16, "alpha": 32],
+            "steps": 50, "batch": 32, "last_batch": "filled", "projector": false, "lora": ["rank": 16, "alpha": 32],
             "optimizer": ["learning_rate": 2e-4, "max_grad_norm": 1.0], "schedule": ["warmup_steps": 5],
             "data": [
                 "desc": folder + "/pairs/desc_data.json", "pope": folder + "/pairs/pope_data.json", "question_repeats": 2,

@@ -1,0 +1,88 @@
+import HadpoBase
+import HadpoWeights
+
+/// Where a training writes. Looked at before its first step, so that no work is lost at the end of it; and what another training has left
+/// there is neither replaced nor added to, unless the configuration or a resume says so.
+struct TrainingPlaces {
+    private let output: String?
+    private let best: String?
+    private let log: String?
+    private let overwrites: Bool
+    /// Folders whose saves are this training's: it wrote them, or it was resumed from them.
+    private var own: Set<String> = []
+    /// Whether the log is this training's.
+    private(set) var ownsLog = false
+
+    init(_ config: TrainConfig) {
+        output = config.output
+        log = config.log
+        overwrites = config.overwrites
+        best = config.bestFolder
+    }
+
+    /// What is in a folder belongs to this training from now on.
+    mutating func claim(_ folder: String) {
+        if let identity = File.identity(folder) { own.insert(identity) }
+    }
+
+    mutating func claimLog() { ownsLog = true }
+
+    /// After a resume: the folder, what the guard kept in it, and the log are this training's own.
+    mutating func claimResumed(_ folder: String) {
+        claim(folder)
+        if let output, let best, File.identity(output) == File.identity(folder) { claim(best) }
+        ownsLog = true
+    }
+
+    /// An error when a save into the folder would take the place of another training's.
+    func check(_ folder: String) throws(HadpoError) {
+        if overwrites { return }
+        if let identity = File.identity(folder), own.contains(identity) { return }
+        for name in Self.saved where File.exists(File.join(folder, name)) {
+            throw HadpoError(
+                .io, "the folder holds what another training has saved", at: folder, found: name,
+                expected: "another folder; or resume from this one, or \"overwrite\": true to replace it")
+        }
+    }
+
+    private static let saved = [
+        TrainState.fileName, AdapterConfig.fileName, AdapterFile.safetensorsName, AdapterFile.torchName,
+        ProjectorFile.safetensorsName,
+        ProjectorFile.torchName,
+    ]
+
+    /// Whether everything could be written, without writing anything.
+    func check() throws(HadpoError) {
+        for folder in [output, best].compactMap({ $0 }) {
+            try check(folder)
+            try File.checkCanMake(folder)
+        }
+        guard let log else { return }
+        try File.checkCanMake(File.folder(of: log))
+        if File.isDirectory(log) {
+            throw HadpoError(.io, "the log is a folder", at: log, expected: "a file, new or of this training")
+        }
+        guard !overwrites, !ownsLog, File.isFile(log), try File.size(log) > 0 else { return }
+        throw HadpoError(
+            .io, "the log holds another training's records", at: log, found: "\(try File.size(log)) bytes",
+            expected: "a new file; or resume the training that wrote it, or \"overwrite\": true to begin it anew")
+    }
+
+    /// Makes the folders and writes a file into each.
+    func prepare() throws(HadpoError) {
+        try check()
+        for folder in [output, best].compactMap({ $0 }) {
+            try File.makeDirectories(folder)
+            try File.checkCanWrite(folder)
+        }
+        if let log { try File.makeDirectories(File.folder(of: log)) }
+    }
+}
+
+extension TrainConfig {
+    /// Where the guard keeps the best step.
+    var bestFolder: String? {
+        guard guarding?.keep == .best, let output else { return nil }
+        return File.join(output, "best")
+    }
+}

@@ -52,6 +52,7 @@ package struct TrainingData {
         if config.gamma > 0, config.method == .dpo, auxiliary.samples.isEmpty {
             throw HadpoError(
                 .config, "gamma weighs a language-model loss on captions, which are missing", at: "/gamma",
+                found: "gamma \(config.gamma) (recipe \(config.recipe.rawValue))",
                 expected: "gamma 0, or data.cc_sbu_align (what upstream's MiniGPT-4 takes), or data.samples")
         }
         self.samples = samples

@@ -32,6 +32,8 @@ ASK = {"question": "What is there?", "template": "hf"}
 MOVES_NOTHING = {
     "engine/threads", "engine/memory_limit", "model/load", "generate/stream", "pope/batch", "shr-describe/batch",
     "train/feature_cache_bytes", "train/pack_rows", "train/checkpointing",
+    # Pictures and places are looked at more closely, or less: test_used_or_refused.
+    "train/data/decode", "train/overwrite",
 }
 
 
@@ -58,7 +60,9 @@ class Space:
         write_lines(folder / "other.jsonl", [{"question_id": q["question_id"], "question": q["text"], "answer": "Yes, it is."} for q in questions])
         write_lines(folder / "absolute.json", [{**question, "image_id": question["question_id"], "image": str(PICTURES / question["image"])}
                                                for question in questions])
-        (folder / "evaluated.json").write_text(json.dumps([{"image_id": number, "image": str(PICTURES / name)} for number, name in enumerate(names, 1)]))
+        (folder / "evaluated.json").write_text(json.dumps([{"image_id": 1}]))
+        (folder / "image_data.json").write_text(json.dumps([{"image_id": 1, "url": "https://example.org/VG/../tall.png"}]))
+        shutil.copy(PICTURES / "tall.png", folder)
         write_lines(folder / "absolute.jsonl", [{"image": str(PICTURES / "wide.jpg"), "question": "What is there?", "chosen": "A cup.",
                                                  "rejected": "A dog."}] * 2)
         write_lines(folder / "pairs.jsonl", [json.loads(line) for line in (LLAVA / "dpo/pairs.jsonl").read_text().splitlines()][:4])
@@ -247,15 +251,16 @@ def bases(space):
         "score": [{**ASK, "completion": "A red cup."}], "inspect": [{**ASK, "completion": "A red cup."}],
         "export": [{"output": "merged"}, {"output": "merged", "_model": "world"}],
         "train": [dpo, upstream, sft, {**upstream, "_model": "minigpt4", "gamma": 0.0, "max_length": 2048},
-                  {**dpo, "steps": 0, "epochs": 3}, {**dpo, "save_every": 1}, {**dpo, "max_length": 70, "on_long": "truncate"},
+                  {**dpo, "steps": 0, "epochs": 3}, {**dpo, "save_every": 1}, {key: value for key, value in dpo.items() if key not in ("batch", "steps", "schedule")} | {"epochs": 2}, {**dpo, "max_length": 70, "on_long": "truncate"},
                   {**dpo, "data": {**dpo["data"], "pairs": f / "absolute.jsonl", "outside": True}}],
         "pope": [pope, {**pope, "num_beams": 2}, {**pope, "questions": f / "absolute.json", "outside": True},
                  {**pope, "_model": "world", "template": "hadpo-eval"}],
         "shr-describe": [describe, {**describe, "num_beams": 1},
-                         {**describe, "shr": None, "val_images": f / "evaluated.json", "outside": True}],
+                         {"image_data": f / "image_data.json", "val_images": f / "evaluated.json", "images": f / "pairs", "output": "descriptions.jsonl",
+                          "max_new_tokens": 8, "outside": True}],
         "pope-score": [{"splits": [split]}], "pope-build": [{"annotations": w / "POPE/segmentation/coco_ground_truth_segmentation.json", "output": "built", "images": 3, "per_image": 1}],
         "chair-score": [chair], "shr-requests": [{"answers": space.model_descriptions, **shr, "output": "requests.jsonl"}],
-        "shr-score": [scored, {"answers": space.model_descriptions, **shr, "replies": f / "replies.jsonl", "requests": f / "requests.jsonl",
+        "shr-score": [scored, {"answers": space.model_descriptions, "replies": f / "replies.jsonl", "requests": f / "requests.jsonl",
                               "output": "scored"}], "shr-agree": [],
         "report": [{"output": "page.html", "pope": {"splits": [split]}},
                    {"output": "page.html", "pope": {"splits": [{**split, "baseline": f / "other.jsonl"}]}, "pictures": [PICTURES]},

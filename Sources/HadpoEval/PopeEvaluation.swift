@@ -22,6 +22,8 @@ package struct PopeEvaluationConfig: Sendable {
     package let splits: [Split]
     package let rules: [PopeRule]
     package let match: Match
+    /// A report's key of this name holds for its parts too.
+    package var partial: Bool
     package let records: String?
     package let resamples: Int
     package let seed: Int
@@ -42,6 +44,8 @@ package struct PopeEvaluationConfig: Sendable {
         }
         self.rules = rules
         match = try r.choice("match", default: Match.automatic, help: "how an answer finds its question")
+        partial = try r.bool(
+            "partial", default: false, help: "also score a part of what was asked; else what is missing is an error")
         records = try r.optionalString("records", help: "file for one line a question: answer and verdict under every rule")
         resamples = try r.int(
             "resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over pictures; 0: no bootstrap")
@@ -114,13 +118,43 @@ package struct PopeEvaluation {
     }
 }
 
+extension PopePairing {
+    /// A file of answers against a split as the configuration wants it: what is missing is an error unless it may be.
+    package init(
+        _ split: PopeSplit, _ answers: [PopeAnswer], _ config: PopeEvaluationConfig, source: String
+    ) throws(HadpoError) {
+        guard !split.questions.isEmpty else {
+            throw HadpoError(.format, "no questions", at: split.path, found: "an empty file", expected: "POPE questions")
+        }
+        let match: PopeScore.Match =
+            switch config.match {
+            case .automatic: Self.automaticMatch(answers)
+            case .id: .id
+            case .position: .position
+            }
+        try self.init(questions: split.questions, answers: answers, match: match, source: source, set: split.set)
+        guard !pairs.isEmpty else {
+            let ids = answers.lazy.compactMap(\.id).prefix(5).map(String.init)
+            let found =
+                answers.isEmpty ? "no answers" : ids.isEmpty ? "no question_id" : "question_id \(ids.joined(separator: ", "))"
+            throw HadpoError(
+                .format, "no answer belongs to a question of this file", at: source,
+                found: "\(answers.count) answers: \(found)",
+                expected:
+                    "answers to \(split.path): question_id \(Coverage.first(split.questions.map { String($0.id) }))")
+        }
+        try coverage.require(
+            partial: config.partial, "questions without an answer", at: source, "questions of \(split.path)",
+            missing: "question_id \(Coverage.first(missing.map(String.init)))", expected: "an answer to every question")
+    }
+}
+
 /// One answers file against one split.
 private struct Run {
     let split: PopeSplit
     let path: String
     let sha256: String
     let pairing: PopePairing
-    private let answers: [PopeAnswer]
     private let images: [String]
     /// Place of a question's picture, by first appearance: the bootstrap's clusters are the split's pictures, the same for two runs.
     private let places: [String: Int]
@@ -130,19 +164,7 @@ private struct Run {
         self.split = split
         self.path = path
         sha256 = SHA256.hex(bytes)
-        answers = try PopeAnswer.read(bytes, source: path)
-        let match: PopeScore.Match =
-            switch config.match {
-            case .automatic: PopePairing.automaticMatch(answers)
-            case .id: .id
-            case .position: .position
-            }
-        pairing = PopePairing(questions: split.questions, answers: answers, match: match)
-        guard !pairing.pairs.isEmpty || split.questions.isEmpty else {
-            throw HadpoError(
-                .format, "no answer belongs to a question of this file", at: path, found: "\(answers.count) answers",
-                expected: "answers to \(split.path)")
-        }
+        pairing = try PopePairing(split, PopeAnswer.read(bytes, source: path), config, source: path)
         var images: [String] = []
         var places: [String: Int] = [:]
         for question in split.questions where places[question.image] == nil {
@@ -175,7 +197,7 @@ private struct Run {
     func report(_ config: PopeEvaluationConfig) -> JSON {
         var unparsed = 0
         var ambiguous = 0
-        for answer in answers {
+        for answer in pairing.answers {
             let leading = PopeRule.leadingWordSaysYes(answer.text)
             if leading == nil { unparsed += 1 }
             if let leading, leading != PopeRule.officialSaysYes(answer.text) { ambiguous += 1 }
@@ -195,13 +217,17 @@ private struct Run {
             record["bootstrap_95"] = intervals(perImage(rule), bootstrap, rule)
             rules.append(.init(rule.rawValue, record))
         }
-        return [
-            "answers": .string(path), "sha256": .string(sha256), "answer_count": JSON(answers.count),
-            "match": .string(pairing.match.rawValue), "complete": JSON(pairing.isComplete), "outcomes": pairing.outcomes,
-            "unparsed": JSON(unparsed), "ambiguous": JSON(ambiguous),
+        let file: JSON = [
+            "answers": .string(path), "sha256": .string(sha256), "answer_count": JSON(pairing.answerCount),
+            "match": .string(pairing.match.rawValue),
+        ]
+        let rest: JSON = [
+            "complete": JSON(pairing.isComplete), "outcomes": pairing.outcomes, "unparsed": JSON(unparsed),
+            "ambiguous": JSON(ambiguous),
             "roc_area": JSON(scored.count == pairing.pairs.count ? areaUnderROC(scored) : nil),
             "bootstrap": bootstrap.description, "rules": .object(rules),
         ]
+        return .object((file.objectValue ?? []) + pairing.coverage.members + (rest.objectValue ?? []))
     }
 
     private func intervals(_ counts: [[Int]], _ bootstrap: ClusterBootstrap, _ rule: PopeRule) -> JSON {

@@ -1,7 +1,8 @@
 import HadpoBase
 
 /// Which answer belongs to which question, and what becomes of those that belong nowhere. Nothing leaves a denominator unnamed:
-/// every question is paired or missing, every answer paired or in one of the lists.
+/// every question is paired or missing, every answer paired or in one of the lists. Records that contradict the question they are
+/// joined to, or each other, are an error.
 package struct PopePairing: Sendable {
     package let match: PopeScore.Match
     package private(set) var pairs: [(question: PopeQuestion, answer: PopeAnswer)] = []
@@ -17,33 +18,46 @@ package struct PopePairing: Sendable {
     package private(set) var unknown: [Int] = []
     /// Places, from 1, of answers that cannot be matched because they have no id; by position those behind the last question.
     package private(set) var surplus: [Int] = []
-    /// Ids whose answer names another question: such an answer is not scored, its question is missing.
-    package private(set) var otherQuestion: [Int] = []
-    /// The texts of the first of them.
-    private var otherTexts: (found: String, expected: String)?
+    /// The answers to these questions: all of the file, but where it holds other splits too.
+    package let answers: [PopeAnswer]
+    package let ofOtherSplits: Int
+    private let source: String
+    private let set: String?
 
-    package init(questions: [PopeQuestion], answers: [PopeAnswer], match: PopeScore.Match) {
+    /// - Parameters:
+    ///   - source: the answers file, for errors.
+    ///   - set: which of POPE's sets the questions are, where that is known.
+    package init(
+        questions: [PopeQuestion], answers: [PopeAnswer], match: PopeScore.Match, source: String = "answers", set: String? = nil
+    ) throws(HadpoError) {
         self.match = match
+        self.source = source
+        self.set = set
         questionCount = questions.count
+        let own = try PopeSets.own(answers, questions, set: set, source: source)
+        self.answers = own
         answerCount = answers.count
+        ofOtherSplits = answers.count - own.count
         switch match {
-        case .position: pairByPosition(questions, answers)
-        case .id: pairByID(questions, answers)
+        case .position: try pairByPosition(questions, own)
+        case .id: try pairByID(questions, own)
         }
     }
+
+    package var coverage: Coverage { Coverage(asked: questionCount, scored: pairs.count) }
 
     /// By id when any answer has one, by position when none has.
     package static func automaticMatch(_ answers: [PopeAnswer]) -> PopeScore.Match {
         answers.isEmpty || answers.contains { $0.id != nil } ? .id : .position
     }
 
-    private mutating func pairByPosition(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) {
-        pairs = Array(zip(questions, answers))
+    private mutating func pairByPosition(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) throws(HadpoError) {
+        for (question, answer) in zip(questions, answers) { try pair(question, answer) }
         missing = questions.dropFirst(answers.count).map(\.id)
         surplus = Array(answers.indices.dropFirst(questions.count)).map { $0 + 1 }
     }
 
-    private mutating func pairByID(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) {
+    private mutating func pairByID(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) throws(HadpoError) {
         var asked: [Int: Int] = [:]
         for question in questions {
             asked[question.id, default: 0] += 1
@@ -59,7 +73,9 @@ package struct PopePairing: Sendable {
                 unknown.append(id)
                 continue
             }
-            if byID[id, default: []].count == times {
+            let given = byID[id] ?? []
+            if given.count == times {
+                if let last = given.last, !last.text.hasSameBytes(answer.text) { throw contradiction(last, answer, id) }
                 answeredTwice.append(id)
             } else {
                 byID[id, default: []].append(answer)
@@ -73,14 +89,25 @@ package struct PopePairing: Sendable {
                 missing.append(question.id)
                 continue
             }
-            if let text = given[place].question, text != question.text {
-                otherQuestion.append(question.id)
-                missing.append(question.id)
-                if otherTexts == nil { otherTexts = (text, question.text) }
-            } else {
-                pairs.append((question, given[place]))
-            }
+            try pair(question, given[place])
         }
+    }
+
+    private mutating func pair(_ question: PopeQuestion, _ answer: PopeAnswer) throws(HadpoError) {
+        if let wrong = answer.claims.mismatch(question, set: set) {
+            throw HadpoError(
+                .format, "an answer to another question",
+                at: "\(answer.place(in: source)), question_id \(question.id), key '\(wrong.key)'", found: "'\(wrong.found)'",
+                expected: "'\(wrong.expected)'")
+        }
+        pairs.append((question, answer))
+    }
+
+    private func contradiction(_ first: PopeAnswer, _ second: PopeAnswer, _ id: Int) -> HadpoError {
+        HadpoError(
+            .format, "a question is answered twice, and differently",
+            at: "\(second.place(in: source)), question_id \(id)",
+            found: "'\(second.text)'; \(first.place(in: source)) has '\(first.text)'", expected: "one answer for each question")
     }
 
     package var isComplete: Bool {
@@ -97,11 +124,6 @@ package struct PopePairing: Sendable {
         }
         if !answeredTwice.isEmpty { throw mismatch("questions answered twice", answeredTwice) }
         if !unknown.isEmpty { throw mismatch("answers to unknown questions", unknown) }
-        if let id = otherQuestion.first, let otherTexts {
-            throw HadpoError(
-                .format, "an answer to another question", at: "question_id \(id)", found: "'\(otherTexts.found)'",
-                expected: "'\(otherTexts.expected)'")
-        }
         if !missing.isEmpty { throw mismatch("questions without an answer", missing) }
     }
 
@@ -118,11 +140,12 @@ package struct PopePairing: Sendable {
         let kinds = [
             ("missing_answer", missing), ("question_id_shared", sharedIDs), ("answered_twice", answeredTwice),
             ("unknown_question", unknown), (match == .id ? "answer_without_id" : "surplus_answer", surplus),
-            ("other_question", otherQuestion),
+            ("other_question", []),  // such a file is refused
         ]
         for (name, ids) in kinds {
             record[name] = ["count": JSON(ids.count), "first": JSON(Array(ids.prefix(10)))]
         }
+        record["other_split"] = ["count": JSON(ofOtherSplits), "first": []]
         return record
     }
 }

@@ -22,9 +22,9 @@ package struct PopeScore: Sendable {
     /// A file that is not complete is an error by id; by position the shorter file ends the counting, as upstream's.
     package init(questions: [PopeQuestion], answers: [PopeAnswer], match: Match = .id) throws(HadpoError) {
         self.match = match
-        answerCount = answers.count
         questionCount = questions.count
-        let pairing = PopePairing(questions: questions, answers: answers, match: match)
+        let pairing = try PopePairing(questions: questions, answers: answers, match: match)
+        answerCount = pairing.answers.count
         if match == .id { try pairing.requireComplete() }
         let pairs = pairing.pairs
         var perImage: [String: (right: Int, asked: Int)] = [:]
@@ -42,7 +42,7 @@ package struct PopeScore: Sendable {
             accuracyInterval = max(0, accuracy - Statistics.z95 * error)...min(1, accuracy + Statistics.z95 * error)
         }
         // Upstream divides by all answers, paired or not.
-        for answer in answers {
+        for answer in pairing.answers {
             let yes = PopeRule.officialSaysYes(answer.text)
             if yes { predictedYes += 1 }
             switch PopeRule.leadingWordSaysYes(answer.text) {

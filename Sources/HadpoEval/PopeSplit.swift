@@ -16,6 +16,12 @@ package struct PopeSplit: Sendable {
         self.name = name ?? Self.published[sha256]?.set ?? Self.stem(path)
     }
 
+    /// Which of POPE's three sets this is, by its contents, else by its name; nil: neither says.
+    package var set: String? {
+        if let known = Self.published[sha256]?.set { return known }
+        return PopeSets.named(name) ?? PopeSets.named(Self.stem(path))
+    }
+
     package var published: JSON {
         guard let known = Self.published[sha256] else { return .null }
         return ["set": .string(known.set), "revision": .string(known.revision)]

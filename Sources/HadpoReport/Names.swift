@@ -23,6 +23,7 @@ enum OutcomeText {
         "answer_without_id": "an answer that cannot be matched, because it has no id; not counted",
         "surplus_answer": "an answer behind the last question; not counted",
         "other_question": "an answer that names another question's text; not counted, its question is missing",
+        "other_split": "an answer of another of POPE's sets in the same file; counted with that set's questions",
         "unparsed": "an answer that does not begin with yes or no, in any language; counted as the rule reads it",
         "ambiguous": "an answer whose beginning says the opposite of what the rule reads; counted as the rule reads it",
         // SHR

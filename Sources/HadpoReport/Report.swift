@@ -26,7 +26,12 @@ package struct Report {
             let run = try SHRScored(part.scored, resamples: config.resamples, seed: config.seed)
             var baseline: SHRScored?
             if let path = part.baseline { baseline = try SHRScored(path, resamples: config.resamples, seed: config.seed) }
-            results["shr"] = SHRSection.results(run, baseline, config)
+            for scored in [run, baseline].compactMap({ $0 }) {
+                try scored.coverage.require(
+                    partial: config.partial, "descriptions without verdicts", at: scored.path, "descriptions",
+                    missing: "\(scored.coverage.missing)", expected: "a score of every description")
+            }
+            results["shr"] = try SHRSection.results(run, baseline, config)
             scored = (run, baseline)
         }
         var captions: (run: CHAIRRecords, baseline: CHAIRRecords?)?
@@ -34,6 +39,7 @@ package struct Report {
             let run = try CHAIRRecords(part.records)
             var baseline: CHAIRRecords?
             if let path = part.baseline { baseline = try CHAIRRecords(path) }
+            try CHAIRSection.require(run, baseline, config)
             results["chair"] = CHAIRSection.results(run, baseline, config)
             captions = (run, baseline)
         }
@@ -41,10 +47,10 @@ package struct Report {
         for path in config.training { logs.append(try TrainingLog(path)) }
         if !logs.isEmpty { results["training"] = .array(logs.map(\.json)) }
         var gallery = Gallery(names, try PictureFiles(config))
-        if let pope, let part = config.pope { gallery.add(pope, rule: part.rules.first ?? .official) }
-        if let scored { gallery.add(scored.run, scored.baseline) }
-        if let captions { gallery.add(captions.run, captions.baseline) }
-        let (cards, galleryResults) = try gallery.html(most: config.cards)
+        if let pope, let part = config.pope { try gallery.add(pope, rule: part.rules.first ?? .official) }
+        if let scored { try gallery.add(scored.run, scored.baseline) }
+        if let captions { try gallery.add(captions.run, captions.baseline) }
+        let (cards, galleryResults) = try gallery.html(most: config.cards, partial: config.partial)
         if config.pope != nil || config.shr != nil || config.chair != nil { results["gallery"] = galleryResults }
 
         let root = Place(results)

@@ -33,6 +33,7 @@ package struct ReportConfig: Sendable {
     package let chair: CHAIR?
     package let training: [String]
     package let pictures: [PictureFolder]
+    package let partial: Bool
     package let cards: Int
     package let pictureWidth: Int
     package let pictureBytes: Int
@@ -44,7 +45,15 @@ package struct ReportConfig: Sendable {
         title = try r.optionalString("title", help: "of the page")
         name = try r.string("name", default: "after", help: "what the run is called")
         baselineName = try r.string("baseline_name", default: "before", help: "what the baseline is called")
-        pope = try r.optionalObject("pope", help: "as hadpo.pope-score/1", PopeEvaluationConfig.init)
+        let partial = try r.bool(
+            "partial", default: false,
+            help:
+                "also report a part of what was asked, and pictures that are not in the folders; else what is missing is an error"
+        )
+        self.partial = partial
+        var pope = try r.optionalObject("pope", help: "as hadpo.pope-score/1", PopeEvaluationConfig.init)
+        if partial { pope?.partial = true }
+        self.pope = pope
         shr = try r.optionalObject("shr", help: "a score of SHR", SHR.init)
         chair = try r.optionalObject("chair", help: "a score of CHAIR", CHAIR.init)
         training = try r.strings("training", default: [], help: "logs of trainings, one JSON record a step")

@@ -23,7 +23,8 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
         try folder.write("other.json", lines(asked.map(\.record)))
         try folder.write("a.jsonl", lines([answer(1, "Yes"), answer(2, "No"), answer(3, "No."), answer(4, "NO")]))
         // LLaVA's scripts write the answer under "text".
-        try folder.write("b.jsonl", lines((1...4).map { ["question_id": JSON($0), "prompt": "p", "text": "Yes"] }))
+        try folder.write(
+            "b.jsonl", lines(asked.map { ["question_id": JSON($0.id), "prompt": .string("\($0.text)\nAnswer."), "text": "Yes"] }))
         let report = try evaluate([
             "schema": "hadpo.pope-score/1", "resamples": 50, "records": .string(folder["records.jsonl"]),
             "rules": ["official", "lmms-eval", "vlmevalkit"],
@@ -57,16 +58,14 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
         var asked = questions(6)
         asked.append(PopeQuestion(id: 1, image: "9.jpg", text: "Is there a second 1?", isYes: false))
         try folder.write("q.json", lines(asked.map(\.record)))
-        var foreign = answer(3, "Yes")
-        foreign["question"] = "Something else?"
         try folder.write(
             "a.jsonl",
             lines([
-                answer(1, "Yes"), answer(1, "No"), answer(2, "No"), answer(2, "Yes"), foreign, answer(99, "Yes"),
+                answer(1, "Yes"), answer(1, "No"), answer(2, "No"), answer(2, "No"), answer(99, "Yes"), answer(99, "Yes"),
                 ["answer": "Yes"], answer(5, "Yes"),
             ]))
         let config: JSON = [
-            "schema": "hadpo.pope-score/1", "resamples": 0,
+            "schema": "hadpo.pope-score/1", "resamples": 0, "partial": true,
             "splits": [["questions": .string(folder["q.json"]), "answers": .string(folder["a.jsonl"])]],
         ]
         let run = try #require(try evaluate(config)["splits"]?[0]?["run"])
@@ -76,9 +75,9 @@ private func lines(_ records: [JSON]) -> String { records.map { $0.text() + "\n"
         #expect(outcomes["missing_answer"] == ["count": 3, "first": [3, 4, 6]])
         #expect(outcomes["question_id_shared"] == ["count": 1, "first": [1]])
         #expect(outcomes["answered_twice"] == ["count": 1, "first": [2]])
-        #expect(outcomes["unknown_question"] == ["count": 1, "first": [99]])
+        #expect(outcomes["unknown_question"] == ["count": 2, "first": [99, 99]])
         #expect(outcomes["answer_without_id"] == ["count": 1, "first": [7]])
-        #expect(outcomes["other_question"] == ["count": 1, "first": [3]])
+        #expect(run["asked"] == 7 && run["scored"] == 4 && run["missing"] == 3)
         let figures = try #require(run["rules"]?["official"])
         #expect(figures["n"] == 4 && figures["accuracy"] == 1.0)
         // Seven were asked: what is missing is not right.

@@ -9,8 +9,9 @@ func readSHRRequests(_ keys: [JSON.Member]) throws -> JSON {
     return try SHRRequests.run(ConfigReader.read(config, schema: "hadpo.shr-requests/1", SHRRequestsConfig.init).config)
 }
 
-func scoreSHR(_ keys: [JSON.Member]) throws -> JSON {
-    let config = JSON.object([.init("schema", "hadpo.shr-score/1"), .init("resamples", 200)] + keys)
+func scoreSHR(_ keys: [JSON.Member], partial: Bool = false) throws -> JSON {
+    let config = JSON.object(
+        [.init("schema", "hadpo.shr-score/1"), .init("resamples", 200), .init("partial", .bool(partial))] + keys)
     return try SHRScore.run(ConfigReader.read(config, schema: "hadpo.shr-score/1", SHRScoreConfig.init).config)
 }
 
@@ -85,7 +86,7 @@ private struct Recorded {
         let report = try scoreSHR(
             recorded.files + [
                 .init("replies", .string(recorded.folder["replies.jsonl"])), .init("output", .string(recorded.folder["out"])),
-            ])
+            ], partial: true)
         #expect(try File.readJSON(recorded.folder["out/metrics.json"]) == recorded.fixture["metrics"])
         #expect(report["upstream"] == recorded.fixture["metrics"])
         let judgement = try File.readJSON(recorded.folder["out/judgement.json"])
@@ -101,7 +102,7 @@ private struct Recorded {
         let report = try scoreSHR(
             recorded.files + [
                 .init("replies", .string(recorded.folder["replies.jsonl"])), .init("output", .string(recorded.folder["out"])),
-            ])
+            ], partial: true)
         let corrected = try #require(report["corrected"])
         let sentences = try #require(corrected["sentences"])
         // Reply 8 has a line too few; its five sentences stay in the total.
@@ -149,7 +150,7 @@ private struct Recorded {
             {"image_id": 2, "description": "A dog. A cat."}
             {"image_id": 3, "description": " . "}
             {"image_id": 4, "description": "Ein Hund. Eine Katze."}
-            {"image_id": 1, "description": "Again."}
+            {"image_id": "000000000001.jpg", "description": "A dog. A cat."}
             {"image_id": 7, "description": "A dog."}
             {"image_id": 8, "description": "A dog."}
             {"image_id": 77, "description": "A dog."}
@@ -194,13 +195,13 @@ private struct Recorded {
             return try scoreSHR(
                 files(folder) + [
                     .init("replies", .string(folder["replies.jsonl"])), .init("requests", .string(folder["r.jsonl"])),
-                ])
+                ], partial: true)
         }
         var stale = batchLine("run1/5", good)
         stale["request_key"] = "00"
         let report = try score([
             stale, batchLine("run1/4", "Urteil:\n1. richtig\n2. falsch"), batchLine("run1/1", "Judgement:\n1. correct: a"),
-            batchLine("run1/2", good), batchLine("run1/2", "Judgement:\n1. correct: a\n2. correct: b"),
+            batchLine("run1/2", good), batchLine("run1/2", good),
             batchLine("run1/900", good),
         ])
         let outcomes = try #require(report["outcomes"])
@@ -226,9 +227,10 @@ private struct Recorded {
         ] as [(JSON, String)] {
             #expect(try score([line])["outcomes"]?[name]?["first"] == ["1"], "\(name)")
         }
-        let none = try score([])
-        #expect(none["outcomes"]?["no_reply"]?["count"] == 4 && none["upstream"]?["mean_hal_ratio"] == JSON.null)
-        #expect(none["corrected"]?["hal_sents_ratio"] == JSON.null)
+        let unread = try score([batchLine("run1/1", .null)])
+        #expect(unread["outcomes"]?["no_reply"]?["count"] == 3 && unread["upstream"]?["mean_hal_ratio"] == JSON.null)
+        #expect(unread["corrected"]?["hal_sents_ratio"] == JSON.null && unread["scored"] == 0 && unread["asked"] == 8)
+        #expect(throws: HadpoError.self) { try score([]) }
     }
 
     @Test("answers of other servers: every way to end, content in chunks, text of plain completions") func servers() throws {
@@ -246,14 +248,14 @@ private struct Recorded {
         lines.append(["custom_id": "run1/1", "response": ["body": ["choices": [["text": .string(good)]]]]])
         for line in lines {
             try folder.write("replies.jsonl", line.text() + "\n")
-            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))], partial: true)
             #expect(report["outcomes"]?["judged"]?["count"] == 1, "\(line.text())")
         }
         for (finish, name) in [
             ("length", "truncated"), ("MAX_TOKENS", "truncated"), ("content_filter", "filtered"), ("tool_calls", "failed"),
         ] as [(JSON, String)] {
             try folder.write("replies.jsonl", batchLine("run1/1", .string(good), finish: finish).text() + "\n")
-            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))], partial: true)
             #expect(report["outcomes"]?[name]?["count"] == 1, "\(name)")
         }
     }
@@ -264,7 +266,7 @@ private struct Recorded {
         for order in [0, 1] {
             let lines = [batchLine("run1/1", good), batchLine("run1/1", good, status: 429)]
             try folder.write("replies.jsonl", (order == 0 ? lines : lines.reversed()).map { $0.text() + "\n" }.joined())
-            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))])
+            let report = try scoreSHR(files(folder) + [.init("replies", .string(folder["replies.jsonl"]))], partial: true)
             #expect(report["outcomes"]?["judged"]?["count"] == 1)
         }
     }
@@ -329,10 +331,11 @@ private struct Recorded {
         try folder.write("a.jsonl", records(["hhcc", "hcjh", "uc"]))
         try folder.write("b.jsonl", records(["hccc", "hcch", "ch", "h"]))
         let config: JSON = [
-            "schema": "hadpo.shr-agree/1", "a": .string(folder["a.jsonl"]), "b": .string(folder["b.jsonl"]),
+            "schema": "hadpo.shr-agree/1", "a": .string(folder["a.jsonl"]), "b": .string(folder["b.jsonl"]), "partial": true,
         ]
         let report = try SHRAgreement.run(
             ConfigReader.read(config, schema: "hadpo.shr-agree/1", SHRAgreementConfig.init).config)
+        #expect(report["asked"] == 11 && report["scored"] == 10 && report["missing"] == 1)
         #expect(report["sentences"] == 10 && report["outcomes"]?["only_in_b"] == 1)
         #expect(report["outcomes"]?["without_two_verdicts"] == 1)
         #expect(report["confusion"]?["hallucination"]?["correct"] == 1)
@@ -372,7 +375,7 @@ private struct Recorded {
             [
                 .init("answers", .string(folder["d.json"])), .init("regions", .string(folder["regions.json"])),
                 .init("judge", "annotations"), .init("output", .string(folder["out"])),
-            ] + keys)
+            ] + keys, partial: true)
     }
 
     @Test("objects of a sentence are looked up among the image's, by synonyms, and denials are no claims") func synonyms() throws

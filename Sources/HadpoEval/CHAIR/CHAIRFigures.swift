@@ -83,11 +83,16 @@ package struct CHAIRRecords: Sendable {
     package let path: String
     package let sha256: String
     package private(set) var captions: [Caption] = []
+    /// The pictures of the captions that count or should.
+    package private(set) var pictures: PictureIndex
+    package private(set) var coverage = Coverage(asked: 0, scored: 0)
     private var figures = CHAIRFigures()
 
     package init(_ path: String) throws(HadpoError) {
         let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
         self.path = path
+        pictures = PictureIndex(path)
+        var scored = 0
         while let line = try lines.next() {
             let place = "\(path):\(line.number)"
             guard let image = line.value["image_id"]?.stringValue, let text = line.value["caption"]?.stringValue else {
@@ -95,9 +100,18 @@ package struct CHAIRRecords: Sendable {
             }
             let outcome = line.value["outcome"]?.stringValue ?? "scored"
             figures.add(outcome: outcome, image: image)
+            if outcome != "captioned_twice" {
+                let known = pictures.count
+                guard try pictures.add(image) == known else {
+                    throw HadpoError(
+                        .format, "two records of one picture", at: place, found: "image_id '\(image)' again",
+                        expected: "one record a picture, as `hadpo chair --records` writes them")
+                }
+            }
             var hallucinated: [(word: String, node: String)] = []
             if let words = line.value["mscoco_hallucinated_words"] {
                 hallucinated = try Self.pairs(words, place)
+                scored += 1
                 let tokens = line.value["metrics"]?["Len"]?.intValue ?? line.value["words"]?.arrayValue?.count ?? 0
                 // Far below where sums overflow.
                 guard (0...1 << 32).contains(tokens) else { throw Self.fault(place, "'Len' \(tokens)") }
@@ -110,6 +124,7 @@ package struct CHAIRRecords: Sendable {
             captions.append(Caption(image: image, text: text, outcome: outcome, hallucinated: hallucinated))
         }
         sha256 = lines.sha256 ?? ""
+        coverage = Coverage(asked: pictures.count, scored: scored)
     }
 
     package func report(resamples: Int, seed: Int) -> JSON {
@@ -117,7 +132,7 @@ package struct CHAIRRecords: Sendable {
             [
                 .init("schema", "hadpo.chair-report/1"), .init("records", .string(path)),
                 .init("records_sha256", .string(sha256)),
-            ] + figures.members(resamples: resamples, seed: seed))
+            ] + coverage.members + figures.members(resamples: resamples, seed: seed))
     }
 
     private static func texts(_ value: JSON?, _ place: String) throws(HadpoError) -> [String] {

@@ -7,6 +7,7 @@ package struct CHAIRScoreConfig: Sendable {
     package let instances: [String]
     package let references: [String]
     package let objects: String?
+    package let partial: Bool
     package let records: String?
     package let resamples: Int
     package let seed: Int
@@ -18,6 +19,8 @@ package struct CHAIRScoreConfig: Sendable {
         instances = try r.strings("instances", default: [], help: "COCO instances_*.json; CHAIR takes train and val")
         references = try r.strings("references", default: [], help: "COCO captions_*.json; CHAIR takes train and val")
         objects = try r.optionalString("objects", help: "instead or beside: {\"image id\": [\"object\", ...]}")
+        partial = try r.bool(
+            "partial", default: false, help: "also score a part of what was asked; else what is missing is an error")
         records = try r.optionalString(
             "records", help: "file for one line a caption: words, objects, what is hallucinated; enough for a report")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
@@ -30,23 +33,19 @@ package struct CHAIRScoreConfig: Sendable {
 
 /// CHAIR (Rohrbach et al. 2018): the part of mentioned objects, and of captions, that the picture does not bear out.
 package struct CHAIRScore {
-    private struct Caption {
-        let id: String
-        let text: String
-    }
-
     package static func run(_ config: CHAIRScoreConfig) throws(HadpoError) -> JSON {
         let objects = try ObjectWords(synonyms: config.synonyms)
         let bytes = try File.read(config.captions)
-        let captions = try read(bytes, config.captions)
-        let truth = try CHAIRTruth(config, ids: Set(captions.map(\.caption.id)), objects)
+        let captions = try CHAIRCaptions(bytes, config.captions)
+        let truth = try CHAIRTruth(config, captions.pictures, objects)
+        let coverage = try coverage(config, captions, truth)
         var figures = CHAIRFigures()
         var records: [JSON] = []
-        for (caption, isFirst) in captions {
+        for caption in captions.all {
             // The original takes an unknown image for an empty one, and everything said about it for hallucinated.
-            let known = isFirst ? truth.nodes[caption.id] : nil
+            let known = caption.isFirst ? truth.nodes[caption.picture] : nil
             guard let known else {
-                let outcome = isFirst ? "image_without_annotations" : "captioned_twice"
+                let outcome = caption.isFirst ? "image_without_annotations" : "captioned_twice"
                 figures.add(outcome: outcome, image: caption.id)
                 records.append(
                     ["image_id": .string(caption.id), "caption": .string(caption.text), "outcome": .string(outcome)])
@@ -71,15 +70,36 @@ package struct CHAIRScore {
             "captions": .string(config.captions), "captions_sha256": .string(SHA256.hex(bytes)),
             "synonyms_sha256": .string(objects.sha256), "synonyms_published": JSON(objects.isPublished),
             "image_ids_sha256": .string(
-                SHA256.hex(Array(sortedIDs(captions.filter(\.isFirst).map(\.caption.id)).joined(separator: "\n").utf8))),
+                SHA256.hex(Array(sortedIDs(captions.all.filter(\.isFirst).map(\.id)).joined(separator: "\n").utf8))),
         ]
-        for member in figures.members(resamples: config.resamples, seed: config.seed) { report[member.key] = member.value }
+        for member in coverage.members + figures.members(resamples: config.resamples, seed: config.seed) {
+            report[member.key] = member.value
+        }
         report["records"] = JSON(config.records)
         return report
     }
 
+    /// Captions of pictures that the annotations know, of all: an error where it is not all of them.
+    private static func coverage(
+        _ config: CHAIRScoreConfig, _ captions: CHAIRCaptions, _ truth: CHAIRTruth
+    ) throws(HadpoError) -> Coverage {
+        let unknown = captions.all.filter { $0.isFirst && truth.nodes[$0.picture] == nil }.map(\.id)
+        let coverage = Coverage(asked: captions.pictures.count, scored: captions.pictures.count - unknown.count)
+        guard coverage.scored > 0 else {
+            throw HadpoError(
+                .format, "no caption is of a picture that the annotations name", at: config.captions,
+                found: "captions of \(captions.pictures.examples), records with \(captions.keys)",
+                expected: "names as in the annotations: \(truth.examples)")
+        }
+        try coverage.require(
+            partial: config.partial, "captions of pictures without annotations", at: config.captions, "captions",
+            missing: Coverage.first(unknown), expected: "annotations of every picture")
+        return coverage
+    }
+
     private static func record(
-        _ caption: Caption, _ outcome: String, _ tokens: [String], _ mentions: [ObjectWords.Mention], _ words: CHAIRFigures.Words
+        _ caption: CHAIRCaptions.Caption, _ outcome: String, _ tokens: [String], _ mentions: [ObjectWords.Mention],
+        _ words: CHAIRFigures.Words
     ) -> JSON {
         let wrong = mentions.filter { !words.truth.contains($0.node) }
         return [
@@ -99,58 +119,34 @@ package struct CHAIRScore {
         let numbers = ids.compactMap { Int($0) }
         return numbers.count == ids.count ? numbers.sorted().map(String.init) : ids.sorted()
     }
-
-    /// Captions in the order of the file; of an id that comes again the first caption counts.
-    private static func read(
-        _ bytes: [UInt8], _ path: String
-    ) throws(HadpoError) -> [(caption: Caption, isFirst: Bool)] {
-        var records: [(place: String, value: JSON)] = []
-        if let whole = try? JSON.parse(bytes, source: path) {
-            let elements = whole.arrayValue ?? whole["imgToEval"]?.objectValue?.map(\.value)
-            if let elements {
-                records = elements.enumerated().map { ("\(path)[\($0.offset)]", $0.element) }
-            } else if whole["caption"] == nil, let members = whole.objectValue {
-                records = members.map { ("\(path) /\($0.key)", ["image_id": .string($0.key), "caption": $0.value]) }
-            } else {
-                records = [(path, whole)]
-            }
-        } else {
-            records = try JSONLines.parse(bytes, source: path, dropTornLine: true).map { ("\(path):\($0.number)", $0.value) }
-        }
-        var captions: [(caption: Caption, isFirst: Bool)] = []
-        var known: Set<String> = []
-        for (place, record) in records {
-            let id = record["image_id"]
-            let text = ["caption", "description", "answer", "text"].lazy.compactMap { record[$0]?.stringValue }.first
-            guard let id = id?.intValue.map(String.init) ?? id?.stringValue, let text else {
-                throw HadpoError(
-                    .format, "no caption", at: place, found: record.kind, expected: "'image_id' and 'caption'")
-            }
-            let name = CHAIRTruth.normalised(id)
-            captions.append((Caption(id: name, text: text), known.insert(name).inserted))
-        }
-        return captions
-    }
 }
 
 /// Objects of each picture: categories of its instances, and what people mention in the reference captions.
 struct CHAIRTruth {
-    private(set) var nodes: [String: Set<String>] = [:]
+    /// By the caption's place among the pictures.
+    private(set) var nodes: [Int: Set<String>] = [:]
+    private var names: [String] = []
+    private var nameCount = 0
 
-    init(_ config: CHAIRScoreConfig, ids: Set<String>, _ objects: ObjectWords) throws(HadpoError) {
-        var nodes: [String: Set<String>] = [:]
+    /// How the annotations call their pictures.
+    var examples: String { PictureIndex.examples(names, of: nameCount) }
+
+    init(_ config: CHAIRScoreConfig, _ pictures: PictureIndex, _ objects: ObjectWords) throws(HadpoError) {
+        var nodes: [Int: Set<String>] = [:]
         for path in config.instances {
             let file = try COCOInstances(path)
-            for image in file.images where ids.contains(String(image.id)) {
+            for image in file.images {
+                note(String(image.id))
+                guard let place = try pictures.place(String(image.id), in: path) else { continue }
                 for category in image.categories {
                     guard let name = file.categories[category], let node = objects.node(name) else {
                         throw HadpoError(
                             .format, "a category that the synonyms do not know", at: path,
                             found: "'\(file.categories[category] ?? "id \(category)")'", expected: "a word of \(config.synonyms)")
                     }
-                    nodes[String(image.id), default: []].insert(node)
+                    nodes[place, default: []].insert(node)
                 }
-                if nodes[String(image.id)] == nil { nodes[String(image.id)] = [] }
+                if nodes[place] == nil { nodes[place] = [] }
             }
         }
         for path in config.references {
@@ -158,17 +154,20 @@ struct CHAIRTruth {
                 guard let id = element.firstInteger(key == "images" ? "id" : "image_id") else {
                     throw HadpoError(.format, "no COCO record", at: element.name, expected: "'image_id': an integer")
                 }
-                guard ids.contains(String(id)) else { return true }
-                if nodes[String(id)] == nil { nodes[String(id)] = [] }
+                if key == "images" { note(String(id)) }
+                guard let place = try pictures.place(String(id), in: path) else { return true }
+                if nodes[place] == nil { nodes[place] = [] }
                 if key == "images" { return true }
                 guard let caption = try element.parse()["caption"]?.stringValue else {
                     throw HadpoError(.format, "no reference caption", at: element.name, expected: "'caption': a string")
                 }
-                for mention in objects.mentions(caption) { nodes[String(id), default: []].insert(mention.node) }
+                for mention in objects.mentions(caption) { nodes[place, default: []].insert(mention.node) }
                 return true
             }
         }
         if let path = config.objects {
+            var own = PictureIndex(path)
+            var lists: [Int: JSON.Member] = [:]
             for member in try File.readJSON(path).objectValue ?? [] {
                 let names = member.value.arrayValue?.compactMap(\.stringValue)
                 guard let names, names.count == member.value.arrayValue?.count else {
@@ -176,22 +175,24 @@ struct CHAIRTruth {
                         .format, "an image without a list of objects", at: "\(path) /\(member.key)", found: member.value.kind,
                         expected: "an array of strings")
                 }
-                let id = Self.normalised(member.key)
-                if nodes[id] == nil { nodes[id] = [] }
+                note(member.key)
+                try own.add(member.key)
+                guard let place = try pictures.place(member.key, in: path) else { continue }
+                if let other = lists.updateValue(member, forKey: place), other.value != member.value {
+                    throw HadpoError(
+                        .format, "a picture has two lists of objects", at: "\(path) /\(member.key)",
+                        found: "another one under '\(other.key)'", expected: "one list a picture")
+                }
+                if nodes[place] == nil { nodes[place] = [] }
                 // A name that is no entry of the table cannot be mentioned either.
-                for name in names { if let node = objects.node(name) { nodes[id, default: []].insert(node) } }
+                for name in names { if let node = objects.node(name) { nodes[place, default: []].insert(node) } }
             }
         }
         self.nodes = nodes
     }
 
-    /// "COCO_val2014_000000391895.jpg" is image 391895.
-    static func normalised(_ id: String) -> String {
-        var bytes = Array(id.utf8)
-        if let dot = bytes.lastIndex(of: UInt8(ascii: ".")) { bytes.removeSubrange(dot...) }
-        guard let underscore = bytes.lastIndex(of: UInt8(ascii: "_")), bytes.starts(with: "COCO_".utf8),
-            let number = Int(String(decoding: bytes[(underscore + 1)...], as: UTF8.self))
-        else { return id }
-        return String(number)
+    private mutating func note(_ name: String) {
+        if names.count < 4 { names.append(name) }
+        nameCount += 1
     }
 }

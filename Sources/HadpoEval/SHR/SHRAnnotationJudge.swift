@@ -16,6 +16,9 @@ struct SHRAnnotationJudge {
     init(_ annotations: SHRAnnotations, synonyms: String?, objects path: String?, ids: [String]) throws(HadpoError) {
         var listed: [String: [String]] = [:]
         if let path {
+            var pictures = PictureIndex("the images of the evaluation")
+            for id in ids { try pictures.add(id) }
+            var own = PictureIndex(path)
             for member in try File.readJSON(path).objectValue ?? [] {
                 let names = member.value.arrayValue?.compactMap(\.stringValue)
                 guard let names, names.count == member.value.arrayValue?.count else {
@@ -23,7 +26,13 @@ struct SHRAnnotationJudge {
                         .format, "an image without a list of objects", at: "\(path) /\(member.key)", found: member.value.kind,
                         expected: "an array of strings")
                 }
-                listed[member.key] = names
+                try own.add(member.key)
+                guard let id = try pictures.place(member.key, in: path).map({ ids[$0] }) else { continue }
+                if let other = listed.updateValue(names, forKey: id), other != names {
+                    throw HadpoError(
+                        .format, "an image has two lists of objects", at: "\(path) /\(member.key)",
+                        found: "another one under another spelling", expected: "one list an image")
+                }
             }
         }
         var texts: [String: [String]] = [:]

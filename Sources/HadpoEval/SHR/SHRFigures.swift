@@ -156,6 +156,25 @@ struct SHRComparison {
     let resamples: Int
     let seed: Int
 
+    /// Two runs compare on the images of both.
+    func requireSame(partial: Bool) throws(HadpoError) {
+        let (mine, theirs) = (SHRDescriptionRecords(run), SHRDescriptionRecords(baseline))
+        let onlyRun = mine.keys.filter { theirs.sentences[$0] == nil }.map { "\($0.run)/\($0.image)" }
+        let onlyBaseline = theirs.keys.filter { mine.sentences[$0] == nil }.map { "\($0.run)/\($0.image)" }
+        let shared = mine.keys.count - onlyRun.count
+        guard shared > 0 else {
+            throw HadpoError(
+                .format, "the baseline has no description of the run's images", at: path,
+                found: "verdicts on \(PictureIndex.examples(onlyBaseline, of: onlyBaseline.count))",
+                expected: "verdicts on \(PictureIndex.examples(onlyRun, of: onlyRun.count))")
+        }
+        try Coverage(asked: shared + onlyRun.count + onlyBaseline.count, scored: shared).require(
+            partial: partial, "run and baseline do not describe the same images", at: path, "descriptions",
+            missing: [("only in the run", onlyRun), ("only in the baseline", onlyBaseline)].filter { !$0.1.isEmpty }.map {
+                "\($0.0): \(Coverage.first($0.1))"
+            }.joined(separator: "; "), expected: "the same images")
+    }
+
     var json: JSON {
         let (mine, theirs) = (SHRDescriptionRecords(run), SHRDescriptionRecords(baseline))
         let shared = mine.keys.filter { theirs.sentences[$0] != nil }

@@ -21,11 +21,13 @@ package struct SHRDescriptions: Sendable {
     package private(set) var texts: [String: String] = [:]
     /// Ids that a JSON Lines file describes again; the first description counts.
     package private(set) var doubled: [String] = []
+    private var pictures: PictureIndex
 
     /// `{"<image id>": "description"}`, or a line or array element each: `image_id` (or `image`) with `description` (or `caption`,
     /// `answer`, `text`).
     package init(_ path: String) throws(HadpoError) {
         self.path = path
+        pictures = PictureIndex(path)
         let bytes = try File.read(path)
         sha256 = SHA256.hex(bytes)
         let records: [(place: String, value: JSON)]
@@ -41,8 +43,9 @@ package struct SHRDescriptions: Sendable {
                     guard let text = member.value.stringValue else {
                         throw Self.fault("\(path) /\(member.key)", member.value.kind)
                     }
-                    add(member.key, text)
+                    try add(member.key, text, "\(path) /\(member.key)")
                 }
+                try requireSome()
                 return
             }
             records = try JSONLines.parse(bytes, source: path, dropTornLine: true).map { ("\(path):\($0.number)", $0.value) }
@@ -52,10 +55,36 @@ package struct SHRDescriptions: Sendable {
             let keys = ["description", "caption", "answer", "text"]
             let text = keys.lazy.compactMap { record[$0]?.stringValue }.first
             guard let name = id.stringValue ?? id.intValue.map(String.init), let text else {
-                throw Self.fault(place, record.kind)
+                throw Self.fault(place, Self.keys(record))
             }
-            add(name, text)
+            try add(name, text, place)
         }
+        try requireSome()
+    }
+
+    private func requireSome() throws(HadpoError) {
+        if ids.isEmpty { throw Self.fault(path, "no record") }
+    }
+
+    private static func keys(_ record: JSON) -> String {
+        record.objectValue.map { "keys \($0.prefix(20).map(\.key).joined(separator: ", "))" } ?? record.kind
+    }
+
+    /// How the file calls an image that another file names.
+    package func id(_ name: String, in file: String) throws(HadpoError) -> String? {
+        try pictures.place(name, in: file).map { ids[$0] }
+    }
+
+    /// The description of an image, whichever way its name is spelled.
+    package func text(_ name: String, in file: String) throws(HadpoError) -> String? {
+        try id(name, in: file).flatMap { texts[$0] }
+    }
+
+    /// None of them is of an image of the evaluation.
+    func matchNothing(of wanted: [String], in file: String) -> HadpoError {
+        HadpoError(
+            .format, "no description is of an image of the evaluation", at: path, found: "descriptions of \(pictures.examples)",
+            expected: "names as in \(file): \(PictureIndex.examples(wanted, of: wanted.count))")
     }
 
     private static func fault(_ place: String, _ found: String) -> HadpoError {
@@ -64,13 +93,20 @@ package struct SHRDescriptions: Sendable {
             expected: "{\"image id\": \"description\", ...}, or lines with image_id and description")
     }
 
-    private mutating func add(_ id: String, _ text: String) {
-        if texts[id] != nil {
-            doubled.append(id)
-        } else {
-            ids.append(id)
-            texts[id] = text
+    private mutating func add(_ name: String, _ text: String, _ place: String) throws(HadpoError) {
+        let picture = try pictures.add(name)
+        guard picture < ids.count else {
+            ids.append(name)
+            texts[name] = text
+            return
         }
+        let first = ids[picture]
+        guard texts[first]?.hasSameBytes(text) ?? false else {
+            throw HadpoError(
+                .format, "an image is described twice, and differently", at: place, found: "'\(name)': '\(text)'",
+                expected: "one description an image; '\(first)' has '\(texts[first] ?? "")'")
+        }
+        doubled.append(first)
     }
 }
 
@@ -108,7 +144,7 @@ package struct SHRFiles: Sendable {
         guard let validation else { return (descriptions.ids, []) }
         var ids: [String] = []
         var doubled: [String] = []
-        var known: Set<String> = []
+        var known = PictureIndex(validation)
         try JSONStream.elements(ofFile: validation) { _, element throws(HadpoError) in
             let record = try element.parse()
             let id = record["image_id"] ?? record
@@ -116,8 +152,14 @@ package struct SHRFiles: Sendable {
                 throw HadpoError(
                     .format, "no image of the evaluation", at: element.name, found: record.kind, expected: "'image_id'")
             }
-            if known.insert(name).inserted { ids.append(name) } else { doubled.append(name) }
+            let place = try known.add(name)
+            if place == ids.count { ids.append(name) } else { doubled.append(ids[place]) }
             return true
+        }
+        guard !ids.isEmpty else {
+            throw HadpoError(
+                .format, "no images of the evaluation", at: validation, found: "an empty list",
+                expected: "records of 'image_id'")
         }
         return (ids, doubled)
     }
@@ -136,15 +178,20 @@ package struct SHRAnnotations: Sendable {
     package private(set) var images: [String: Image] = [:]
 
     package init(_ files: SHRFiles, ids: [String]) throws(HadpoError) {
-        let wanted = Set(ids)
-        let numbers = Set(ids.compactMap { Int($0) })
+        var pictures = PictureIndex("the images of the evaluation")
+        for id in ids { try pictures.add(id) }
+        let numbers = Set(ids.compactMap { PictureName($0).number })
         var images: [String: Image] = [:]
         for id in ids { images[id] = Image() }
+        func wanted(_ value: JSON?, _ path: String) throws(HadpoError) -> String? {
+            guard let name = value?.intValue.map(String.init) ?? value?.stringValue else { return nil }
+            return try pictures.place(name, in: path).map { ids[$0] }
+        }
         if let path = files.imageData {
             try JSONStream.elements(ofFile: path) { _, element throws(HadpoError) in
                 if let id = element.firstInteger("image_id"), !numbers.contains(id) { return true }
                 let record = try element.parse()
-                guard let id = Self.id(record["image_id"]), wanted.contains(id) else { return true }
+                guard let id = try wanted(record["image_id"], path) else { return true }
                 images[id]?.width = record["width"]?.doubleValue
                 images[id]?.height = record["height"]?.doubleValue
                 return true
@@ -158,7 +205,7 @@ package struct SHRAnnotations: Sendable {
                 guard let regions = record["regions"]?.arrayValue else {
                     throw HadpoError(.format, "no regions", at: element.name, found: record.kind, expected: "'regions': an array")
                 }
-                guard let id = Self.id(regions.first?["image_id"] ?? record["id"]), wanted.contains(id) else { return true }
+                guard let id = try wanted(regions.first?["image_id"] ?? record["id"], path) else { return true }
                 images[id]?.regions = try Self.regions(regions, element.name)
                 return true
             }
@@ -174,13 +221,11 @@ package struct SHRAnnotations: Sendable {
                         .format, "no factual lines", at: "\(path):\(line.number)", found: line.value.kind,
                         expected: "{\"<image id>\": [\"fact\", ...]}")
                 }
-                images[first.key]?.factual = facts
+                if let id = try wanted(.string(first.key), path) { images[id]?.factual = facts }
             }
         }
         self.images = images
     }
-
-    private static func id(_ value: JSON?) -> String? { value?.intValue.map(String.init) ?? value?.stringValue }
 
     private static func regions(_ records: [JSON], _ place: String) throws(HadpoError) -> [SHRRegion] {
         var regions: [SHRRegion] = []

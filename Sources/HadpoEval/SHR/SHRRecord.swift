@@ -24,8 +24,71 @@ package struct SHRRecord: Sendable {
         ]
     }
 
+    /// The same sentence of an image that another file spells otherwise.
+    private func ofImage(_ name: String) -> SHRRecord {
+        SHRRecord(
+            run: run, image: name, sentence: sentence, text: text, classification: classification, judgement: judgement,
+            upstream: upstream, outcome: outcome)
+    }
+
+    /// Records with the names that `others` has for the images, where it knows them.
+    static func named(
+        _ records: [SHRRecord], as others: [SHRRecord], in path: String, of: String
+    ) throws(HadpoError) -> [SHRRecord] {
+        var index = PictureIndex(of)
+        var names: [String] = []
+        var last: String?
+        for record in others where last.map({ !$0.hasSameBytes(record.image) }) ?? true {
+            if try index.add(record.image) == names.count { names.append(record.image) }
+            last = record.image
+        }
+        var found: (name: String, place: Int?)?
+        var result: [SHRRecord] = []
+        for record in records {
+            if found.map({ !$0.name.hasSameBytes(record.image) }) ?? true {
+                found = (record.image, try index.place(record.image, in: path))
+            }
+            result.append(found?.place.map { record.ofImage(names[$0]) } ?? record)
+        }
+        return result
+    }
+
+    private struct Key: Hashable {
+        let run: String
+        let image: String
+        let sentence: Int
+    }
+
+    /// A sentence that stands twice must have one verdict.
+    private static func requireOneVerdict(_ records: [SHRRecord], _ path: String) throws(HadpoError) {
+        var first: [Key: Int] = [:]
+        for (place, record) in records.enumerated() {
+            let key = Key(run: record.run, image: PictureName(record.image).key, sentence: record.sentence)
+            guard let known = first.updateValue(place, forKey: key).map({ records[$0] }) else { continue }
+            guard known.text.hasSameBytes(record.text), known.classification == record.classification else {
+                throw HadpoError(
+                    .format, "a sentence is judged twice, and differently",
+                    at: "\(path), run \(record.run), image_id \(record.image), sentence \(record.sentence)",
+                    found:
+                        "\(known.classification.rawValue): '\(known.text)', and \(record.classification.rawValue): '\(record.text)'",
+                    expected: "one verdict a sentence")
+            }
+        }
+    }
+
     /// sentences.jsonl, or upstream's judgement.json.
     package static func read(_ path: String) throws(HadpoError) -> [SHRRecord] {
+        let records = try records(path)
+        guard !records.isEmpty else {
+            throw HadpoError(
+                .format, "no verdicts", at: path, found: "no record",
+                expected: "lines of sentences.jsonl (run, image_id, sentence, text, class), or upstream's judgement.json")
+        }
+        try requireOneVerdict(records, path)
+        return records
+    }
+
+    private static func records(_ path: String) throws(HadpoError) -> [SHRRecord] {
         let bytes = try File.read(path)
         if let whole = try? JSON.parse(bytes, source: path), whole["run"] == nil, let runs = whole.objectValue {
             var records: [SHRRecord] = []

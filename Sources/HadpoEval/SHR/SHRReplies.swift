@@ -32,7 +32,13 @@ package struct SHRReplies: Sendable {
                 if let model = line.value["response"]?["body"]?["model"]?.stringValue, known.insert(model).inserted {
                     models.append(model)
                 }
-                if case .text? = replies[id] {
+                if case .text(let first)? = replies[id] {
+                    guard case .text(let second) = reply, second.hasSameBytes(first) else {
+                        throw HadpoError(
+                            .format, "a description is judged twice, and differently", at: "\(path):\(line.number)",
+                            found: "another reply to custom_id '\(id)'",
+                            expected: "one reply a request; where the request changed, the requests file tells which is stale")
+                    }
                     doubled.append(id)
                     continue
                 }

@@ -79,14 +79,17 @@ package enum SHRRequests {
         var outcomes = SHROutcomes()
         for id in doubledImages { outcomes.add("image_listed_twice", id) }
         for id in descriptions.doubled { outcomes.add("described_twice", id) }
-        let wanted = Set(ids)
-        for id in descriptions.ids where !wanted.contains(id) { outcomes.add("not_in_the_evaluation", id) }
+        let evaluation = config.files.validation ?? config.answers
+        var described: Set<String> = []
+        for id in ids { if let name = try descriptions.id(id, in: evaluation) { described.insert(name) } }
+        for id in descriptions.ids where !described.contains(id) { outcomes.add("not_in_the_evaluation", id) }
+        guard !described.isEmpty else { throw descriptions.matchNothing(of: ids, in: evaluation) }
         try File.makeDirectories(File.folder(of: config.output))
         let file = try AtomicFile(config.output)
         var hash = SHA256()
         var count = 0
         for id in ids {
-            guard let text = descriptions.texts[id] else {
+            guard let text = try descriptions.text(id, in: evaluation) else {
                 outcomes.add("no_description", id)
                 continue
             }
@@ -144,6 +147,11 @@ package struct SHROutcomes: Sendable {
     }
 
     package func count(_ name: String) -> Int { ids[name]?.count ?? 0 }
+
+    /// The outcomes but for those named, each with its first images.
+    package func summary(without left: Set<String>) -> String {
+        names.filter { !left.contains($0) }.map { "\($0): \(Coverage.first(ids[$0] ?? []))" }.joined(separator: "; ")
+    }
 
     /// Counts, with the first images of each kind.
     package var json: JSON {

@@ -12,6 +12,7 @@ package struct SHRScoreConfig: Sendable {
     package let synonyms: String?
     package let objects: String?
     package let baseline: String?
+    package let partial: Bool
     package let output: String?
     package let modelPath: String?
     package let resamples: Int
@@ -28,6 +29,8 @@ package struct SHRScoreConfig: Sendable {
             "synonyms", help: "annotations: CHAIR's synonyms.txt; without it, words of the annotations")
         objects = try r.optionalString("objects", help: "annotations: {\"image id\": [\"object\", ...]} beside the regions")
         baseline = try r.optionalString("baseline", help: "sentences.jsonl of another model's score, to compare with")
+        partial = try r.bool(
+            "partial", default: false, help: "also score a part of what was asked; else what is missing is an error")
         output = try r.optionalString("output", help: "folder for judgement.json, metrics.json, sentences.jsonl, report.json")
         modelPath = try r.optionalString("model_path", help: "written into metrics.json, as upstream's LLaVA script does")
         resamples = try r.int("resamples", default: 10_000, in: 0...1_000_000, help: "of the bootstrap over images; 0: none")
@@ -54,6 +57,11 @@ package struct SHRScore {
     private let config: SHRScoreConfig
     private let descriptions: SHRDescriptions
     private let ids: [String]
+    /// The description of each image of the evaluation.
+    private let texts: [String: String]
+    private let pictures: PictureIndex
+    /// What names the images of the evaluation.
+    private let evaluation: String
     private var records: [SHRRecord] = []
     private var outcomes = SHROutcomes()
     private var runs: [SHRRun] = []
@@ -65,12 +73,16 @@ package struct SHRScore {
         case .replies: try score.judgeByReplies()
         case .annotations: try score.judgeByAnnotations()
         }
+        try score.coverage.require(
+            partial: config.partial, "descriptions without verdicts", at: config.replies ?? config.answers,
+            "descriptions of \(score.evaluation)", missing: score.outcomes.summary(without: Self.notMissing),
+            expected: "a verdict on every sentence of every image")
         let report = try score.report()
         if let folder = config.output {
             // Sentences and their figures are of one score, whatever happens while they are written.
             let save = try FolderSave(into: folder)
             let place = save.workFolder
-            let upstream = SHRUpstream(runs: score.runs, ids: score.ids, descriptions: score.descriptions)
+            let upstream = SHRUpstream(runs: score.runs, ids: score.ids, texts: score.texts)
             try File.writeAtomically(File.join(place, "judgement.json"), upstream.judgement.text(ascii: true))
             try File.writeAtomically(
                 File.join(place, "metrics.json"), upstream.metrics(modelPath: config.modelPath).text(ascii: true))
@@ -87,26 +99,54 @@ package struct SHRScore {
         descriptions = try SHRDescriptions(config.answers)
         let (ids, doubled) = try config.files.validationIDs(descriptions)
         self.ids = ids
+        let evaluation = config.files.validation ?? config.answers
+        self.evaluation = evaluation
+        var pictures = PictureIndex(evaluation)
+        var texts: [String: String] = [:]
+        var described: Set<String> = []
+        for id in ids {
+            try pictures.add(id)
+            guard let name = try descriptions.id(id, in: evaluation) else { continue }
+            described.insert(name)
+            texts[id] = descriptions.texts[name]
+        }
+        guard !described.isEmpty else { throw descriptions.matchNothing(of: ids, in: evaluation) }
+        self.pictures = pictures
+        self.texts = texts
         for id in doubled { outcomes.add("image_listed_twice", id) }
         for id in descriptions.doubled { outcomes.add("described_twice", id) }
-        let wanted = Set(ids)
-        for id in descriptions.ids where !wanted.contains(id) { outcomes.add("not_in_the_evaluation", id) }
+        for id in descriptions.ids where !described.contains(id) { outcomes.add("not_in_the_evaluation", id) }
     }
+
+    /// Every pass of the judge over every image.
+    private var coverage: Coverage { Coverage(asked: ids.count * runs.count, scored: outcomes.count("judged")) }
+
+    /// Outcomes that leave no image of the evaluation without a verdict.
+    private static let notMissing: Set<String> = [
+        "judged", "image_listed_twice", "described_twice", "judged_twice", "not_in_the_evaluation", "reply_to_an_unknown_image",
+    ]
 
     // MARK: judges
 
     private mutating func judgeByReplies() throws(HadpoError) {
         var keys: [String: String]?
         if let path = config.requests { keys = try SHRReplies.keys(requests: path) }
-        let replies = try SHRReplies(config.replies ?? "", keys: keys)
+        let path = config.replies ?? ""
+        let replies = try SHRReplies(path, keys: keys)
         var names = Set(replies.replies.keys.map(Self.runName))
         if let keys { names.formUnion(keys.keys.map(Self.runName)) }
         if names.isEmpty { names = ["run1"] }
         for id in replies.doubled { outcomes.add("judged_twice", id) }
-        let known = Set(ids)
-        for id in replies.replies.keys.sorted() where !known.contains(Self.imageID(id)) {
-            outcomes.add("reply_to_an_unknown_image", id)
+        let given = try byImage(replies.replies, path)
+        for id in given.unknown { outcomes.add("reply_to_an_unknown_image", id) }
+        guard !given.known.isEmpty else {
+            throw HadpoError(
+                .format, "no reply is about an image of the evaluation", at: path,
+                found: "custom_id \(PictureIndex.examples(given.unknown, of: given.unknown.count))",
+                expected: "a run and an image of \(evaluation), such as 'run1/\(ids.first ?? "")'")
         }
+        var requested: Set<String>?
+        if let keys { requested = Set(try byImage(keys, config.requests ?? "").known.keys) }
         // Every pass has a verdict, or none, on every sentence: names without end would multiply the descriptions.
         guard names.count <= SHRRequestsConfig.mostRuns else {
             throw HadpoError(
@@ -119,24 +159,42 @@ package struct SHRScore {
         for name in ordered {
             try judge(name, ordered.count) { id in
                 let custom = "\(name)/\(id)"
-                // Batch files of other tools may name the image alone.
-                let reply = replies.replies[custom] ?? (name == "run1" ? replies.replies[id] : nil)
-                switch reply {
+                switch given.known[custom] {
                 case .text(let text): return .text(text)
                 case .bad(let why): return .bad(why)
-                case nil: return .bad(keys.map { $0[custom] == nil } ?? false ? "not_requested" : "no_reply")
+                case nil: return .bad(requested.map { !$0.contains(custom) } ?? false ? "not_requested" : "no_reply")
                 }
             }
         }
         judgeName = ["kind": "model", "models": JSON(replies.models), "replies_sha256": .string(replies.sha256)]
     }
 
+    /// What belongs to "run/image" with the evaluation's name of the image; batch files of other tools may name the image alone.
+    private func byImage<Value>(
+        _ values: [String: Value], _ path: String
+    ) throws(HadpoError) -> (known: [String: Value], unknown: [String]) {
+        var known: [String: Value] = [:]
+        var unknown: [String] = []
+        for (custom, value) in values.sorted(by: { $0.key < $1.key }) {
+            guard let place = try pictures.place(Self.imageID(custom), in: path) else {
+                unknown.append(custom)
+                continue
+            }
+            guard known.updateValue(value, forKey: "\(Self.runName(custom))/\(ids[place])") == nil else {
+                throw HadpoError(
+                    .format, "an image has two spellings", at: path, found: "custom_id '\(custom)', and another one",
+                    expected: "one custom_id a run and image")
+            }
+        }
+        return (known, unknown)
+    }
+
     private mutating func judgeByAnnotations() throws(HadpoError) {
         let annotations = try SHRAnnotations(config.files, ids: ids)
         let judge = try SHRAnnotationJudge(annotations, synonyms: config.synonyms, objects: config.objects, ids: ids)
-        let descriptions = descriptions
+        let texts = texts
         try self.judge("run1", 1) { id in
-            judge.reply(to: SHRText.sentences(descriptions.texts[id] ?? ""), image: id).map { .text($0) } ?? .bad("no_regions")
+            judge.reply(to: SHRText.sentences(texts[id] ?? ""), image: id).map { .text($0) } ?? .bad("no_regions")
         }
         judgeName = judge.description
     }
@@ -155,7 +213,7 @@ package struct SHRScore {
         var run = SHRRun(name: name)
         let prefix = runCount > 1 ? name + "/" : ""
         for id in ids {
-            guard let text = descriptions.texts[id] else {
+            guard let text = texts[id] else {
                 outcomes.add("no_description", prefix + id)
                 continue
             }
@@ -199,31 +257,32 @@ package struct SHRScore {
     // MARK: the report
 
     private func report() throws(HadpoError) -> JSON {
-        let upstream = SHRUpstream(runs: runs, ids: ids, descriptions: descriptions).metrics(modelPath: config.modelPath)
+        let upstream = SHRUpstream(runs: runs, ids: ids, texts: texts).metrics(modelPath: config.modelPath)
         let figures = SHRFigures(records: records, resamples: config.resamples, seed: config.seed)
         var report: JSON = [
             "schema": "hadpo.shr-report/1", "answers": .string(config.answers), "answers_sha256": .string(descriptions.sha256),
-            "judge": judgeName, "images": JSON(ids.count), "runs": JSON(runs.map(\.name)), "outcomes": outcomes.json,
-            "upstream": upstream, "corrected": figures.json,
-            "repetition": Self.repetition(ids, descriptions),
+            "judge": judgeName, "images": JSON(ids.count), "runs": JSON(runs.map(\.name)), "asked": JSON(coverage.asked),
+            "scored": JSON(coverage.scored), "missing": JSON(coverage.missing), "outcomes": outcomes.json, "upstream": upstream,
+            "corrected": figures.json,
+            "repetition": Self.repetition(ids, texts),
             "length_matched": figures.lengthMatched, "differences": differences(upstream, figures),
             "output": JSON(config.output),
         ]
         if let path = config.baseline {
-            let theirs = try SHRRecord.read(path)
-            report["comparison"] =
-                SHRComparison(
-                    run: records, baseline: theirs, path: path, resamples: config.resamples, seed: config.seed
-                ).json
+            let comparison = try SHRComparison(
+                run: records, baseline: SHRRecord.named(SHRRecord.read(path), as: records, in: path, of: config.answers),
+                path: path, resamples: config.resamples, seed: config.seed)
+            try comparison.requireSame(partial: config.partial)
+            report["comparison"] = comparison.json
         }
         return report
     }
 
     /// The part of n-grams that were there before, the direction that the name promises, over the descriptions that have n words.
-    private static func repetition(_ ids: [String], _ descriptions: SHRDescriptions) -> JSON {
+    private static func repetition(_ ids: [String], _ texts: [String: String]) -> JSON {
         var report: [JSON.Member] = []
         for n in 1...4 {
-            let values = ids.compactMap { descriptions.texts[$0] }.map { SHRText.distinctGrams($0, n) }
+            let values = ids.compactMap { texts[$0] }.map { SHRText.distinctGrams($0, n) }
             let defined = values.compactMap { $0 }
             report.append(
                 .init(

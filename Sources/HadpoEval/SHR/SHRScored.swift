@@ -8,6 +8,8 @@ package struct SHRScored: Sendable {
     package let records: [SHRRecord]
     /// The score's own report; made of the sentences where they came without one.
     package let report: JSON
+    /// As the score counted it; of sentences that came without one, what their outcomes say.
+    package let coverage: Coverage
 
     package init(_ path: String, resamples: Int, seed: Int) throws(HadpoError) {
         let isFolder = File.isDirectory(path)
@@ -29,18 +31,27 @@ package struct SHRScored: Sendable {
             records = try SHRRecord.read(path)
             stored = nil
         }
-        if let stored {
+        if let stored, let asked = stored["asked"]?.intValue, let scored = stored["scored"]?.intValue,
+            (0...asked).contains(scored)
+        {
             report = stored
+            coverage = Coverage(asked: asked, scored: scored)
             return
         }
-        let figures = SHRFigures(records: records, resamples: resamples, seed: seed)
         var outcomes = SHROutcomes()
         var known: Set<String> = []
         for record in records where known.insert(record.run + "/" + record.image).inserted {
             outcomes.add(record.outcome, record.image)
         }
+        coverage = Coverage(asked: known.count, scored: outcomes.count("judged"))
+        if let stored {
+            report = stored
+            return
+        }
+        let figures = SHRFigures(records: records, resamples: resamples, seed: seed)
         report = [
             "schema": "hadpo.shr-report/1", "judge": nil, "images": JSON(Set(records.map(\.image)).count),
+            "asked": JSON(coverage.asked), "scored": JSON(coverage.scored), "missing": JSON(coverage.missing),
             "outcomes": outcomes.json, "corrected": figures.json, "length_matched": figures.lengthMatched,
         ]
     }
@@ -56,7 +67,13 @@ package struct SHRScored: Sendable {
         return stored
     }
 
-    package func comparison(with baseline: SHRScored, resamples: Int, seed: Int) -> JSON {
-        SHRComparison(run: records, baseline: baseline.records, path: baseline.path, resamples: resamples, seed: seed).json
+    /// - Parameter partial: whether descriptions that only one of them has may be left out.
+    package func comparison(
+        with baseline: SHRScored, resamples: Int, seed: Int, partial: Bool
+    ) throws(HadpoError) -> JSON {
+        let theirs = try SHRRecord.named(baseline.records, as: records, in: baseline.path, of: path)
+        let comparison = SHRComparison(run: records, baseline: theirs, path: baseline.path, resamples: resamples, seed: seed)
+        try comparison.requireSame(partial: partial)
+        return comparison.json
     }
 }

@@ -18,7 +18,7 @@ struct SHRRun: Sendable {
 struct SHRUpstream {
     let runs: [SHRRun]
     let ids: [String]
-    let descriptions: SHRDescriptions
+    let texts: [String: String]
 
     /// The response stands under both names that upstream's scripts use, one of them a misspelling.
     var judgement: JSON {
@@ -60,7 +60,7 @@ struct SHRUpstream {
         }
         for n in 1...4 {
             // One description of fewer than n words ends upstream's whole evaluation.
-            let values = ids.map { id in descriptions.texts[id].flatMap { SHRText.distinctGrams($0, n) } }
+            let values = ids.map { id in texts[id].flatMap { SHRText.distinctGrams($0, n) } }
             let known = values.compactMap { $0 }
             metrics["gram-\(n)-repetition"] =
                 known.count == ids.count && !ids.isEmpty

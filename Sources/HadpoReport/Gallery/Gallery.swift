@@ -59,8 +59,8 @@ struct Gallery {
     init(_ names: Names, _ pictures: PictureFiles) { (self.names, self.pictures) = (names, pictures) }
 
     /// One card a picture: POPE names files, SHR numbers images, and the file's contents make them one.
-    private mutating func card(_ name: String, _ change: (inout Card) -> Void) {
-        let key = pictures.identity(name)
+    private mutating func card(_ name: String, _ change: (inout Card) -> Void) throws(HadpoError) {
+        let key = try pictures.identity(name)
         if cards[key] == nil {
             order.append(key)
             cards[key] = Card(key: key, titles: [])
@@ -74,7 +74,7 @@ struct Gallery {
 
     // MARK: what was said
 
-    mutating func add(_ pope: PopeAnswers, rule: PopeRule) {
+    mutating func add(_ pope: PopeAnswers, rule: PopeRule) throws(HadpoError) {
         for split in pope.splits {
             var asked: [Int: Question] = [:]
             var order: [(id: Int, image: String)] = []
@@ -93,12 +93,12 @@ struct Gallery {
             }
             for (id, image) in order {
                 guard let question = asked[id] else { continue }
-                card(image) { $0.add(question) }
+                try card(image) { $0.add(question) }
             }
         }
     }
 
-    mutating func add(_ run: SHRScored, _ baseline: SHRScored?) {
+    mutating func add(_ run: SHRScored, _ baseline: SHRScored?) throws(HadpoError) {
         for (role, scored) in [(Role.before, baseline), (baseline == nil && !names.isPair ? .single : .after, run)] {
             guard let scored else { continue }
             var images: [String] = []
@@ -111,7 +111,7 @@ struct Gallery {
             }
             for image in images {
                 let all = sentences[image] ?? []
-                card(image) { card in
+                try card(image) { card in
                     card.said.append((role, all))
                     card.wrong += all.count { $0.classification == .hallucination }
                 }
@@ -119,10 +119,10 @@ struct Gallery {
         }
     }
 
-    mutating func add(_ run: CHAIRRecords, _ baseline: CHAIRRecords?) {
+    mutating func add(_ run: CHAIRRecords, _ baseline: CHAIRRecords?) throws(HadpoError) {
         for (role, records) in [(Role.before, baseline), (baseline == nil && !names.isPair ? .single : .after, run)] {
             for caption in records?.captions ?? [] where !caption.hallucinated.isEmpty {
-                card(caption.image) { card in
+                try card(caption.image) { card in
                     card.captions.append((role, caption))
                     card.wrong += caption.hallucinated.count
                 }
@@ -133,7 +133,7 @@ struct Gallery {
     // MARK: the page
 
     /// - Returns: nil where there is nothing to show, and what was shown and left out.
-    func html(most: Int) throws(HadpoError) -> (html: HTML?, json: JSON) {
+    func html(most: Int, partial: Bool) throws(HadpoError) -> (html: HTML?, json: JSON) {
         let all = order.compactMap { cards[$0] }
         // Stable: equal ones in the order of the files.
         let wrong = all.enumerated().filter { $0.element.wrong > 0 }.sorted {
@@ -142,6 +142,7 @@ struct Gallery {
         let chosen = wrong.prefix(most)
         var shown: [HTML] = []
         for card in chosen { shown.append(try html(card)) }
+        try pictures.requireFound(of: chosen.flatMap(\.titles), cards: chosen.count, partial: partial)
         var results = pictures.json
         results["pictures"] = JSON(all.count)
         results["with_something_wrong"] = JSON(wrong.count)

@@ -1,4 +1,5 @@
 import HadpoBase
+import HadpoEval
 import HadpoVision
 
 /// Pictures found by the names that questions, descriptions and captions have for them, as they go onto the page: decoded, scaled
@@ -26,6 +27,9 @@ final class PictureFiles {
     private(set) var leftOut = 0
     private var paths: [String: String?] = [:]
     private var contents: [String: String] = [:]
+    /// The first of those missing.
+    private var lost: [String] = []
+    private var coco = PictureIndex("the page")
 
     init(_ config: ReportConfig) throws(HadpoError) {
         folders = config.pictures
@@ -37,16 +41,22 @@ final class PictureFiles {
     }
 
     /// The file for a name such as "COCO_val2014_000000000042.jpg", "VG_100K/1.jpg", "2345" (Visual Genome) or "391895" (COCO).
-    func path(_ name: String) -> String? {
+    func path(_ name: String) throws(HadpoError) -> String? {
         if let known = paths[name] { return known }
-        let found = search(name)
+        let found = try search(name)
         paths[name] = .some(found)
         return found
     }
 
-    /// What makes two names one picture: the contents of their files. A name without a file is itself.
-    func identity(_ name: String) -> String {
-        guard let path = path(name) else { return name }
+    /// What makes two names one picture: the contents of their files. A name without a file is itself, but for COCO's spellings.
+    func identity(_ name: String) throws(HadpoError) -> String {
+        if let path = try path(name) { return content(path) }
+        let picture = PictureName(name)
+        guard picture.isCOCO else { return name }
+        return "COCO \(try coco.add(name))"
+    }
+
+    private func content(_ path: String) -> String {
         if let known = contents[path] { return known }
         var hash = path
         do throws(HadpoError) { hash = try SHA256.hex(File.bytes(path, limit: 1 << 27)) } catch { hash = path }
@@ -54,37 +64,55 @@ final class PictureFiles {
         return hash
     }
 
-    private func search(_ name: String) -> String? {
+    /// The first spelling that has a file; where several do, they must be one picture.
+    private func search(_ name: String) throws(HadpoError) -> String? {
         guard !folders.contains(where: { $0.refusal(name) != nil }) else { return nil }
-        var candidates = [name]
-        let ends = [".jpg", ".png", ".jpeg"]
-        for end in ends {
-            for folder in ["", "VG_100K/", "VG_100K_2/"] { candidates.append(folder + name + end) }
-        }
-        if let number = Int(name), number >= 0 {
-            let digits = String(number)
-            let long = String(repeating: "0", count: max(0, 12 - digits.count)) + digits
-            for stem in ["COCO_val2014_" + long, "COCO_train2014_" + long, long] {
-                for end in ends { candidates.append(stem + end) }
+        for spellings in PictureName(name).spellings {
+            var found: [String] = []
+            for folder in folders {
+                for spelling in spellings {
+                    if case .success(let path) = folder.find(spelling), !found.contains(path) { found.append(path) }
+                }
             }
-        }
-        for folder in folders {
-            for candidate in candidates {
-                if case .success(let path) = folder.find(candidate) { return path }
+            guard let first = found.first else { continue }
+            if let other = found.dropFirst().first(where: { content($0) != content(first) }) {
+                throw HadpoError(
+                    .format, "a picture's name has two meanings", at: name, found: "'\(first)' and '\(other)'",
+                    expected: "one file for it in the folders of pictures")
             }
+            return first
         }
         return nil
+    }
+
+    /// Fails when pictures were given and cards have none.
+    func requireFound(of names: [String], cards: Int, partial: Bool) throws(HadpoError) {
+        guard !folders.isEmpty, missing > 0 else { return }
+        let (place, shown) = (folders.map(\.path).joined(separator: ", "), PictureIndex.examples(lost, of: missing))
+        if missing == cards, !lost.contains(where: isOutside), !partial {
+            throw HadpoError(
+                .format, "no picture of the page is in the folders given", at: place, found: "nothing called \(shown)",
+                expected: "the folders that the names in the files begin in")
+        }
+        try Coverage(asked: cards, scored: cards - missing).require(
+            partial: partial, "pictures of the page are not in the folders given", at: place, "pictures",
+            missing: shown, expected: "the pictures below these folders")
+    }
+
+    private func isOutside(_ name: String) -> Bool {
+        if case .outside = folders.first?.refusal(name) { true } else { false }
     }
 
     /// For the page; each counts against the limit.
     func show(_ names: [String]) throws(HadpoError) -> Found {
         guard !folders.isEmpty else { return .none("no folder of pictures was given") }
-        guard let path = names.lazy.compactMap({ self.path($0) }).first else {
+        var path: String?
+        for name in names where path == nil { path = try self.path(name) }
+        guard let path else {
             missing += 1
-            let isOutside = names.contains { name in
-                if case .outside = folders.first?.refusal(name) { true } else { false }
-            }
-            return .none(isOutside ? "its name leads out of the folders given" : "not in the folders given")
+            if lost.count < 4, let name = names.first { lost.append(name) }
+            return .none(
+                names.contains(where: isOutside) ? "its name leads out of the folders given" : "not in the folders given")
         }
         do throws(HadpoError) {
             let image = try RGBImage.read(path, limit: 1 << 27)

@@ -14,6 +14,37 @@ struct CHAIRSection {
         return results
     }
 
+    /// Every caption scored, and the same pictures in both runs.
+    static func require(_ run: CHAIRRecords, _ baseline: CHAIRRecords?, _ config: ReportConfig) throws(HadpoError) {
+        for records in [run, baseline].compactMap({ $0 }) {
+            guard records.coverage.scored > 0 else {
+                throw HadpoError(
+                    .format, "no caption was scored", at: records.path, found: "\(records.captions.count) records",
+                    expected: "lines of `hadpo chair --records`")
+            }
+            let left = records.captions.filter { $0.outcome == "image_without_annotations" }.map(\.image)
+            try records.coverage.require(
+                partial: config.partial, "captions that were not scored", at: records.path, "captions",
+                missing: Coverage.first(left), expected: "a score of every caption")
+        }
+        guard let baseline else { return }
+        var others: Set<Int> = []
+        var onlyRun: [String] = []
+        for caption in run.captions where caption.outcome != "captioned_twice" {
+            if let place = try baseline.pictures.place(caption.image, in: run.path) {
+                others.insert(place)
+            } else {
+                onlyRun.append(caption.image)
+            }
+        }
+        let onlyBaseline = baseline.pictures.count - others.count
+        try Coverage(asked: run.pictures.count + onlyBaseline, scored: others.count).require(
+            partial: config.partial, "run and baseline do not caption the same pictures", at: run.path, "pictures",
+            missing:
+                "only in the run: \(onlyRun.isEmpty ? "none" : Coverage.first(onlyRun)), only in \(baseline.path): \(onlyBaseline)",
+            expected: "the same pictures")
+    }
+
     private var runs: [(role: Role, report: Place)] {
         place["baseline"].isThere
             ? [(.before, place["baseline"]), (.after, place["run"])] : [(names.isPair ? .after : .single, place["run"])]
@@ -48,12 +79,13 @@ struct CHAIRSection {
                 ["chair_s", "chair_i", "recall"].map { "\(report[$0].percent())\(report["bootstrap_95"][$0].range())" } + [
                     "\(report["length"].figure(2))\(report["bootstrap_95"]["length"].range(1, scale: 1))",
                     report["mentions"].count,
-                    report["hallucinated_mentions"].count, report["n"].count,
+                    report["hallucinated_mentions"].count,
+                    "\(report["scored"].count) of \(report["asked"].count)",
                 ])
         }
         return Table.html(
             "Percent, with 95 % intervals from resampled images; length in words. Rules of \(ObjectWords.implementation): figures of its ports do not compare.",
-            head: ["", "CHAIR<sub>s</sub>", "CHAIR<sub>i</sub>", "Recall", "Length", "Mentions", "not there", "Captions"],
+            head: ["", "CHAIR<sub>s</sub>", "CHAIR<sub>i</sub>", "Recall", "Length", "Mentions", "not there", "Scored of asked"],
             rows: rows)
     }
 

@@ -14,24 +14,17 @@ package struct PopeAnswers {
     init(_ config: PopeEvaluationConfig) throws(HadpoError) {
         for given in config.splits {
             let split = try PopeSplit(try File.read(given.questions), path: given.questions, name: given.name)
-            let run = try Self.pairs(split, given.answers, config.match)
+            let run = try Self.pairs(split, given.answers, config)
             var baseline: [(question: PopeQuestion, answer: PopeAnswer)] = []
-            if let path = given.baseline { baseline = try Self.pairs(split, path, config.match) }
+            if let path = given.baseline { baseline = try Self.pairs(split, path, config) }
             splits.append(Split(split: split, run: run, baseline: baseline))
         }
     }
 
     private static func pairs(
-        _ split: PopeSplit, _ path: String, _ match: PopeEvaluationConfig.Match
+        _ split: PopeSplit, _ path: String, _ config: PopeEvaluationConfig
     ) throws(HadpoError) -> [(question: PopeQuestion, answer: PopeAnswer)] {
-        let answers = try PopeAnswer.read(try File.read(path), source: path)
-        let way: PopeScore.Match =
-            switch match {
-            case .automatic: PopePairing.automaticMatch(answers)
-            case .id: .id
-            case .position: .position
-            }
-        return PopePairing(questions: split.questions, answers: answers, match: way).pairs
+        try PopePairing(split, PopeAnswer.read(try File.read(path), source: path), config, source: path).pairs
     }
 
     /// Hit rate over false alarms as the threshold on log p(yes) - log p(no) falls; nil unless every answer has its score.

@@ -75,7 +75,7 @@ struct PopeSection {
                         Table.row(
                             "\((role == .single ? "answers" : names.name(role)) + suffix)",
                             Self.figures.map { "\(figures[$0.key].percent())\(interval(figures, $0.key))" }
-                                + area(run["roc_area"].percent()) + [figures["n"].count]))
+                                + area(run["roc_area"].percent()) + ["\(figures["n"].count) of \(run["asked"].count)"]))
                 }
                 let compared = split["comparison"]["rules"][rule.rawValue]
                 if compared.isThere {
@@ -103,7 +103,9 @@ struct PopeSection {
             Percent. Below each figure its 95 % interval: from resampled pictures, because questions about one picture fail together; \
             Wilson's where there was no resampling. \(ruleNote)
             """,
-            head: [names.isPair ? "Run" : "Answers"] + Self.figures.map { "\($0.title)" } + area("ROC area") + ["Counted"],
+            head: [names.isPair ? "Run" : "Answers"] + Self.figures.map { "\($0.title)" } + area("ROC area") + [
+                "Scored of asked"
+            ],
             rows: rows)
     }
 

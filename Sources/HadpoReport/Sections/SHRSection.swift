@@ -8,14 +8,15 @@ struct SHRSection {
 
     init(_ place: Place, _ names: Names) { (self.place, self.names) = (place, names) }
 
-    static func results(_ run: SHRScored, _ baseline: SHRScored?, _ config: ReportConfig) -> JSON {
+    static func results(_ run: SHRScored, _ baseline: SHRScored?, _ config: ReportConfig) throws(HadpoError) -> JSON {
         func one(_ scored: SHRScored) -> JSON {
             ["sentences": .string(scored.path), "sentences_sha256": .string(scored.sha256), "report": scored.report]
         }
         var results: JSON = ["run": one(run)]
         if let baseline {
             results["baseline"] = one(baseline)
-            results["comparison"] = run.comparison(with: baseline, resamples: config.resamples, seed: config.seed)
+            results["comparison"] = try run.comparison(
+                with: baseline, resamples: config.resamples, seed: config.seed, partial: config.partial)
         }
         return results
     }
@@ -103,7 +104,7 @@ struct SHRSection {
                         column.isRatio
                             ? "\(figures[column.key].percent())\(figures["bootstrap_95"][column.key].range())"
                             : figures[column.key].figure(2)
-                    } + [figures["descriptions"].count]))
+                    } + [coverage(report)]))
         }
         if runs.contains(where: { $0.report["upstream"].isThere }) {
             rows.append(Table.group("As HA-DPO\u{2019}s scripts compute them (metrics.json)", columns: titles.count + 2))
@@ -125,7 +126,12 @@ struct SHRSection {
             SPI, WPI: sentences and words per image; HSPI, HWPI: hallucinated ones; HSR, HWR: their share of the judged, in percent, \
             with 95 % intervals from resampled images. A short answer has fewer of everything: see the figures at equal length.
             """,
-            head: [""] + titles + ["Descriptions"], rows: rows)
+            head: [""] + titles + ["Scored of asked"], rows: rows)
+    }
+
+    private func coverage(_ report: Place) -> HTML {
+        report["asked"].isThere
+            ? "\(report["scored"].count) of \(report["asked"].count)" : report["corrected"]["descriptions"].count
     }
 
     private var ranges: HTML {

@@ -58,6 +58,8 @@ class Evaluation(unittest.TestCase):
         good = self.lines("a.jsonl", [{"question_id": i, "answer": "No." if i % 2 else "Yes"} for i in range(40)])
         bad = self.lines("b.jsonl", [{"question_id": i, "answer": "Yes"} for i in range(39)])
         arguments = ["pope", "score", "-q", questions, "-A", good, "-B", bad, "-r", "official", "-r", "lmms-eval"]
+        self.assertIn("39 of 40 questions", self.run_tool(*arguments, code=4))
+        arguments.append("--partial")
         report = json.loads(self.run_tool(*arguments, "--json"))
         rules = report["splits"][0]["run"]["rules"]
         self.assertEqual(rules["official"]["accuracy"], 1)
@@ -65,6 +67,8 @@ class Evaluation(unittest.TestCase):
         self.assertEqual(report["splits"][0]["baseline"]["outcomes"]["missing_answer"], {"count": 1, "first": [39]})
         text = self.run_tool(*arguments)
         self.assertIn("McNemar", text)
+        for coverage in ("40 of 40", "39 of 40"):
+            self.assertIn(coverage, text)
         self.assertIn("missing_answer", text)
         self.assertEqual(hadpo.pope_evaluate(splits=[{"questions": str(questions), "answers": str(good)}], resamples=0)
                          ["splits"][0]["run"]["complete"], True)

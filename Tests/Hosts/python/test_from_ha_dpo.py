@@ -60,7 +60,10 @@ class FromHADPO(unittest.TestCase):
         commands = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), flags=re.M | re.S)
         self.assertGreaterEqual(len(commands), 8)
         here = os.getcwd()
-        server = Server(lambda question, attempt: completion("Judgement:\n1. correct: it is there"))
+        def judge(question, attempt):
+            comments = re.findall(r"^(\d+)\. ", question.rpartition("for you to judge (")[2], flags=re.M)
+            return completion("Judgement:\n" + "\n".join(f"{number}. correct: it is there" for number in comments))
+        server = Server(judge)
         self.addCleanup(server.stop)
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)

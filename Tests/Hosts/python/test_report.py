@@ -236,7 +236,7 @@ class Report(unittest.TestCase):
         questions, answers = self.pope("hostile", wrong={1, 2}, hostile=HOSTILE)
         after = self.scored("after", {HOSTILE: f"A cat{HOSTILE}. A dog", "7": "A cup"},
                             {HOSTILE: f"Judgement:\n1. hallucination: {HOSTILE}\n2. correct: a\n3. correct: b", "7": HOSTILE},
-                            model=HOSTILE)
+                            model=HOSTILE, partial=True)
         records = self.lines("words.jsonl", [
             {"image_id": HOSTILE, "caption": HOSTILE, "outcome": HOSTILE, "mscoco_hallucinated_words": [[HOSTILE, HOSTILE]],
              "mscoco_gt_words": [HOSTILE], "mscoco_generated_words": [HOSTILE], "words": [], "metrics": {"Len": 3}}])
@@ -248,7 +248,8 @@ class Report(unittest.TestCase):
             out, title=HOSTILE, name=HOSTILE, baseline_name=HOSTILE,
             pope={"splits": [{"name": HOSTILE, "questions": questions, "answers": self.lines("a.jsonl", answers),
                               "baseline": self.lines("b.jsonl", answers)}], "resamples": 50},
-            shr={"scored": after}, chair={"records": records}, training=[log], pictures=[str(self.folder / "pictures")], resamples=50)
+            shr={"scored": after}, chair={"records": records}, training=[log], pictures=[str(self.folder / "pictures")], resamples=50,
+            partial=True)
         page = self.check(out, results)
         text = out.read_text()
         for piece in ("<script", "<img src=http", "evil.invalid/x onerror=alert(1)>", "\u202e", "\u0001"):
@@ -262,14 +263,18 @@ class Report(unittest.TestCase):
                                           enumerate(("../secret.png", str(self.folder / "secret.png"), "pictures/../../secret.png", "0.png"))])
         answers = self.lines("a.jsonl", [{"question_id": i, "answer": "Yes"} for i in range(4)])
         out = self.folder / "report.html"
-        results = hadpo.report_write(out, pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0},
-                                     pictures=[str(self.folder / "pictures")])
+        keys = dict(pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0},
+                    pictures=[str(self.folder / "pictures")])
+        with self.assertRaises(hadpo.Error) as refused:
+            hadpo.report_write(out, **keys)
+        self.assertIn("1 of 4 pictures", refused.exception.found)
+        results = hadpo.report_write(out, **keys, partial=True)
         page = self.check(out, results)
         self.assertEqual((results["gallery"]["embedded"], results["gallery"]["missing"]), (1, 3))
         self.assertIn("3 were not in the folders given", page.text)
         self.assertEqual(page.text.count("its name leads out of the folders given"), 3)
         wide = hadpo.report_write(out, pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0},
-                                  pictures=[str(self.folder / "pictures")], outside=True)
+                                  pictures=[str(self.folder / "pictures")], outside=True, partial=True)
         # Two names of one picture; the third climbs from a folder that is not there.
         self.assertEqual((wide["gallery"]["embedded"], wide["gallery"]["missing"]), (2, 1))
 
@@ -291,7 +296,7 @@ class Report(unittest.TestCase):
         self.file("pictures/6.png", b"not a picture")
         out = self.folder / "report.html"
         keys = dict(pope={"splits": [{"questions": questions, "answers": self.lines("a.jsonl", answers)}], "resamples": 0},
-                    pictures=[str(self.folder / "pictures")], picture_width=64)
+                    pictures=[str(self.folder / "pictures")], picture_width=64, partial=True)
         whole = hadpo.report_write(out, **keys)
         page = self.check(out, whole)
         source = next(a["src"] for tag, a in page.elements if tag == "img")
@@ -313,15 +318,18 @@ class Report(unittest.TestCase):
         self.file("val.json", [{"image_id": i} for i in (1, 2, 4, 5, 6, 7)])
         descriptions = self.lines("d.jsonl", [
             {"image_id": 1, "description": "A dog. A cat"}, {"image_id": 2, "description": "A dog. A cat"},
-            {"image_id": 4, "description": "  "}, {"image_id": 5, "description": "A dog"}, {"image_id": 5, "description": "A cat"},
+            {"image_id": 4, "description": "  "}, {"image_id": 5, "description": "A dog"}, {"image_id": 5, "description": "A dog"},
             {"image_id": 7, "description": "A dog"}, {"image_id": 9, "description": "A dog"}])
         replies = self.lines("r.jsonl", [
             {"custom_id": f"run1/{image}", "response": {"status_code": 200, "body": {"model": "m", "choices": [
                 {"finish_reason": finish, "message": {"content": text}}]}}}
             for image, text, finish in ((1, "Judgement:\n1. correct: a", "stop"), (2, "Urteil:\n1. richtig\n2. falsch", "stop"),
                                         (5, "Judgement:\n1. correct: a", "stop"), (7, "Judgement:\n1. corr", "length"))])
-        self.run_tool("shr", "-A", descriptions, "--replies", replies, "--val-images", "val.json", "-o", "judged", "--report", "judged.html")
-        results = json.loads(self.run_tool("report", "-o", "shr.html", "--shr", "judged", "--json"))
+        command = ["shr", "-A", descriptions, "--replies", replies, "--val-images", "val.json", "-o", "judged", "--report", "judged.html"]
+        self.assertIn("1 of 6 descriptions", self.run_tool(*command, code=4))
+        self.run_tool(*command, "--partial")
+        self.assertIn("1 of 6 descriptions", self.run_tool("report", "-o", "shr.html", "--shr", "judged", code=4))
+        results = json.loads(self.run_tool("report", "-o", "shr.html", "--shr", "judged", "--json", "--partial"))
         page = self.check(self.folder / "shr.html", results)
         self.assertEqual((self.folder / "judged.html").read_bytes(), (self.folder / "shr.html").read_bytes())
         counts = self.figures_of(page, "/shr/run/report/outcomes/")
@@ -336,7 +344,7 @@ class Report(unittest.TestCase):
         self.assertEqual((sentences["correct"], sentences["unjudged"], sentences["total"]), ("1", "5", "6"))
         # An image without regions, under the judge that needs them.
         self.run_tool("shr", "-A", self.file("d3.json", {"1": "A dog", "3": "A dog"}), "-J", "annotations", "--regions", "regions.json",
-                      "-o", "annotated", "--report", "annotated.html")
+                      "-o", "annotated", "--report", "annotated.html", "--partial")
         text = (self.folder / "annotated.html").read_text()
         self.assertIn("no regions", Page(text).text)
         self.assertIn("there is nothing to judge by", text)
@@ -345,9 +353,10 @@ class Report(unittest.TestCase):
         questions = [{"question_id": i, "image": "a.png", "text": f"Is there a q{i}?", "label": "no" if i % 2 else "yes"}
                      for i in (1, 2, 3, 4, 4, 5)]
         answers = [{"question_id": i, "answer": text} for i, text in (
-            (4, "No."), (3, "Ja, da ist eins."), (2, "Yes"), (9, "Yes"), (2, "No"), (4, "Yes"), (1, "no"))]
-        self.run_tool("pope", "score", "-q", self.lines("q.json", questions), "-A", self.lines("a.jsonl", answers), "--report", "pope.html")
-        results = hadpo.report_write(self.folder / "again.html", pope={"splits": [
+            (4, "No."), (3, "Ja, da ist eins."), (2, "Yes"), (9, "Yes"), (2, "Yes"), (4, "Yes"), (1, "no"))]
+        self.run_tool("pope", "score", "-q", self.lines("q.json", questions), "-A", self.lines("a.jsonl", answers), "--report", "pope.html",
+                      "--partial")
+        results = hadpo.report_write(self.folder / "again.html", partial=True, pope={"splits": [
             {"questions": str(self.folder / "q.json"), "answers": str(self.folder / "a.jsonl")}]})
         page = self.check(self.folder / "pope.html", results)
         counts = self.figures_of(page, "/pope/splits/0/run/outcomes/")
@@ -358,15 +367,15 @@ class Report(unittest.TestCase):
                       "None of: answer without id, other question"):
             self.assertIn(words, page.text)
         straight = self.lines("straight.jsonl", sorted(answers, key=lambda a: a["question_id"]))
-        ordered = hadpo.pope_evaluate(splits=[{"questions": str(self.folder / "q.json"), "answers": straight}])
+        ordered = hadpo.pope_evaluate(splits=[{"questions": str(self.folder / "q.json"), "answers": straight}], partial=True)
         for rule in ordered["splits"][0]["run"]["rules"].values():
             self.assertEqual(rule["n"], results["pope"]["splits"][0]["run"]["rules"]["official"]["n"])
         # CHAIR: an unknown image, captioned twice, no words.
-        self.run_tool("chair", "-A", self.file("c.json", [{"image_id": 1, "caption": "A dog."}, {"image_id": 1, "caption": "A cat."},
+        self.run_tool("chair", "-A", self.file("c.json", [{"image_id": 1, "caption": "A dog."}, {"image_id": 1, "caption": "A dog."},
                                                           {"image_id": 2, "caption": "A cat."}, {"image_id": 3, "caption": " "}]),
                       "-s", self.file("s.txt", "dog\ncat\n"), "--objects", self.file("o.json", {"1": ["dog"], "3": ["cat"]}),
-                      "--records", "w.jsonl", "--report", "chair.html")
-        results = hadpo.report_write(self.folder / "chair2.html", chair={"records": str(self.folder / "w.jsonl")})
+                      "--records", "w.jsonl", "--report", "chair.html", "--partial")
+        results = hadpo.report_write(self.folder / "chair2.html", chair={"records": str(self.folder / "w.jsonl")}, partial=True)
         counts = self.figures_of(self.check(self.folder / "chair.html", results), "/chair/run/outcomes/")
         self.assertEqual(counts, {f"{name}/count": "1" for name in
                                   ("scored", "captioned_twice", "image_without_annotations", "empty_caption")})

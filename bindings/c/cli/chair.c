@@ -12,9 +12,11 @@ static void show(json *report)
         double scale;
     } columns[] = {{"CHAIRs", "chair_s", 100}, {"CHAIRi", "chair_i", 100}, {"Recall", "recall", 100}, {"Length", "length", 1}};
     enum { COLUMNS = sizeof columns / sizeof columns[0] };
-    say("%-16s", "CHAIR, % [95 %]");
+    char coverage[40] = "";
+    coverage_text(report, coverage, sizeof coverage);
+    say("%-16s %16s", "CHAIR, % [95 %]", "scored of asked");
     for (int i = 0; i < COLUMNS; i++) say("%21s", columns[i].title);
-    say("\n%-16s", "");
+    say("\n%-16s %16s", "", coverage);
     for (int i = 0; i < COLUMNS; i++) {
         char path[64];
         snprintf(path, sizeof path, "bootstrap_95.%s", columns[i].key);
@@ -70,6 +72,7 @@ static const flag chair_flags[] = {
     {0, "instances", LIST, "FILE", "request.instances", "COCO instances_*.json; once for train, once for val"},
     {0, "references", LIST, "FILE", "request.references", "COCO captions_*.json; once for train, once for val"},
     {0, "objects", TEXT, "FILE", "request.objects", "instead or beside: {\"image id\": [\"object\", ...]}"},
+    PARTIAL_FLAG,
     {0, "records", TEXT, "FILE", "request.records", "one line a caption: words, objects, what is not there"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
@@ -84,7 +87,8 @@ const command chair_command = {
     "chair", "hadpo.chair-score/1", "objects that captions invent: the CHAIR figures", "-A FILE -s FILE --instances FILE ... [flags]",
     "CHAIRs is the part of captions with an object that is not in the picture, CHAIRi the part of mentioned objects. Both grow\n"
     "with the length of captions, so name the token limit and the images beside them. The rules are those of the original\n"
-    "implementation; figures of its ports are not comparable.\n"
+    "implementation; figures of its ports are not comparable. COCO's pictures are found by their number, however each file\n"
+    "spells it; captions of pictures without annotations are an error without --partial.\n"
     "\n"
     "example\n"
     "  hadpo chair -A captions.jsonl -s synonyms.txt --instances instances_val2014.json --instances instances_train2014.json \\\n"

@@ -145,6 +145,8 @@ int finish_files(const invocation *call, const char *doing, hadpo_status status,
                  void (*show)(json *report));
 /* Counts by name with the first of each kind, zeros left out; whether something other than plain counts was there. */
 bool print_outcomes(json *outcomes);
+/* "2997 of 3000", scored of asked, where a result has them. */
+void coverage_text(json *result, char *buffer, size_t size);
 /* "12.34 [11.0 13.9]" to the right of 20 columns; interval may be NULL, NAN is "-". */
 void print_interval(double value, json *interval, double scale);
 
@@ -157,6 +159,8 @@ void page_add_split(json *config, json *questions, json *answers);
 int page_write(json *config, json **result); /* takes config */
 void page_say(json *result);                 /* where it is */
 int page_finish(const invocation *call, json *config); /* both of these */
+#define PARTIAL_FLAG \
+    {0, "partial", SWITCH, NULL, "request.partial", "also score a part of what was asked; else what is missing is an error"}
 #define PAGE_FLAG {0, "report", TEXT, "FILE", "cli.report", "also one HTML page with everything; `hadpo report` makes it of two runs"}
 #define OUTSIDE_HELP "also pictures whose names in the files are absolute or have .. in them"
 #define PICTURES_FLAGS \

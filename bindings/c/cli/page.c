@@ -21,6 +21,8 @@ json *page_config(const invocation *call)
     json *outside = path_get(call->cli, "outside");
     if (outside == NULL) outside = path_get(call->request, "outside");
     if (outside != NULL) json_object_object_add(config, "outside", json_object_get(outside));
+    json *partial = path_get(call->request, "partial");
+    if (partial != NULL) json_object_object_add(config, "partial", json_object_get(partial));
     return config;
 }
 
@@ -106,6 +108,7 @@ static const flag report_flags[] = {
     {0, "training", LIST, "FILE", "request.training", "the file that `hadpo train --log` wrote; may be repeated"},
     {'i', "pictures", LIST, "DIR", "request.pictures", "folder with the pictures, for the gallery; may be repeated"},
     {0, "outside", SWITCH, NULL, "request.outside", OUTSIDE_HELP},
+    PARTIAL_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static const flag page_flags[] = {

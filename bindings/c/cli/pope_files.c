@@ -40,6 +40,12 @@ bool print_outcomes(json *outcomes)
     return worrying;
 }
 
+void coverage_text(json *result, char *buffer, size_t size)
+{
+    if (path_get(result, "asked") != NULL)
+        snprintf(buffer, size, "%.0f of %.0f", number_at(result, "scored", 0), number_at(result, "asked", 0));
+}
+
 void print_interval(double value, json *interval, double scale)
 {
     char text[40];
@@ -62,17 +68,20 @@ enum { FIGURES = sizeof figures / sizeof figures[0] };
 
 static void head(void)
 {
-    say("%-14s %-11s", "POPE, % [95 %]", "rule");
+    say("%-22s %-11s %16s", "POPE, % [95 %]", "rule", "scored of asked");
     for (int i = 0; i < FIGURES; i++) say("%21s", titles[i]);
     say("\n");
 }
 
-static void rows(const char *name, json *rules, const char *values, const char *intervals)
+/* `run` is what the coverage stands in; NULL: in no single one. */
+static void rows(const char *name, json *rules, json *run, const char *values, const char *intervals)
 {
     if (rules == NULL) return;
     json_object_object_foreach(rules, rule, figures_of_rule)
     {
-        say("%-14s %-11s", name, rule);
+        char coverage[40] = "";
+        coverage_text(run, coverage, sizeof coverage);
+        say("%-22s %-11s %16s", name, rule, coverage);
         json *from = *values == 0 ? figures_of_rule : path_get(figures_of_rule, values);
         for (int i = 0; i < FIGURES; i++) {
             json *figure = path_get(from, figures[i]);
@@ -94,13 +103,13 @@ static void show_score(json *report)
     size_t count = length_of(splits);
     for (size_t i = 0; i < count; i++) {
         json *split = json_object_array_get_idx(splits, i);
-        rows(text_at(split, "name", "?"), path_get(split, "run.rules"), "", "bootstrap_95.%s");
+        rows(text_at(split, "name", "?"), path_get(split, "run.rules"), path_get(split, "run"), "", "bootstrap_95.%s");
         if (path_get(split, "baseline") != NULL) {
-            rows("  baseline", path_get(split, "baseline.rules"), "", "bootstrap_95.%s");
-            rows("  difference", path_get(split, "comparison.rules"), "differences", "differences.%s.bootstrap_95");
+            rows("  baseline", path_get(split, "baseline.rules"), path_get(split, "baseline"), "", "bootstrap_95.%s");
+            rows("  difference", path_get(split, "comparison.rules"), NULL, "differences", "differences.%s.bootstrap_95");
         }
     }
-    if (count > 1) rows("all together", path_get(report, "pooled"), "", "none.%s");
+    if (count > 1) rows("all together", path_get(report, "pooled"), NULL, "", "none.%s");
     for (size_t i = 0; i < count; i++) {
         json *split = json_object_array_get_idx(splits, i);
         say("\n%s: %s, sha256 %.12s", text_at(split, "name", "?"), text_at(split, "path", "?"), text_at(split, "sha256", "?"));
@@ -131,6 +140,7 @@ static const flag score_flags[] = {
     {'B', "baseline", LIST, "FILE", "cli.baseline", "another model's answers, to compare with"},
     {'r', "rule", LIST, "NAME", "request.rules", "official, llava, lmms-eval, vlmevalkit, opera; may be repeated"},
     {0, "match", TEXT, "HOW", "request.match", "automatic (default), id, position"},
+    PARTIAL_FLAG,
     {0, "records", TEXT, "FILE", "request.records", "one line a question: answer and verdict under every rule"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over pictures (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
@@ -198,8 +208,9 @@ static const flag_group score_groups[] = {
 const command pope_score_command = {
     "pope score", "hadpo.pope-score/1", "answers of any model under the rules of five harnesses", "-q FILE -A FILE [-B FILE] [flags]",
     "Which words of an answer make it a yes is decided differently by the official script and by others; figures compare only\n"
-    "under one rule. Intervals come from resampled pictures, because questions about one picture fail together. Missing,\n"
-    "surplus and doubled answers are listed by name.\n"
+    "under one rule. Intervals come from resampled pictures, because questions about one picture fail together. What a record\n"
+    "says of its question is compared with the question; one that contradicts it is an error, and so are missing answers\n"
+    "without --partial. LLaVA's file of all three sets (ids from 1, 10000001, 20000001) may be given to each question file.\n"
     "\n"
     "examples\n"
     "  hadpo pope score -q coco_pope_random.json -A answers.jsonl\n"

@@ -155,7 +155,10 @@ static void show_score(json *report)
     else
         say("judge: %s\n\n", json_text(path_get(report, "judge.models")));
     json *corrected = path_get(report, "corrected");
+    char coverage[40] = "";
+    coverage_text(report, coverage, sizeof coverage);
     say("%-34s%21s\n", "SHR, % [95 %]", "");
+    say("%-34s%21s\n", "scored of asked", coverage);
     ratio_row("hallucinated sentences", corrected, "hal_sents_ratio", path_get(corrected, "bootstrap_95.hal_sents_ratio"));
     ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
@@ -189,6 +192,7 @@ static const flag score_flags[] = {
     {'s', "synonyms", TEXT, "FILE", "request.synonyms", "annotations: CHAIR's table; without it, the annotations' words"},
     {0, "objects", TEXT, "FILE", "request.objects", "annotations: {\"image id\": [\"object\", ...]} beside the regions"},
     {'B', "baseline", TEXT, "FILE", "request.baseline", "sentences.jsonl of another model's score, to compare with"},
+    PARTIAL_FLAG,
     {'o', "output", TEXT, "DIR", "request.output", "judgement.json, metrics.json, sentences.jsonl, report.json"},
     {0, "resamples", INTEGER, "N", "request.resamples", "of the bootstrap over images (10000; 0: none)"},
     {0, "seed", INTEGER, "N", "request.seed", "of the bootstrap"},
@@ -263,11 +267,14 @@ static void show_agreement(json *report)
         }
         say("\n");
     }
+    char coverage[40] = "";
+    coverage_text(report, coverage, sizeof coverage);
+    say("\n%-21s %s sentences\n", "scored of asked", coverage);
     static const char *const keys[] = {"three_classes", "hallucination_or_not"};
     static const char *const names[] = {"three classes", "hallucination or not"};
     for (int i = 0; i < 2; i++) {
         json *values = path_get(report, keys[i]);
-        say("%s%-21s agree on %.0f of %.0f sentences", i == 0 ? "\n" : "", names[i], number_at(values, "agree", 0),
+        say("%-21s agree on %.0f of %.0f sentences", names[i], number_at(values, "agree", 0),
                number_at(values, "n", 0));
         double kappa = number_at(values, "kappa", NAN);
         say(isnan(kappa) ? ", no kappa\n" : ", kappa %.3f\n", kappa);
@@ -287,7 +294,8 @@ static int agree(invocation *call)
     return finish_files(call, "comparing verdicts", status, text, error, show_agreement);
 }
 
-static const flag_group agree_groups[] = {{"Input and output", output_flags}, {NULL, NULL}};
+static const flag agree_flags[] = {PARTIAL_FLAG, {0, NULL, SWITCH, NULL, NULL, NULL}};
+static const flag_group agree_groups[] = {{"The verdicts", agree_flags}, {"Input and output", output_flags}, {NULL, NULL}};
 
 const command shr_agree_command = {
     "shr agree", "hadpo.shr-agree/1", "how far two judges agree", "A B [flags]",

@@ -57,6 +57,7 @@ class Space:
         write_lines(folder / "more.json", [{**question, "text": question["text"].replace("a ", "a big ")} for question in questions])
         write_lines(folder / "answers.jsonl", [{"question_id": q["question_id"], "question": q["text"],
                                                 "answer": "Yes" if q["question_id"] < 3 else "No"} for q in questions])
+        write_lines(folder / "half.jsonl", [{"question_id": q["question_id"], "question": q["text"], "answer": "No"} for q in questions[:2]])
         write_lines(folder / "other.jsonl", [{"question_id": q["question_id"], "question": q["text"], "answer": "Yes, it is."} for q in questions])
         write_lines(folder / "absolute.json", [{**question, "image_id": question["question_id"], "image": str(PICTURES / question["image"])}
                                                for question in questions])
@@ -75,6 +76,7 @@ class Space:
         images = json.loads((self.world / "annotations.json").read_text())["images"]
         named = {str(image["image_id"]): sorted({thing["category"] for thing in image["objects"]}) for image in images}
         (folder / "objects.json").write_text(json.dumps(named))
+        (folder / "few.json").write_text(json.dumps({"2000001": named["2000001"]}))
         everywhere = sorted({thing for things in named.values() for thing in things})
         (folder / "objects2.json").write_text(json.dumps({image: everywhere for image in named}))
         (folder / "synonyms2.txt").write_text("".join((self.world / "synonyms.txt").read_text().splitlines(keepends=True)[:4]))
@@ -83,15 +85,21 @@ class Space:
             texts["chosen"] = [text.replace(". ", ".\n") for text in texts["chosen"]]
         (folder / "pairs/desc_data.json").write_text(json.dumps(described))
         hadpo.shr_requests(answers=self.model_descriptions, vg=self.world / "VG", shr=self.world / "shr", output=folder / "requests.jsonl")
-        requests = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
-        for name, verdict in (("replies.jsonl", "correct"), ("replies2.jsonl", "hallucination")):
-            text = "Judgement:\n" + "".join(f"{number}. {verdict}: as seen\n" for number in range(1, 30))
-            write_lines(folder / name, [{"custom_id": request["custom_id"], "response": {"status_code": 200, "body": {
-                "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": text}}]}}} for request in requests])
         captions = {"captions": self.model_descriptions, "synonyms": self.world / "synonyms.txt", "objects": folder / "objects.json"}
         hadpo.chair_score(**captions, records=folder / "chair.jsonl")
         hadpo.shr_score(answers=self.model_descriptions, vg=self.world / "VG", shr=self.world / "shr", judge="annotations",
                         synonyms=self.world / "synonyms.txt", objects=folder / "objects.json", output=folder / "scored")
+        sentences = [json.loads(line)["image_id"] for line in (folder / "scored/sentences.jsonl").read_text().splitlines()]
+        requests = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+        for name, verdict in (("replies.jsonl", "correct"), ("replies2.jsonl", "hallucination")):
+            lines = []
+            for request in requests:
+                count = sum(image == request["custom_id"].split("/")[-1] for image in sentences)
+                text = "Judgement:\n" + "".join(f"{number}. {verdict}: as seen\n" for number in range(1, count + 1))
+                lines.append({"custom_id": request["custom_id"], "response": {"status_code": 200, "body": {
+                    "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": text}}]}}})
+            write_lines(folder / name, lines)
+            write_lines(folder / f"few_{name}", lines[1:])
 
     @contextlib.contextmanager
     def fresh(self):
@@ -258,16 +266,18 @@ def bases(space):
         "shr-describe": [describe, {**describe, "num_beams": 1},
                          {"image_data": f / "image_data.json", "val_images": f / "evaluated.json", "images": f / "pairs", "output": "descriptions.jsonl",
                           "max_new_tokens": 8, "outside": True}],
-        "pope-score": [{"splits": [split]}], "pope-build": [{"annotations": w / "POPE/segmentation/coco_ground_truth_segmentation.json", "output": "built", "images": 3, "per_image": 1}],
-        "chair-score": [chair], "shr-requests": [{"answers": space.model_descriptions, **shr, "output": "requests.jsonl"}],
+        "pope-score": [{"splits": [split]}, {"splits": [{**split, "answers": f / "half.jsonl"}], "partial": True}], "pope-build": [{"annotations": w / "POPE/segmentation/coco_ground_truth_segmentation.json", "output": "built", "images": 3, "per_image": 1}],
+        "chair-score": [chair, {**chair, "objects": f / "few.json", "partial": True}], "shr-requests": [{"answers": space.model_descriptions, **shr, "output": "requests.jsonl"}],
         "shr-score": [scored, {"answers": space.model_descriptions, "replies": f / "replies.jsonl", "requests": f / "requests.jsonl",
-                              "output": "scored"}], "shr-agree": [],
+                              "output": "scored"},
+                      {"answers": space.model_descriptions, "replies": f / "few_replies.jsonl", "output": "scored", "partial": True}], "shr-agree": [],
         "report": [{"output": "page.html", "pope": {"splits": [split]}},
                    {"output": "page.html", "pope": {"splits": [{**split, "baseline": f / "other.jsonl"}]}, "pictures": [PICTURES]},
                    {"output": "page.html", "shr": {"scored": f / "scored"}, "chair": {"records": f / "chair.jsonl"},
                     "pictures": [w / "VG"], "cards": 2},
                    {"output": "page.html", "pope": {"splits": [{**split, "questions": f / "absolute.json"}]}, "pictures": [PICTURES],
-                    "outside": True}],
+                    "outside": True},
+                   {"output": "page.html", "pope": {"splits": [{**split, "answers": f / "half.jsonl"}]}, "partial": True}],
         "world": [{"output": "world", "evaluation_images": 2, "training_images": 2}], "world-pairs": [{"world": w, "output": "pairs"}],
     }
 

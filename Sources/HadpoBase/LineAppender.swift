@@ -12,7 +12,8 @@ package final class LineAppender {
     private var descriptor: Int32
     /// Whether the last line may be torn.
     private var isMended = false
-    private let isRegular: Bool
+    /// False of pipes and devices, which nobody continues.
+    package let isRegular: Bool
 
     package init(_ path: String) throws(HadpoError) {
         try File.checkPath(path)

@@ -26,6 +26,12 @@ package struct SHA256 {
 
     package mutating func update(_ text: String) { update(Array(text.utf8)) }
 
+    /// With its length first, so that no two lists of records hash alike.
+    package mutating func update(record text: String) {
+        update("\(text.utf8.count):")
+        update(text)
+    }
+
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         byteCount &+= UInt64(bytes.count)
         var rest = bytes[...]

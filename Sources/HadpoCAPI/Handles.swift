@@ -125,7 +125,7 @@ final class ModelHandle {
             "tokenizer": [
                 "vocabulary": JSON(model.tokenizer.vocabularyCount), "fingerprint": .string(model.tokenizer.fingerprint),
             ],
-            "fingerprint": .string(model.fingerprint),
+            "identity": model.identity.json,
             "adapter": adapter.map { ["path": .string($0.path), "rank": JSON($0.config.rank), "alpha": JSON($0.config.alpha)] }
                 ?? .null,
             "engine": [

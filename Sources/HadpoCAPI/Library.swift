@@ -10,7 +10,7 @@ import HadpoVision
 public func hadpo_abi() -> UInt32 { UInt32(HADPO_ABI) }
 
 @_cdecl("hadpo_version") @implementation
-public func hadpo_version() -> UnsafePointer<CChar>? { text("0.1.0") }
+public func hadpo_version() -> UnsafePointer<CChar>? { text(Library.versionText) }
 
 @_cdecl("hadpo_status_name") @implementation
 public func hadpo_status_name(_ status: hadpo_status) -> UnsafePointer<CChar>? { text(statusText(status)) }

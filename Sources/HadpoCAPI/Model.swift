@@ -59,7 +59,8 @@ public func hadpo_model_open(
             let notes = try folder.notes + folder.lengthNotes()
             for note in notes { try progress.emit(["event": "note", "message": .string(note)]) }
             let model = try folder.openModel(
-                device: engine.device, processor: config.processor, weights: config.weights, progress: progress)
+                device: engine.device, processor: config.processor, weights: config.weights, isVerified: config.verify,
+                progress: progress)
             guard config.cache != .i8 || model.decoder.takesInt8Cache else {
                 throw HadpoError(
                     .unsupported, "this model's keys and values cannot be kept in int8", at: "config.kv_cache",

@@ -34,6 +34,7 @@ struct ModelConfig: Sendable {
     /// Nil: as the device computes with them.
     let cache: DType?
     let processor: ImageProcessorChoice
+    let verify: Bool
 
     init(_ r: inout ConfigReader) throws(HadpoError) {
         var files = ModelFiles(
@@ -64,6 +65,9 @@ struct ModelConfig: Sendable {
         self.cache = ["fp32": .f32, "bf16": .bf16, "fp16": .f16, "int8": .i8][cache]
         processor = try r.choice(
             "processor", default: .checkpoint, help: "checkpoint: as it says; pad: to a square (HA-DPO); crop")
+        verify = try r.bool(
+            "verify", default: false,
+            help: "read every byte of the weight files for the model's identity, and not samples of every tensor")
     }
 }
 

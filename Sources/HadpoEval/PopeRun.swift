@@ -35,6 +35,7 @@ package struct PopeRunConfig: Sendable {
     package let batch: Int
     package let scores: Bool
     package let compat: Compatibility
+    package let mix: Bool
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
@@ -71,7 +72,21 @@ package struct PopeRunConfig: Sendable {
             "batch", default: 0, in: 0...4096, help: "pictures at a time; 0: as many as 512 MiB of keys and values hold")
         scores = try r.bool("scores", default: true, help: "log p(yes) - log p(no) of the first token beside each answer")
         compat = try r.choice("compat", default: PopeRunConfig.Compatibility.none, help: "hadpo: answers keep </s>")
+        mix = try r.bool(
+            "mix", default: false,
+            help: "continue an answers file of another model, other settings or another tool; else it is refused")
         try r.refuse(["length_penalty"], unless: beamCount > 1, because: "num_beams is 1: nothing is searched")
+    }
+
+    /// What decides an answer besides the model and the question. Batches and threads do not.
+    func settings(_ model: any VisionLanguageModel) -> JSON {
+        [
+            "template": .string(template.rawValue),
+            "prompt": .string(model.conversation.text(question: "{}", template: template)),
+            "max_new_tokens": JSON(maxNewTokens), "num_beams": JSON(beamCount), "do_sample": false,
+            "repetition_penalty": JSON(repetitionPenalty), "length_penalty": JSON(lengthPenalty), "stop": JSON(stop),
+            "scores": JSON(scores), "compat": .string(compat.rawValue),
+        ]
     }
 }
 
@@ -83,13 +98,13 @@ package struct PopeRun {
         let path: String
         let sha256: String
         let questions: [PopeQuestion]
-        let answers: String?
-        let appender: LineAppender?
-        /// Lines of the answers file by question, other keys included.
-        var records: [Int: JSON] = [:]
-        var resumed = 0
-        /// About the answers file, to be said before the work.
-        var warnings: [JSON] = []
+        var file: AnswersFile<Int>?
+        /// Lines of the answers by question, other keys included.
+        var records: [Int: JSON]
+        let resumed: Int
+
+        /// Whether the answer may stand in another file of this run.
+        func isOwn(_ record: JSON) -> Bool { file?.isOwn(record) ?? true }
     }
 
     /// Where an answer belongs.
@@ -120,6 +135,8 @@ package struct PopeRun {
     private let model: any VisionLanguageModel
     private let config: PopeRunConfig
     private let progress: any Progress
+    private let identity: ModelIdentity
+    private var pictureBytes: PictureBytes
     private var splits: [Split] = []
 
     /// - Returns: `PopeScore`'s report, with what was asked and how; of several files, one each under "splits".
@@ -153,9 +170,10 @@ package struct PopeRun {
             "name": .string(config.evaluation.rawValue), "max_new_tokens": JSON(config.maxNewTokens),
             "num_beams": JSON(config.beamCount), "do_sample": false, "repetition_penalty": JSON(config.repetitionPenalty),
             "length_penalty": JSON(config.lengthPenalty), "stop": JSON(config.stop),
-            "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
+            "compat": .string(config.compat.rawValue), "model": .string(run.identity.digest),
             "weights": .string(model.decoder.weightType.rawValue), "numerics": .string(model.device.numerics.rawValue),
         ]
+        report["identity"] = run.identity.json
         return report
     }
 
@@ -171,13 +189,16 @@ package struct PopeRun {
 
     private func report(_ split: Split) throws(HadpoError) -> JSON {
         let lines = split.questions.compactMap { split.records[$0.id] }
-        if let appender = split.appender { try sortFile(appender, lines) }
-        let source = split.answers ?? "answers"
+        // In the end the lines stand in the order of their ids, however the run was cut.
+        let sorted = lines.sorted { ($0["question_id"]?.intValue ?? 0) < ($1["question_id"]?.intValue ?? 0) }
+        _ = try split.file?.finish(sorted)
+        let source = split.file?.path ?? "answers"
         var report = try PopeScore(
             questions: split.questions,
             answers: PopeAnswer.read(Array(lines.map { $0.text() + "\n" }.joined().utf8), source: source)
         ).report
-        report["answers_path"] = JSON(split.answers)
+        report["answers_path"] = JSON(split.file?.path)
+        if let mixture = split.file?.mixture { report["mixed_with"] = mixture }
         if !config.further.isEmpty {
             report["questions_path"] = .string(split.path)
             report["questions_sha256"] = .string(split.sha256)
@@ -191,6 +212,8 @@ package struct PopeRun {
         self.model = model
         self.config = config
         self.progress = progress
+        identity = model.identity
+        pictureBytes = PictureBytes(model)
         let files = [(config.questions, config.answers)] + config.further.map { ($0.questions, $0.answers) }
         var known: Set<String> = []
         for (_, answers) in files {
@@ -201,52 +224,53 @@ package struct PopeRun {
                     expected: "a file for each")
             }
         }
-        for (questions, answers) in files { splits.append(try Self.open(questions, answers, limit: config.limit)) }
+        for (questions, answers) in files { splits.append(try open(questions, answers)) }
         for split in splits {
-            for warning in split.warnings { try progress.emit(warning) }
+            for warning in split.file?.warnings ?? [] { try progress.emit(warning) }
             guard split.resumed > 0 else { continue }
             try progress.emit([
                 "event": "warning",
                 "message": .string(
-                    "\(split.resumed) of \(split.questions.count) answers were in \(split.answers ?? "") already and are not asked for "
+                    "\(split.resumed) of \(split.questions.count) answers were in \(split.file?.path ?? "") already and are not asked for "
                         + "again"),
             ])
         }
     }
 
-    private static func open(_ path: String, _ answers: String?, limit: Int) throws(HadpoError) -> Split {
+    private mutating func open(_ path: String, _ answers: String?) throws(HadpoError) -> Split {
         let bytes = try File.read(path)
         var questions = try PopeQuestion.read(bytes, source: path)
-        if limit > 0 { questions = Array(questions.prefix(limit)) }
+        if config.limit > 0 { questions = Array(questions.prefix(config.limit)) }
         var byID: [Int: PopeQuestion] = [:]
         for question in questions where byID.updateValue(question, forKey: question.id) != nil {
             throw HadpoError(
                 .format, "a question id is used twice in the questions", at: path, found: "\(question.id)", expected: "each once")
         }
-        guard let answers else {
-            return Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: nil, appender: nil)
-        }
+        let sha256 = SHA256.hex(bytes)
+        guard let answers else { return Split(path: path, sha256: sha256, questions: questions, records: [:], resumed: 0) }
         try File.makeDirectories(File.folder(of: answers))
-        let appender = try LineAppender(answers)
-        var split = Split(path: path, sha256: SHA256.hex(bytes), questions: questions, answers: answers, appender: appender)
-        let stored = try AppendedLines(try File.read(answers), source: answers, opening: PopeAnswer.opening)
-        var records = RecordsByKey<Int>()
-        for line in stored.lines {
-            let place = "\(answers):\(line.number)"
-            guard let id = line.value["question_id"]?.intValue, let question = byID[id],
-                line.value["question"]?.stringValue == question.text, line.value["answer"]?.stringValue != nil
-            else {
-                throw HadpoError(
-                    .format, "the answers file holds something else than answers to these questions", at: place,
-                    found: line.value.shortText(120), expected: "answers to \(path), or a new file")
-            }
-            try records.add(line, id, "question_id \(id)", source: answers)
+        let origin = AnswersOrigin(
+            identity, settings: config.settings(model), about: ["questions_sha256": .string(sha256)])
+        let words = AnswersFile<Int>.Words(
+            records: "answers", again: "what is missing is asked again", opening: PopeAnswer.opening,
+            expected: "answers to \(path), or a new file",
+            stranger: "the answers file holds something else than answers to these questions")
+        let file = try AnswersFile<Int>(answers, origin, mixes: config.mix, words) { record in
+            guard let id = record["question_id"]?.intValue, let question = byID[id],
+                record["question"]?.stringValue == question.text, record["answer"]?.stringValue != nil
+            else { return nil }
+            return (id, "question_id \(id)")
+        } picture: { (id) throws(HadpoError) in
+            guard let question = byID[id] else { return nil }
+            return try pictureHash(question, of: path)
         }
-        split.records = records.values
-        if let warning = appender.warning { split.warnings.append(warning) }
-        split.warnings += stored.warnings(answers, repeated: records.repeated, again: "what is missing is asked again")
-        split.resumed = split.records.count
-        return split
+        return Split(
+            path: path, sha256: sha256, questions: questions, file: file, records: file.records, resumed: file.records.count)
+    }
+
+    private mutating func pictureHash(_ question: PopeQuestion, of path: String) throws(HadpoError) -> String {
+        let file = try config.pictures.file(question.image, at: "question \(question.id) of \(path)")
+        return try pictureBytes.hash(file)
     }
 
     // MARK: asking
@@ -255,7 +279,7 @@ package struct PopeRun {
     private mutating func askMissing() throws(HadpoError) -> Int {
         let pictures = try missing()
         let total = pictures.reduce(0) { $0 + $1.count }
-        if total > 0 { for split in splits { try split.appender?.checkFolder() } }
+        if total > 0 { for split in splits { try split.file?.prepare() } }
         let scored = config.scores ? yesAndNo(pictures.first?.first?.prompt) : nil
         if config.scores, total > 0, scored == nil {
             try progress.emit([
@@ -287,14 +311,17 @@ package struct PopeRun {
                 }
                 done += 1
             }
-            for split in splits { try split.appender?.sync() }
+            for split in splits { try split.file?.sync() }
             try pace.report(done, of: total, progress)
         }
         return total
     }
 
     private mutating func keep(_ record: JSON, _ target: Target) throws(HadpoError) {
-        try splits[target.split].appender?.append(record)
+        if splits[target.split].file != nil {
+            let picture = try pictureHash(target.question, of: splits[target.split].path)
+            try splits[target.split].file?.keep(record, target.question.id, picture: picture)
+        }
         splits[target.split].records[target.question.id] = record
     }
 
@@ -314,7 +341,13 @@ package struct PopeRun {
         for same in order {
             let all = targets[same] ?? []
             let open = all.filter { splits[$0.split].records[$0.question.id] == nil }
-            if let known = all.lazy.compactMap({ [splits] in splits[$0.split].records[$0.question.id] }).first {
+            let known = all.lazy.compactMap { [splits] target -> JSON? in
+                guard let record = splits[target.split].records[target.question.id], splits[target.split].isOwn(record) else {
+                    return nil
+                }
+                return record
+            }.first
+            if let known {
                 for target in open {
                     var record = known
                     record["question_id"] = JSON(target.question.id)
@@ -352,7 +385,7 @@ package struct PopeRun {
         return PromptSession.picturesAtOnce(model, rows: most ?? 1)
     }
 
-    private func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
+    private mutating func answer(_ pictures: [[Asked]]) throws(HadpoError) -> [(Asked, Generated)] {
         var prefixes: [PromptSession.Prefix] = []
         var branches: [PromptSession.Continuation] = []
         var pictured: (name: String, pixels: Block<Float>)?
@@ -390,10 +423,10 @@ package struct PopeRun {
         return zip(all, found).map { ($0, $1.generated) }
     }
 
-    private func pixels(_ question: PopeQuestion) throws(HadpoError) -> Block<Float> {
+    private mutating func pixels(_ question: PopeQuestion) throws(HadpoError) -> Block<Float> {
         let path = try config.pictures.file(question.image, at: "question \(question.id)")
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.read(path, budget: model.device.arena))
+            return try pictureBytes.pixels(path)
         } catch {
             var failure = error
             failure.place = "question \(question.id), picture \(PictureFolder.shown(path, quoted: false))"
@@ -412,15 +445,5 @@ package struct PopeRun {
         }
         guard let yes = first("Yes"), let no = first("No"), yes != no, yes >= 0, no >= 0 else { return nil }
         return (yes, no)
-    }
-
-    // MARK: the file
-
-    /// In the end the lines stand in the order of their ids, however the run was cut.
-    private func sortFile(_ appender: LineAppender, _ lines: [JSON]) throws(HadpoError) {
-        let sorted = lines.sorted { ($0["question_id"]?.intValue ?? 0) < ($1["question_id"]?.intValue ?? 0) }
-        let text = sorted.map { $0.text(ascii: true) + "\n" }.joined()
-        let bytes = Array(text.utf8)
-        if try File.read(appender.path) != bytes { try appender.replace(with: bytes) }
     }
 }

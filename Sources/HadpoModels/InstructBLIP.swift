@@ -32,7 +32,7 @@ package final class InstructBLIP: VisionLanguageModel {
     package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
-    package let fingerprint: String
+    package var opened = OpenedFiles()
     package var eosIDs: [Int32]
 
     private var vision: EVAVision
@@ -45,13 +45,12 @@ package final class InstructBLIP: VisionLanguageModel {
 
     package init(
         config: InstructBLIPConfig, source: any ParameterSource, device: Device, conversation: any Conversation,
-        pipeline: ImagePipeline, fingerprint: String
+        pipeline: ImagePipeline
     ) throws(HadpoError) {
         self.config = config
         self.device = device
         self.conversation = conversation
         self.pipeline = pipeline
-        self.fingerprint = fingerprint
         eosIDs = conversation.tokenizer.eosID.map { [$0] } ?? []
         vision = try EVAVision(source, prefix: EVAFiles.prefix, config.vision, device: device)
         lnVision = try LayerNorm(source, EVAFiles.norm, config.vision.width, epsilon: config.normEpsilon)
@@ -106,6 +105,8 @@ package final class InstructBLIP: VisionLanguageModel {
         trainedParameters = source.trainable
     }
 
+    package var configuration: Any { config }
+
     package var visionDescription: JSON {
         let q = config.qformer
         return .object(
@@ -134,6 +135,9 @@ package struct InstructBLIPConversation: Conversation {
         instructionTokenizer = instructions
         self.longestInstruction = longestInstruction
     }
+
+    /// The Q-Former's is one of them.
+    package var vocabulary: String { tokenizer.fingerprint + "+" + instructionTokenizer.fingerprint }
 
     package func text(question: String, template: PromptTemplate) -> String {
         template == .raw ? question : PromptTemplate.image + question
@@ -407,10 +411,9 @@ package final class InstructBLIPFolder: ModelFolder {
         let pipeline = try EVAFiles.pipeline(config.vision, processor, at: path)
         let conversation = InstructBLIPConversation(
             tokenizer, instructions: vocabulary, longestInstruction: config.qformer.maxPositions)
-        let print = try fingerprint(progress: progress) + "|" + pipeline.identity + "|" + vocabulary.fingerprint + weights.salt
         let model = try InstructBLIP(
             config: config, source: parameters(device: device, weights: weights), device: device, conversation: conversation,
-            pipeline: pipeline, fingerprint: print)
+            pipeline: pipeline)
         if let ids = try generationEOS() { model.eosIDs = ids }
         return model
     }

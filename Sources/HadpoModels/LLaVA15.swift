@@ -15,7 +15,7 @@ package final class LLaVA15: VisionLanguageModel {
     package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
-    package let fingerprint: String
+    package var opened = OpenedFiles()
     package var eosIDs: [Int32]
 
     package private(set) var vision: CLIPVision
@@ -27,14 +27,12 @@ package final class LLaVA15: VisionLanguageModel {
 
     /// Names of the network's parts; each checkpoint layout spells them differently (`LLaVANames`).
     package init(
-        config: LLaVAConfig, source: any ParameterSource, device: Device, tokenizer: any Tokenizer, pipeline: ImagePipeline,
-        fingerprint: String
+        config: LLaVAConfig, source: any ParameterSource, device: Device, tokenizer: any Tokenizer, pipeline: ImagePipeline
     ) throws(HadpoError) {
         self.config = config
         self.device = device
         conversation = LLaVAConversation(tokenizer)
         self.pipeline = pipeline
-        self.fingerprint = fingerprint
         eosIDs = tokenizer.eosID.map { [$0] } ?? []
         vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         projector = try LLaVA15.makeProjector(config, source)
@@ -97,6 +95,12 @@ package final class LLaVA15: VisionLanguageModel {
         return x
     }
 
+    package var configuration: Any {
+        var config = config
+        config.visionTowerName = nil  // where somebody keeps it
+        return config
+    }
+
     package var visionDescription: JSON {
         [
             "width": JSON(config.vision.width), "layers": JSON(config.vision.layers), "image_size": JSON(config.vision.imageSize),
@@ -110,6 +114,8 @@ package struct LLaVAConversation: Conversation {
     package let tokenizer: any Tokenizer
 
     package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+
+    package var vocabulary: String { tokenizer.fingerprint }
 
     package func prompt(question: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens {
         try PromptTokens(question: question, template: template, tokenizer: tokenizer, sample: sample)

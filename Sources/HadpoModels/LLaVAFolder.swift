@@ -120,18 +120,21 @@ package final class LLaVAFolder: ModelFolder {
     package func makeModel(
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
-        try openLLaVA(device: device, processor: processor, weights: weights, progress: progress)
-    }
-
-    package func openLLaVA(
-        device: Device, processor: ImageProcessorChoice, weights: WeightFormat = .stored, progress: any Progress
-    ) throws(HadpoError) -> LLaVA15 {
         let tokenizer = try TokenizerFile.load(directory: path)
         let pipeline = try imagePipeline(processor)
         let model = try LLaVA15(
             config: config, source: parameters(device: device, weights: weights), device: device, tokenizer: tokenizer,
-            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity + weights.salt)
+            pipeline: pipeline)
         if let ids = try generationEOS() { model.eosIDs = ids }
+        return model
+    }
+
+    /// As `openModel`, for those who need this family's own class.
+    package func openLLaVA(
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat = .stored, progress: any Progress
+    ) throws(HadpoError) -> LLaVA15 {
+        let model = try openModel(device: device, processor: processor, weights: weights, progress: progress)
+        guard let model = model as? LLaVA15 else { throw HadpoError(.internal, "a folder opens another family", at: path) }
         return model
     }
 }

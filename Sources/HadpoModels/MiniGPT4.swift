@@ -16,7 +16,7 @@ package final class MiniGPT4: VisionLanguageModel {
     package let device: Device
     package let conversation: any Conversation
     package let pipeline: ImagePipeline
-    package let fingerprint: String
+    package var opened = OpenedFiles()
     package var eosIDs: [Int32]
 
     package let visionConfig: EVAVisionConfig
@@ -35,11 +35,10 @@ package final class MiniGPT4: VisionLanguageModel {
 
     package init(
         vision visionConfig: EVAVisionConfig, text: LlamaConfig, source: any ParameterSource, device: Device,
-        tokenizer: any Tokenizer, pipeline: ImagePipeline, fingerprint: String
+        tokenizer: any Tokenizer, pipeline: ImagePipeline
     ) throws(HadpoError) {
         self.device = device
         self.pipeline = pipeline
-        self.fingerprint = fingerprint
         self.visionConfig = visionConfig
         textConfig = text
         conversation = MiniGPT4Conversation(tokenizer)
@@ -92,6 +91,7 @@ package final class MiniGPT4: VisionLanguageModel {
         trainedParameters = source.trainable
     }
 
+    package var configuration: Any { (visionConfig, textConfig) }
     package var visionDescription: JSON { .object(EVAFiles.description(visionConfig) + [.init("group", JSON(Self.group))]) }
 }
 
@@ -102,6 +102,8 @@ package struct MiniGPT4Conversation: Conversation {
     package let tokenizer: any Tokenizer
 
     package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+
+    package var vocabulary: String { tokenizer.fingerprint }
 
     private static let system =
         "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I provide it to you. "
@@ -232,7 +234,7 @@ package final class MiniGPT4Folder: ModelFolder {
         let model = try MiniGPT4(
             vision: vision, text: text, source: parameters(device: device, weights: weights), device: device,
             tokenizer: tokenizer,
-            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity + weights.salt)
+            pipeline: pipeline)
         if let ids = try generationEOS() { model.eosIDs = ids }
         return model
     }

@@ -156,15 +156,15 @@ package enum WeightFormat: String, Sendable, CaseIterable {
         }
     }
 
-    /// For fingerprints: quantised weights answer otherwise.
-    var salt: String { self == .stored ? "" : "|" + rawValue }
 }
 
 extension ModelFolder {
     /// The model, with what must hold for every family checked: each id that its tokenizer can give has a row of the embeddings.
-    /// - Parameter weights: the type that the decoder's matrices are brought to while loading; `.stored` leaves them as they are.
+    /// - Parameters:
+    ///   - weights: the type that the decoder's matrices are brought to while loading; `.stored` leaves them as they are.
+    ///   - isVerified: every byte of the files is read, so that the identity can tell files apart whose samples agree.
     package func openModel(
-        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
+        device: Device, processor: ImageProcessorChoice, weights: WeightFormat, isVerified: Bool = false, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         let model = try makeModel(device: device, processor: processor, weights: weights, progress: progress)
         let rows = min(model.decoder.embedding.rows, model.decoder.head.rows)
@@ -173,6 +173,9 @@ extension ModelFolder {
                 .weights, "the tokenizer has more pieces than the model has embeddings", at: path,
                 found: "\(model.tokenizer.vocabularyCount) pieces", expected: "at most \(rows)")
         }
+        model.opened.weights = weights
+        model.opened.checkpoint = try fingerprint(isWhole: false, progress: progress)
+        if isVerified { model.opened.verified = try fingerprint(isWhole: true, progress: progress) }
         return model
     }
 
@@ -185,10 +188,10 @@ extension ModelFolder {
 
     package var weightBytes: Int { checkpoints.reduce(0) { $0 + $1.totalBytes } }
 
-    package func fingerprint(progress: any Progress) throws(HadpoError) -> String {
-        var parts: [String] = []
-        for checkpoint in checkpoints { parts.append(try checkpoint.fingerprint(progress: progress)) }
-        return parts.joined(separator: "+")
+    private func fingerprint(isWhole: Bool, progress: any Progress) throws(HadpoError) -> String {
+        var hash = SHA256()
+        for checkpoint in checkpoints { hash.update(record: try checkpoint.fingerprint(isWhole: isWhole, progress: progress)) }
+        return hash.hexDigest()
     }
 
     /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.

@@ -18,8 +18,10 @@ package protocol VisionLanguageModel: AnyObject {
     var imageRows: Int { get }
     /// Ids that end an answer: the checkpoint's generation settings, else the tokenizer's EOS.
     var eosIDs: [Int32] { get }
-    /// Identifies weights and image pipeline in cache keys.
-    var fingerprint: String { get }
+    /// What it was opened from: `openModel` writes it, `identity` reads it.
+    var opened: OpenedFiles { get set }
+    /// Sizes and constants of the whole network, as values that print alike when they are alike.
+    var configuration: Any { get }
 
     // MARK: pictures
 
@@ -57,6 +59,8 @@ package protocol VisionLanguageModel: AnyObject {
 /// How a family puts questions and answers into ids: its prompts, its tokenizer, its habits in generating.
 package protocol Conversation: Sendable {
     var tokenizer: any Tokenizer { get }
+    /// Fingerprints of all vocabularies that prompts and answers go through.
+    var vocabulary: String { get }
     /// A question in one of the family's prompts. `sample` names it in errors.
     func prompt(question: String, template: PromptTemplate, sample: String) throws(HadpoError) -> PromptTokens
     /// A whole prompt, with `<image>` where the picture stands; `template` says by which rules it is cut and tokenised.

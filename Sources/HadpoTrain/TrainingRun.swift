@@ -36,6 +36,8 @@ package final class TrainingRun {
         throws(HadpoError)
     {
         if let guarding = config.guarding { watcher = try TrainingGuard(guarding, gauge: gauge) } else { watcher = nil }
+        // Before the model is made trainable: what the training begins from.
+        let beginning = model.identity
         let data = try TrainingData(model, config, progress: progress)
         try data.requireClean()
         if let refusal = data.standstill(config, TrainingPlan(config, samples: data.samples.samples.count)) { throw refusal }
@@ -63,18 +65,18 @@ package final class TrainingRun {
         skipped = data.samples.skipped + data.auxiliary.skipped
         equal = data.samples.equal
         places = TrainingPlaces(config)
-        identity = TrainingRun.identity(resolved, data, model)
+        identity = TrainingRun.identity(resolved, data, beginning)
     }
 
     /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
-    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: any VisionLanguageModel) -> String {
+    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: ModelIdentity) -> String {
         let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes", "guard", "overwrite"]
         var hash = SHA256()
         if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
         hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
         hash.update(resolved["reference"]?["prompts"]?.text() ?? "")
         for key in ["order", "augmentation", "description_questions"] { hash.update(resolved["data"]?[key]?.text() ?? "") }
-        hash.update(model.fingerprint + "|" + model.device.numerics.rawValue)
+        hash.update(model.digest)
         for sample in data.samples.samples + data.auxiliary.samples {
             hash.update(sample.imagePath.map { File.name(of: $0) } ?? "")
             if sample.weight != 1 { hash.update("weight \(sample.weight)") }

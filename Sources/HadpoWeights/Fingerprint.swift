@@ -6,17 +6,23 @@ extension Checkpoint {
     /// computed values are keyed by. The folder's place and the files' dates play no part. Small tensors are taken whole, of large
     /// ones 64 bytes in eight places: any retraining changes nearly every byte of a tensor, while reading 14 GB to make sure would
     /// cost more than the cache saves.
-    package func fingerprint(progress: any Progress) throws(HadpoError) -> String {
+    /// - Parameter isWhole: every byte of the files instead of the samples.
+    package func fingerprint(isWhole: Bool = false, progress: any Progress) throws(HadpoError) -> String {
         var hash = SHA256()
         for file in files {
             try progress.tick()
             hash.update(record: File.name(of: file.path))
             hash.update(record: "\(file.byteCount)")
+            if isWhole {
+                hash.update(record: try file.file.contentHash(progress: progress))
+                continue
+            }
             for range in file.headers {
                 let header = try file.file.bytes(at: range.lowerBound, count: range.count)
                 try header.withBytes { (bytes) throws(HadpoError) in hash.update(bytes) }
             }
         }
+        if isWhole { return hash.hexDigest() }
         for name in names {
             guard let info = info(name), let file = file(of: name) else { continue }
             hash.update(record: "\(name) \(info.dtype.rawValue) \(info.shape) \(info.strides ?? []) \(info.byteOffset)")
@@ -41,10 +47,19 @@ extension Checkpoint {
     }
 }
 
-extension SHA256 {
-    /// With its length first, so that no two lists of records hash alike.
-    fileprivate mutating func update(record text: String) {
-        update("\(text.utf8.count):")
-        update(text)
+extension ByteFile {
+    /// XXH64 of all bytes, which pass through memory piece by piece.
+    func contentHash(progress: any Progress) throws(HadpoError) -> String {
+        var hash = XXHash64()
+        var offset = 0
+        while offset < byteCount {
+            try progress.tick()
+            let count = min(16 << 20, byteCount - offset)
+            let piece = try bytes(at: offset, count: count)
+            try piece.withBytes { (bytes) throws(HadpoError) in hash.update(bytes) }
+            mapping?.release(offset..<offset + count)
+            offset += count
+        }
+        return hash.text
     }
 }

@@ -24,7 +24,7 @@ private final class PopeSubject {
             words
             ? try LLaVA15(
                 config: checkpoint.config, source: checkpoint.parameters(device: device), device: device,
-                tokenizer: WordTokenizer(base: opened.tokenizer), pipeline: opened.pipeline, fingerprint: "") : opened
+                tokenizer: WordTokenizer(base: opened.tokenizer), pipeline: opened.pipeline) : opened
         for picture in ["wide.jpg", "tall.png"] {
             try File.writeAtomically(folder[picture], try File.read(File.join(fixtures, "pictures/" + picture)))
         }

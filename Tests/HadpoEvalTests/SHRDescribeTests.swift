@@ -93,7 +93,7 @@ import Testing
         #expect(second["described"] == 2 && second["resumed"] == 1)
         #expect(try File.read(folder["a.jsonl"]) == whole)
         let refused = #expect(throws: HadpoError.self) { try run("a.jsonl", [.init("question", "What is it?")]) }
-        #expect(refused?.message == "the file holds something else than descriptions of this run")
+        #expect(refused?.message == "the descriptions in the file were made by another model or in another way")
         #expect(try File.read(folder["a.jsonl"]) == whole)
     }
 

@@ -169,14 +169,15 @@ private struct EVASubject {
         #expect(error?.status == .unsupported && error?.found?.contains("pad") == true)
     }
 
-    @Test("the fingerprint tells how the weights are held, whoever the family is")
-    func fingerprintOfWeights() throws {
+    @Test("the identity tells how the weights are held, whoever the family is")
+    func identityOfWeights() throws {
         let device = try Device(threads: 1)
         let folders = [ModelFiles(path: File.join(all, "llava/old-f32"))] + EVASubject.names.map { EVASubject.files($0) }
         for files in folders {
             let folder = try ModelFamily.openFolder(files, arena: device.arena, progress: SilentProgress())
             let prints = try [WeightFormat.stored, .int8, .int4].map {
-                try folder.openModel(device: device, processor: .checkpoint, weights: $0, progress: SilentProgress()).fingerprint
+                try folder.openModel(device: device, processor: .checkpoint, weights: $0, progress: SilentProgress()).identity
+                    .digest
             }
             #expect(Set(prints).count == 3, "\(folder.family)")
         }

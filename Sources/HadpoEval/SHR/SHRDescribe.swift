@@ -19,6 +19,7 @@ package struct SHRDescribeConfig: Sendable {
     package let stop: [String]
     package let batch: Int
     package let compat: PopeRunConfig.Compatibility
+    package let mix: Bool
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
@@ -52,6 +53,9 @@ package struct SHRDescribeConfig: Sendable {
             "batch", default: 0, in: 0...4096, help: "pictures at a time; 0: as many as 512 MiB of keys and values hold")
         compat = try r.choice(
             "compat", default: PopeRunConfig.Compatibility.none, help: "hadpo: text as upstream's scripts leave it")
+        mix = try r.bool(
+            "mix", default: false,
+            help: "continue a file of another model, other settings or another tool; else it is refused")
         let files = files
         try r.check(
             files.validation != nil, "val_images", "nothing says which pictures to describe", found: "neither shr nor val_images",
@@ -66,6 +70,8 @@ package struct SHRDescribeConfig: Sendable {
 package struct SHRDescribe {
     private struct Picture {
         let id: String
+        /// Below the folder of pictures.
+        let name: String
         let path: String
     }
 
@@ -73,12 +79,9 @@ package struct SHRDescribe {
     private let config: SHRDescribeConfig
     private let progress: any Progress
     private let prompt: PromptTokens
-    /// Of model, prompt and decoding: lines of another run are refused.
-    private var key: String
-    private let appender: LineAppender
-    /// How a line of the output begins.
-    private static let opening = "{\"image_id\": "
-    private var lines: [String: JSON] = [:]
+    private let origin: AnswersOrigin
+    private var file: AnswersFile<String>
+    private var pictureBytes: PictureBytes
 
     package static func run(
         model: any VisionLanguageModel, config: SHRDescribeConfig, progress: any Progress
@@ -86,32 +89,38 @@ package struct SHRDescribe {
         let start = Clock.now()
         let pictures = try pictures(config)
         var run = try SHRDescribe(model, config, pictures, progress)
-        let resumed = run.lines.count
-        let missing = pictures.filter { run.lines[$0.id] == nil }
-        if !missing.isEmpty { try run.appender.checkFolder() }
+        let resumed = run.file.records.count
+        let missing = pictures.filter { run.file.records[$0.id] == nil }
+        if !missing.isEmpty { try run.file.prepare() }
         try run.describe(missing)
-        let ordered = pictures.compactMap { run.lines[$0.id] }
-        let text = ordered.map { $0.text(ascii: true) + "\n" }.joined()
-        if try File.read(config.output) != Array(text.utf8) { try run.appender.replace(with: Array(text.utf8)) }
+        let ordered = pictures.compactMap { run.file.records[$0.id] }
+        let bytes = try run.file.finish(ordered)
         let tokens = ordered.reduce(0) { $0 + ($1["tokens"]?.intValue ?? 0) }
-        return [
+        var report: JSON = [
             "schema": "hadpo.shr-describe-report/1", "output": .string(config.output),
-            "sha256": .string(SHA256.hex(Array(text.utf8))), "images": JSON(pictures.count),
+            "sha256": .string(SHA256.hex(bytes)), "images": JSON(pictures.count),
             "described": JSON(pictures.count - resumed), "resumed": JSON(resumed),
             "tokens_per_image": JSON(ratio(tokens, pictures.count)), "seconds": .double(Clock.now() - start),
-            "protocol": run.decoding,
+            "protocol": .object(
+                [.init("name", .string(config.evaluation.rawValue))] + (run.origin.settings.objectValue ?? []) + [
+                    .init("model", .string(run.origin.identity.digest)),
+                    .init("weights", .string(model.decoder.weightType.rawValue)),
+                    .init("numerics", .string(model.device.numerics.rawValue)),
+                ]),
+            "identity": run.origin.identity.json,
         ]
+        if let mixture = run.file.mixture { report["mixed_with"] = mixture }
+        return report
     }
 
-    private var decoding: JSON {
+    /// What decides a description besides the model and the picture.
+    private static func settings(_ model: any VisionLanguageModel, _ config: SHRDescribeConfig) -> JSON {
         [
-            "name": .string(config.evaluation.rawValue), "question": .string(config.question),
-            "template": .string(config.template.rawValue),
+            "question": .string(config.question), "template": .string(config.template.rawValue),
             "prompt": .string(model.conversation.text(question: config.question, template: config.template)),
             "max_new_tokens": JSON(config.maxNewTokens), "num_beams": JSON(config.beamCount), "do_sample": false,
             "repetition_penalty": JSON(config.repetitionPenalty), "length_penalty": JSON(config.lengthPenalty),
-            "stop": JSON(config.stop), "compat": .string(config.compat.rawValue), "model": .string(model.fingerprint),
-            "weights": .string(model.decoder.weightType.rawValue), "numerics": .string(model.device.numerics.rawValue),
+            "stop": JSON(config.stop), "compat": .string(config.compat.rawValue),
         ]
     }
 
@@ -152,7 +161,7 @@ package struct SHRDescribe {
                     expected: "image_data with its url, or 'image' beside image_id")
             }
             let place = "image \(PictureFolder.shown(id, quoted: false))"
-            pictures.append(Picture(id: id, path: try config.pictures.file(file, at: place)))
+            pictures.append(Picture(id: id, name: file, path: try config.pictures.file(file, at: place)))
         }
         return pictures
     }
@@ -169,38 +178,31 @@ package struct SHRDescribe {
             model, prefixes: [rows], branches: Array(repeating: (rows, prompt.after.count), count: config.beamCount),
             newTokens: config.maxNewTokens, at: "/question")
         try File.makeDirectories(File.folder(of: config.output))
-        appender = try LineAppender(config.output)
-        key = ""
-        let known = Set(pictures.map(\.id))
-        let key = String(SHA256.hex(Array(decoding.text().utf8)).prefix(16))
-        self.key = key
-        let stored = try AppendedLines(try File.read(config.output), source: config.output, opening: Self.opening)
-        var records = RecordsByKey<String>()
-        for line in stored.lines {
-            let id = line.value["image_id"]?.intValue.map(String.init) ?? line.value["image_id"]?.stringValue
-            guard let id, known.contains(id), line.value["key"]?.stringValue == key,
-                line.value["description"]?.stringValue != nil,
-                let tokens = line.value["tokens"]?.intValue, (0...config.maxNewTokens).contains(tokens)
-            else {
-                throw HadpoError(
-                    .format, "the file holds something else than descriptions of this run", at: "\(config.output):\(line.number)",
-                    found: line.value.shortText(120),
-                    expected: "descriptions by this model with these settings, or a new file")
+        let byID = Dictionary(pictures.map { ($0.id, $0.path) }, uniquingKeysWith: { first, _ in first })
+        origin = AnswersOrigin(model.identity, settings: Self.settings(model, config))
+        let words = AnswersFile<String>.Words(
+            records: "descriptions", again: "what is missing is described again", opening: "{\"image_id\": ",
+            expected: "descriptions of these pictures, or a new file",
+            stranger: "the file holds something else than descriptions of this run")
+        var bytes = PictureBytes(model)
+        file = try AnswersFile<String>(config.output, origin, mixes: config.mix, words) { record in
+            let id = record["image_id"]?.intValue.map(String.init) ?? record["image_id"]?.stringValue
+            guard let id, byID[id] != nil, record["description"]?.stringValue != nil, record["tokens"]?.intValue ?? -1 >= 0 else {
+                return nil
             }
-            try records.add(line, id, "image \(id)", source: config.output)
+            return (id, "image \(id)")
+        } picture: { (id) throws(HadpoError) in
+            guard let path = byID[id] else { return nil }
+            return try bytes.hash(path)
         }
-        lines = records.values
-        if let warning = appender.warning { try progress.emit(warning) }
-        for warning in stored.warnings(
-            config.output, repeated: records.repeated, again: "what is missing is described again")
-        {
-            try progress.emit(warning)
-        }
-        if !lines.isEmpty {
+        pictureBytes = bytes
+        for warning in file.warnings { try progress.emit(warning) }
+        if !file.records.isEmpty {
             try progress.emit([
                 "event": "warning",
                 "message": .string(
-                    "\(lines.count) of \(pictures.count) descriptions were in \(config.output) already and are not made again"),
+                    "\(file.records.count) of \(pictures.count) descriptions were in \(config.output) already and are not made again"
+                ),
             ])
         }
     }
@@ -236,18 +238,17 @@ package struct SHRDescribe {
                 done += group.count
                 try pace.report(done, of: pictures.count, progress)
             }
-            try appender.sync()
+            try file.sync()
         }
     }
 
     private mutating func keep(_ picture: Picture, _ generated: Generated) throws(HadpoError) {
         let text = config.compat == .hadpo ? model.conversation.upstreamText(generated.ids) : generated.text.pythonStripped
         let line: JSON = [
-            "image_id": Int(picture.id).map { JSON($0) } ?? .string(picture.id), "image": .string(picture.path),
-            "description": .string(text), "tokens": JSON(generated.ids.count), "key": .string(key),
+            "image_id": Int(picture.id).map { JSON($0) } ?? .string(picture.id), "image": .string(picture.name),
+            "description": .string(text), "tokens": JSON(generated.ids.count), "key": .string(origin.key),
         ]
-        try appender.append(line)
-        lines[picture.id] = line
+        try file.keep(line, picture.id, picture: try pictureBytes.hash(picture.path))
     }
 
     private var batchSize: Int {
@@ -256,9 +257,9 @@ package struct SHRDescribe {
         return PromptSession.picturesAtOnce(model, rows: rows)
     }
 
-    private func pixels(_ picture: Picture) throws(HadpoError) -> Block<Float> {
+    private mutating func pixels(_ picture: Picture) throws(HadpoError) -> Block<Float> {
         do throws(HadpoError) {
-            return try model.pipeline.pixelValues(try RGBImage.read(picture.path, budget: model.device.arena))
+            return try pictureBytes.pixels(picture.path)
         } catch {
             var failure = error
             failure.place =

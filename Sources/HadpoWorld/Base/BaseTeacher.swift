@@ -16,7 +16,7 @@ struct BaseTeacher {
         let source = CheckpointParameters(device: device) { ParameterPlace(checkpoint, LLaVANames.spell($0, names)) }
         model = try LLaVA15(
             config: LLaVAConfig(huggingFace: WorldCheckpoint().config), source: source, device: device,
-            tokenizer: base.tokenizer, pipeline: base.pipeline, fingerprint: "teacher")
+            tokenizer: base.tokenizer, pipeline: base.pipeline)
     }
 
     /// [I*P, C]

@@ -122,8 +122,7 @@ extension WorldCheckpoint {
         try LLaVA15(
             config: LLaVAConfig(huggingFace: File.readJSON(File.join(folder, "config.json"))), source: source, device: device,
             tokenizer: TokenizerFile.load(directory: folder),
-            pipeline: ImagePipeline(preprocessorConfig: File.readJSON(File.join(folder, "preprocessor_config.json"))),
-            fingerprint: "base")
+            pipeline: ImagePipeline(preprocessorConfig: File.readJSON(File.join(folder, "preprocessor_config.json"))))
     }
 
     /// LLaVA reads the second to last block of its tower; what follows it belongs to the layout and is never computed, so it is written

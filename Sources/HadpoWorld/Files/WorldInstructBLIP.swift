@@ -116,7 +116,7 @@ package struct WorldInstructBLIP: WorldLayout {
             device: device,
             conversation: InstructBLIPConversation(
                 tokenizer, instructions: vocabulary, longestInstruction: qformer.maxPositions),
-            pipeline: .blip(size: WorldParts.imageSize), fingerprint: "base")
+            pipeline: .blip(size: WorldParts.imageSize))
     }
 
     package func save(

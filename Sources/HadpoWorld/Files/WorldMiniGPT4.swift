@@ -56,7 +56,7 @@ package struct WorldMiniGPT4: WorldLayout {
         return try MiniGPT4(
             vision: Self.vision,
             text: LlamaConfig(config: File.readJSON(File.join(place, "config.json")), at: place), source: source, device: device,
-            tokenizer: tokenizer, pipeline: .blip(size: WorldParts.imageSize), fingerprint: "base")
+            tokenizer: tokenizer, pipeline: .blip(size: WorldParts.imageSize))
     }
 
     package func save(

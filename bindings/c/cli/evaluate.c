@@ -17,6 +17,7 @@ static const flag pope_flags[] = {
     {'b', "beams", INTEGER, "N", "request.num_beams", "beam search (1: greedy)"},
     {0, "batch", INTEGER, "N", "request.batch", "questions at a time"},
     {0, "scores", SWITCH, NULL, "request.scores", "also log p(yes) - log p(no), for the ROC area"},
+    {0, "mix", SWITCH, NULL, "request.mix", "continue a file of another model, other settings or another tool"},
     {0, "score", TEXT, "FILE", "cli.score", "no model: score this answers file against --questions"},
     PAGE_FLAG,
     {0, NULL, SWITCH, NULL, NULL, NULL}};

@@ -20,6 +20,7 @@ const flag model_flags[] = {
     {0, "kv-cache", TEXT, "TYPE", "model.kv_cache", "keys and values while generating: auto (default), fp32, bf16, fp16 or int8"},
     {0, "load", TEXT, "HOW", "model.load", "map the weights (default) or read them"},
     {0, "processor", TEXT, "NAME", "model.processor", "checkpoint (default), pad or crop"},
+    {0, "verify", SWITCH, NULL, "model.verify", "read every byte of the weights for the model's identity"},
     END};
 
 const flag output_flags[] = {

@@ -34,6 +34,7 @@ static const flag describe_flags[] = {
     {'n', "max-new-tokens", INTEGER, "N", "request.max_new_tokens", "default: as HA-DPO's script for the family"},
     {'b', "beams", INTEGER, "N", "request.num_beams", "default: as HA-DPO's script for the family (5)"},
     {0, "batch", INTEGER, "N", "request.batch", "pictures at a time"},
+    {0, "mix", SWITCH, NULL, "request.mix", "continue a file of another model, other settings or another tool"},
     {0, NULL, SWITCH, NULL, NULL, NULL}};
 
 static int describe(invocation *call)

@@ -158,7 +158,8 @@ class ModelDescription(TypedDict):
     """Positions that a picture takes in the prompt."""
     image_pipeline: str
     tokenizer: dict[str, Any]
-    fingerprint: str
+    identity: dict[str, Any]
+    """Whose numbers this model's are: see "identity" in docs/results.md."""
     adapter: Optional[dict[str, Any]]
     engine: dict[str, Any]
 

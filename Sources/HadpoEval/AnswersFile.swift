@@ -31,15 +31,7 @@ package struct AnswersOrigin: Sendable {
     /// Sentences: what is not as it was.
     /// - Parameter these: "these answers".
     package func differences(from earlier: AnswersOrigin, _ these: String) -> [String] {
-        var sentences = identity.differences(from: earlier.identity, these)
-        let keys = (settings.objectValue ?? []).map(\.key)
-        for key in keys + (earlier.settings.objectValue ?? []).map(\.key).filter({ !keys.contains($0) }) {
-            let (was, isNow) = (earlier.settings[key] ?? .null, settings[key] ?? .null)
-            // As text, in which 1 and 1.0 of a file are alike.
-            if was.text() == isNow.text() { continue }
-            sentences.append("\(key): \(these) were made with \(was.shortText(80)), now it is \(isNow.shortText(80))")
-        }
-        return sentences
+        identity.differences(from: earlier.identity, these) + settings.differences(from: earlier.settings, these)
     }
 }
 
@@ -120,7 +112,7 @@ struct AnswersFile<Key: Hashable & Sendable> {
             let isNow = try picture(key)
             guard was == isNow else {
                 throw HadpoError(
-                    .config, "the picture is another one than when this record was made", at: "\(path):\(line.number): \(name)",
+                    .format, "the picture is another one than when this record was made", at: "\(path):\(line.number): \(name)",
                     found: "a picture of the same name with other bytes (xxh64 \(was) then, \(isNow ?? "none") now)",
                     expected: "the picture that was there, " + Self.wayOut(words))
             }
@@ -144,7 +136,7 @@ struct AnswersFile<Key: Hashable & Sendable> {
         if !differences.isEmpty {
             guard mixes else {
                 throw HadpoError(
-                    .config, "the \(words.records) in the file were made by another model or in another way", at: path,
+                    .format, "the \(words.records) in the file were made by another model or in another way", at: path,
                     found: differences.joined(separator: "; "),
                     expected: "the same model and settings, " + Self.wayOut(words))
             }

@@ -60,6 +60,28 @@ package struct ModelIdentity: Sendable, Equatable {
 
     package var lastBits: LastBits
 
+    package init(
+        family: String, checkpoint: String, verified: String?, network: String, weights: String, adapter: String?,
+        projector: String?,
+        trained: String?, imagePipeline: String, tokenizer: String, prompts: String, cache: String, numerics: String,
+        lastBits: LastBits
+    ) {
+        self.family = family
+        self.checkpoint = checkpoint
+        self.verified = verified
+        self.network = network
+        self.weights = weights
+        self.adapter = adapter
+        self.projector = projector
+        self.trained = trained
+        self.imagePipeline = imagePipeline
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.cache = cache
+        self.numerics = numerics
+        self.lastBits = lastBits
+    }
+
     package subscript(field: Field) -> String? {
         switch field {
         case .family: family
@@ -169,14 +191,15 @@ extension ModelIdentity {
         // Samples of both may agree where a byte between them does not.
         if checkpoint == earlier.checkpoint, let verified, let other = earlier.verified, verified != other {
             sentences.append(
-                "the checkpoint, byte for byte: \(these) were made with content \(shortened(other)), now it is content \(shortened(verified))"
+                "the checkpoint, byte for byte: \(these) were made with content \(shortened(hash: other)), now it is content \(shortened(hash: verified))"
             )
         }
         return sentences
     }
 }
 
-private func shortened(_ hash: String) -> String { hash.utf8.count > 12 ? "\(hash.prefix(12))…" : hash }
+/// A hash as it stands in a sentence.
+package func shortened(hash: String) -> String { hash.utf8.count > 12 ? "\(hash.prefix(12))…" : hash }
 
 extension ModelIdentity.Field {
     fileprivate var title: String {
@@ -199,10 +222,10 @@ extension ModelIdentity.Field {
     /// "with int4" and "it is int4"; "without one" and "one of content 3f2a… is loaded".
     fileprivate func said(_ value: String?, isNow: Bool) -> String {
         let isContent = ![.family, .weights, .imagePipeline, .cache, .numerics].contains(self)
-        let name = value.map { isContent ? "content \(shortened($0))" : $0 }
+        let name = value.map { isContent ? "content \(shortened(hash: $0))" : $0 }
         switch self {
         case .adapter, .trained:
-            guard let name else { return isNow ? "there is none" : "without" }
+            guard let name else { return isNow ? "there is none" : "without one" }
             return isNow ? "there is one of \(name)" : "with one of \(name)"
         case .projector:
             guard let name else { return isNow ? "it is the checkpoint's" : "with the checkpoint's" }
@@ -278,9 +301,9 @@ extension VisionLanguageModel {
 }
 
 /// Hashes of tensors that are in memory.
-private enum ContentHash {
+package enum ContentHash {
     /// - Returns: nil of none.
-    static func of(_ tensors: [(name: String, tensor: Tensor)]) -> String? {
+    package static func of(_ tensors: [(name: String, tensor: Tensor)]) -> String? {
         if tensors.isEmpty { return nil }
         var hash = SHA256()
         for (name, tensor) in tensors {

@@ -1,17 +1,27 @@
 import HadpoBase
+import HadpoModels
 
-/// Sequence log-probabilities of the reference model, by content: the key names weights, picture and tokens, so that an
-/// entry can never be taken for another model's or another text's. In memory always, in a file when asked for.
+/// Sequence log-probabilities of the reference model, by content: the key names model, picture and tokens, so that an
+/// entry can never be taken for another model's or another text's. In memory always, in a file when asked for. A line with the key
+/// "origin" says whose the lines behind it are; a file of another model's is refused.
 package final class ReferenceCache {
     private var entries: [String: [Double]] = [:]
     private let appender: LineAppender?
+    private let identity: ModelIdentity
     private let salt: String
+    /// Whether the file's last origin is this run's.
+    private var hasOrigin = false
+    /// For a run to say before its work.
+    package private(set) var warning: JSON?
+
+    private static let origin = "origin"
 
     /// - Parameters:
-    ///   - salt: fingerprint of model, frozen parts and numerics.
+    ///   - identity: the reference model's.
     ///   - path: JSON Lines file to read first and to add to; nil keeps nothing.
-    package init(salt: String, path: String?) throws(HadpoError) {
-        self.salt = salt
+    package init(identity: ModelIdentity, path: String?) throws(HadpoError) {
+        self.identity = identity
+        salt = identity.digest
         guard let path else {
             appender = nil
             return
@@ -21,6 +31,12 @@ package final class ReferenceCache {
         // What is torn is computed again; a key that stands twice was computed twice, from the same tokens.
         guard File.isFile(path) else { return }
         for line in try AppendedLines(try File.read(path), source: path, opening: "{\"key\": ").lines {
+            if line.value["key"]?.stringValue == ReferenceCache.origin {
+                let earlier = try ModelIdentity(line.value["identity"] ?? .null, at: "\(path):\(line.number)")
+                try compare(earlier, path)
+                hasOrigin = earlier == identity
+                continue
+            }
             guard let (key, logps) = ReferenceCache.entry(line.value) else {
                 throw HadpoError(
                     .format, "the file holds something else than log-probabilities of a reference model",
@@ -28,6 +44,22 @@ package final class ReferenceCache {
                     expected: "lines with key, logps and check as they were written, or a new file")
             }
             entries[key] = logps
+        }
+    }
+
+    private func compare(_ earlier: ModelIdentity, _ path: String) throws(HadpoError) {
+        let differences = identity.differences(from: earlier, "its log-probabilities")
+        guard differences.isEmpty else {
+            throw HadpoError(
+                .format, "the reference cache is another model's", at: path, found: differences.joined(separator: "; "),
+                expected: "the model that it was made with, or another file for this one")
+        }
+        let lastBits = identity.lastBits.differences(from: earlier.lastBits, "some of its log-probabilities")
+        if !lastBits.isEmpty {
+            warning = [
+                "event": "warning",
+                "message": .string("\(path): \(lastBits.joined(separator: "; ")), which may differ in their last bits"),
+            ]
         }
     }
 
@@ -80,6 +112,8 @@ package final class ReferenceCache {
     package func store(_ key: String, _ logps: [Double]) throws(HadpoError) {
         if let known = entries.updateValue(logps, forKey: key), known == logps { return }
         guard logps.allSatisfy(\.isFinite) else { return }
+        if !hasOrigin { try appender?.append(["key": .string(ReferenceCache.origin), "identity": identity.json]) }
+        hasOrigin = true
         try appender?.append([
             "key": .string(key), "logps": .array(logps.map { .double($0) }), "check": .string(ReferenceCache.check(key, logps)),
         ])

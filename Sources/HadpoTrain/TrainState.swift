@@ -24,7 +24,7 @@ package enum TrainState {
     }
 
     package static func save(
-        _ trainer: Trainer, identity: String, notes: Notes, to directory: String, progress: any Progress
+        _ trainer: Trainer, identity: TrainingIdentity, notes: Notes, to directory: String, progress: any Progress
     )
         throws(HadpoError)
     {
@@ -39,7 +39,7 @@ package enum TrainState {
         }
         let writer = try SafetensorsWriter(
             File.join(directory, fileName), plans,
-            metadata: [("schema", schema), ("step", "\(trainer.step)"), ("identity", identity)]
+            metadata: [("schema", schema), ("step", "\(trainer.step)"), ("identity", identity.json.text())]
                 + (notes.guardRecords.map { [("guard", $0)] } ?? []) + (notes.lastRecord.map { [("last", $0)] } ?? []),
             progress: progress)
         for (prefix, tensor) in parts {
@@ -48,7 +48,7 @@ package enum TrainState {
         try writer.finish()
     }
 
-    package static func read(_ trainer: Trainer, identity: String, from directory: String, progress: any Progress)
+    package static func read(_ trainer: Trainer, identity: TrainingIdentity, from directory: String, progress: any Progress)
         throws(HadpoError) -> Stored
     {
         try SavedFolder.read(directory, progress: progress) { (saved) throws(HadpoError) in
@@ -61,7 +61,7 @@ package enum TrainState {
         }
     }
 
-    private static func read(_ trainer: Trainer, identity: String, _ path: String, _ progress: any Progress)
+    private static func read(_ trainer: Trainer, identity: TrainingIdentity, _ path: String, _ progress: any Progress)
         throws(HadpoError) -> Stored
     {
         let file = try Checkpoint.open(path, load: .map, arena: trainer.model.device.arena, progress: progress)
@@ -71,10 +71,20 @@ package enum TrainState {
             throw HadpoError(
                 .format, "not a training state", at: path, found: metadata["schema"] ?? "no schema", expected: schema)
         }
-        guard metadata["identity"] == identity else {
+        let earlier = try TrainingIdentity(metadata["identity"] ?? "", at: path)
+        let differences = identity.differences(from: earlier)
+        guard differences.isEmpty else {
             throw HadpoError(
                 .config, "the saved training was made with another configuration, other data or another model", at: path,
-                found: metadata["identity"] ?? "nothing", expected: identity)
+                found: differences.joined(separator: "; "),
+                expected: "the model, the configuration and the data that it was begun with, or a training without resume")
+        }
+        let lastBits = identity.model.lastBits.differences(from: earlier.model.lastBits, "its steps")
+        if !lastBits.isEmpty {
+            try progress.emit([
+                "event": "warning",
+                "message": .string("\(lastBits.joined(separator: "; ")): the last bits will not be those of one run"),
+            ])
         }
         guard step <= trainer.totalSteps else {
             throw HadpoError(

@@ -86,7 +86,7 @@ package final class Trainer {
         features = FeatureCache(model: model, limit: config.featureCacheBytes)
         // What the reference's log-probs depend on besides picture and tokens.
         reference = try ReferenceCache(
-            salt: model.identity.base.digest,
+            identity: model.identity.base,
             path: config.frontend == .initial ? config.referenceCache : nil)
     }
 

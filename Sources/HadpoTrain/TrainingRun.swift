@@ -15,7 +15,7 @@ package final class TrainingRun {
     private let skipped: Int
     private let equal: Int
     /// What a saved state must have been made with: configuration, samples, model.
-    package let identity: String
+    package let identity: TrainingIdentity
     private var places: TrainingPlaces
     private var isPrepared = false
     private var log: LineAppender?
@@ -36,8 +36,8 @@ package final class TrainingRun {
         throws(HadpoError)
     {
         if let guarding = config.guarding { watcher = try TrainingGuard(guarding, gauge: gauge) } else { watcher = nil }
-        // Before the model is made trainable: what the training begins from.
-        let beginning = model.identity
+        // What is on the model makes room for what is trained, and where that starts is an identity's own field.
+        let opened = model.identity.base
         let data = try TrainingData(model, config, progress: progress)
         try data.requireClean()
         if let refusal = data.standstill(config, TrainingPlan(config, samples: data.samples.samples.count)) { throw refusal }
@@ -65,24 +65,9 @@ package final class TrainingRun {
         skipped = data.samples.skipped + data.auxiliary.skipped
         equal = data.samples.equal
         places = TrainingPlaces(config)
-        identity = TrainingRun.identity(resolved, data, beginning)
-    }
-
-    /// Paths and sizes of caches may differ between a run and its continuation; everything that moves a number may not.
-    private static func identity(_ resolved: JSON, _ data: TrainingData, _ model: ModelIdentity) -> String {
-        let free = ["data", "output", "log", "save_every", "reference", "feature_cache_bytes", "guard", "overwrite"]
-        var hash = SHA256()
-        if let members = resolved.objectValue { hash.update(JSON.object(members.filter { !free.contains($0.key) }).text()) }
-        hash.update(resolved["reference"]?["frontend"]?.text() ?? "")
-        hash.update(resolved["reference"]?["prompts"]?.text() ?? "")
-        for key in ["order", "augmentation", "description_questions"] { hash.update(resolved["data"]?[key]?.text() ?? "") }
-        hash.update(model.digest)
-        for sample in data.samples.samples + data.auxiliary.samples {
-            hash.update(sample.imagePath.map { File.name(of: $0) } ?? "")
-            if sample.weight != 1 { hash.update("weight \(sample.weight)") }
-            for branch in sample.branches { hash.update(branch.map { "\($0)" }.joined(separator: ",") + ";") }
-        }
-        return hash.hexDigest()
+        identity = try TrainingIdentity(
+            opened, resolved: resolved, start: parts.parameters, samples: data.samples.samples + data.auxiliary.samples,
+            progress: progress)
     }
 
     /// The first event: what will happen.
@@ -106,7 +91,7 @@ package final class TrainingRun {
             places.claimLog()
         }
         isPrepared = true
-        if let warning = log?.warning { try progress.emit(warning) }
+        for warning in [log?.warning, trainer.reference.warning].compactMap({ $0 }) { try progress.emit(warning) }
     }
 
     /// - Parameter steps: how many optimizer steps at most; 0 runs to the end.
@@ -171,6 +156,7 @@ package final class TrainingRun {
             .init("truncated", JSON(truncated)), .init("skipped", JSON(skipped)), .init("equal", JSON(equal)),
             .init("plan", trainer.plan.json), .init("seconds", JSON(Clock.now() - begin)),
             .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
+            .init("identity", identity.model.json),
         ]
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))

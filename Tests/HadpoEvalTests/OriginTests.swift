@@ -26,7 +26,7 @@ private struct Change: Sendable, CustomTestStringConvertible {
     }
 
     static let all: [Change] = [
-        .model("adapter", "the adapter: these answers were made without, now there is one of content ") { $0.adapter = true },
+        .model("adapter", "the adapter: these answers were made without one, now there is one of content ") { $0.adapter = true },
         .model("weights", "(weights): these answers were made with stored, now it is int8") { $0.weights = .int8 },
         .model("kv_cache", "(kv_cache): these answers were made with fp32, now it is fp16") { $0.cache = .f16 },
         .model("numerics", "the numerics: these answers were made with exact, now it is fast") { $0.numerics = .fast },

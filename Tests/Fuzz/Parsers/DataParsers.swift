@@ -1,6 +1,7 @@
 import CHadpo
 import HadpoBase
 import HadpoEval
+import HadpoModels
 import HadpoTrain
 
 /// Files of questions, answers, annotations, pairs, verdicts and logs.
@@ -51,18 +52,23 @@ enum DataParsers {
         Parser("aligned-captions", file: "filter_cap.json") { _ in _ = try AlignedCaptions.read(Scratch.folder, outside: false) },
         Parser("reference-cache", file: "reference.jsonl") { path in
             do {
-                let cache = try ReferenceCache(salt: "salt", path: path)
+                let cache = try ReferenceCache(identity: identity, path: path)
                 for key in ["a", "b", ""] { _ = cache[key, count: 2] }
                 try cache.store("a", [-1.5, -2.5])
             }  // closed: a cache has one user at a time
             // What a run adds must be there for the next.
-            guard let again = try? ReferenceCache(salt: "salt", path: path), again["a", count: 2] == [-1.5, -2.5] else {
+            guard let again = try? ReferenceCache(identity: identity, path: path), again["a", count: 2] == [-1.5, -2.5] else {
                 violated("what was added to a reference cache cannot be read")
             }
         },
     ]
 
     private static let pictures = PictureFolder("pictures", outside: false)
+
+    private static let identity = ModelIdentity(
+        family: "f", checkpoint: "c", verified: nil, network: "n", weights: "stored", adapter: nil, projector: nil, trained: nil,
+        imagePipeline: "p", tokenizer: "t", prompts: "q", cache: "fp32", numerics: "exact",
+        lastBits: .init(kernels: "k", version: "0"))
 
     /// Ids 1 to 3 exist.
     private static var images: VisualGenomeImages {

@@ -219,7 +219,13 @@ class OwnFiles(unittest.TestCase):
 
         expected = losses()
         lines = cache.read_text().splitlines()
-        self.assertEqual(len(lines), 2)
+        self.assertEqual(len(lines), 3)
+        origin = json.loads(lines[0])
+        self.assertEqual(origin["key"], "origin")
+        for text in variants(origin):
+            cache.write_text("\n".join([text, *lines[1:]]) + "\n")
+            self.assertIn(self.outcome(losses), (None, expected), text)
+        lines = lines[1:]
         first = json.loads(lines[0])
         for text in [*variants(first), "{}", "7", json.dumps({**first, "key": "x"}), json.dumps({**first, "check": 7})]:
             cache.write_text("\n".join([text, lines[1]]) + "\n")
@@ -233,9 +239,9 @@ class OwnFiles(unittest.TestCase):
             cache.write_text(text)
             self.assertIsNone(self.outcome(losses))
             self.assertEqual(cache.read_text(), text)
-        cache.write_text(lines[0] + "\n" + lines[1][:40])
+        cache.write_text(json.dumps(origin) + "\n" + lines[0] + "\n" + lines[1][:40])
         self.assertEqual(losses(), expected)
-        self.assertEqual(cache.read_text().splitlines(), lines)
+        self.assertEqual(cache.read_text().splitlines(), [json.dumps(origin), *lines])
 
     def test_answers_and_descriptions(self):
         questions = self.folder / "questions.jsonl"

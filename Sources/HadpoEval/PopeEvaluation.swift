@@ -95,6 +95,7 @@ package struct PopeEvaluation {
         var baseline: Run?
         if let path = given.baseline {
             let other = try Run(split, path, config)
+            try ScoredOrigin.requireDifferent(scored.origin.json, other.origin.json, at: path)
             report["baseline"] = other.report(config)
             report["comparison"] = scored.comparison(with: other, config)
             baseline = other
@@ -155,6 +156,7 @@ private struct Run {
     let path: String
     let sha256: String
     let pairing: PopePairing
+    let origin: ScoredOrigin
     private let images: [String]
     /// Place of a question's picture, by first appearance: the bootstrap's clusters are the split's pictures, the same for two runs.
     private let places: [String: Int]
@@ -164,6 +166,7 @@ private struct Run {
         self.split = split
         self.path = path
         sha256 = SHA256.hex(bytes)
+        origin = try ScoredOrigin(beside: path)
         pairing = try PopePairing(split, PopeAnswer.read(bytes, source: path), config, source: path)
         var images: [String] = []
         var places: [String: Int] = [:]
@@ -225,7 +228,7 @@ private struct Run {
             "complete": JSON(pairing.isComplete), "outcomes": pairing.outcomes, "unparsed": JSON(unparsed),
             "ambiguous": JSON(ambiguous),
             "roc_area": JSON(scored.count == pairing.pairs.count ? areaUnderROC(scored) : nil),
-            "bootstrap": bootstrap.description, "rules": .object(rules),
+            "bootstrap": bootstrap.description, "rules": .object(rules), "origin": origin.json,
         ]
         return .object((file.objectValue ?? []) + pairing.coverage.members + (rest.objectValue ?? []))
     }

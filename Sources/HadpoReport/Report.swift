@@ -1,7 +1,7 @@
 import HadpoBase
 import HadpoEval
 
-/// Writes the page and returns the results that it shows. The same files give the same bytes: no clock, no random names.
+/// Writes the page and returns the results that it shows. The same files give the same bytes on the same day: no random names.
 package struct Report {
     private let config: ReportConfig
     private let names: Names
@@ -14,6 +14,7 @@ package struct Report {
         var results: JSON = [
             "schema": "hadpo.report-result/1", "output": .string(config.output),
             "names": ["run": .string(names.run), "baseline": names.isPair ? .string(names.baseline) : .null],
+            "made": ["date": .string(try PageDate.today()), "version": .string(Library.version)],
         ]
         // Figures first, then the page out of them: what it shows is what the caller gets.
         var pope: PopeAnswers?
@@ -31,6 +32,7 @@ package struct Report {
                     partial: config.partial, "descriptions without verdicts", at: scored.path, "descriptions",
                     missing: "\(scored.coverage.missing)", expected: "a score of every description")
             }
+            try ScoredOrigin.requireDifferent(run.report["origin"], baseline?.report["origin"], at: part.baseline ?? part.scored)
             results["shr"] = try SHRSection.results(run, baseline, config)
             scored = (run, baseline)
         }
@@ -75,6 +77,7 @@ package struct Report {
             sections.append(TrainingSection(root["training"][index], log, number: logs.count > 1 ? index + 1 : nil).section)
         }
         if let cards { sections.append(Section(id: "gallery", title: "Pictures", body: cards)) }
+        sections.append(OriginSection(root, names).section)
         sections.append(Section(id: "inputs", title: "Inputs", body: inputs(root)))
 
         let page = Document(

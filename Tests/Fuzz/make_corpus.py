@@ -5,6 +5,7 @@ Standard library only. From fixtures where they are small, otherwise written her
 itself later goes to build/fuzz/corpus and is not kept.
 """
 
+import hashlib
 import io
 import json
 import pathlib
@@ -92,6 +93,14 @@ SENTENCE = {"run": "run0", "image_id": "1", "sentence": 0, "text": "A dog.", "cl
 STEP = {"event": "step", "step": 1, "loss": 0.69, "margin": 0.0, "accuracy": 0.5, "learning_rate": 2e-4, "grad_norm": 1.5, "seconds": 0.1}
 CHAIR = {"image_id": "1", "caption": "A dog and a cat.", "outcome": "scored", "mscoco_generated_words": ["dog", "cat"],
          "mscoco_gt_words": ["dog"], "mscoco_hallucinated_words": [["cat", "cat"]], "metrics": {"Len": 5}}
+MODEL = {"family": "llava-1.5", "checkpoint": "a1", "network": "b2", "weights": "stored", "adapter": None, "projector": None,
+         "trained_weights": None, "image_pipeline": "resize", "tokenizer": "c3", "prompts": "d4", "kv_cache": "fp32", "numerics": "exact"}
+MODEL_DIGEST = hashlib.sha256("".join(f"{len(record)}:{record}" for record in (
+    f"{key}=" + (f"'{MODEL[key]}'" if MODEL[key] else "none") for key in (
+        "family", "checkpoint", "network", "weights", "adapter", "projector", "trained_weights", "image_pipeline", "tokenizer", "prompts",
+        "kv_cache", "numerics"))).encode()).hexdigest()
+ORIGIN = {"identity": {"digest": MODEL_DIGEST, **MODEL, "last_bits": {"kernels": "avx512", "version": "0.1.0"}},
+          "settings": {"num_beams": 1}, "about": {}}
 CACHE = [{"key": "a", "logps": [-1.5, -2.25]}, {"key": "b", "logps": [-0.5]}]
 PAIR = {"image": "a.jpg", "question": "What is there?", "chosen": "A dog.", "rejected": "A cat.", "id": "p1"}
 CONFIGS = [
@@ -183,6 +192,7 @@ def corpus():
     yield "image-data", text(SIZES)
     yield "aligned-captions", text({"annotations": [{"image_id": "1", "caption": "A dog."}, {"image_id": 2, "caption": "A cat."}]})
     yield "reference-cache", lines(*CACHE)
+    yield "answers-identity", lines({"origin": ORIGIN}, {"record": "0123456789abcdef", "picture": "fedcba9876543210"}, {"record": "00"})
     yield "shr-descriptions", text({"1": "A dog. A cat.", "2": ""})
     yield "shr-descriptions", lines({"image_id": 1, "caption": "A dog."}, {"image": "2", "answer": "A cat!\n\nB"})
     yield "image-sizes", text(SIZES)

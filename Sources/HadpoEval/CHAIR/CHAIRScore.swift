@@ -72,6 +72,7 @@ package struct CHAIRScore {
             "image_ids_sha256": .string(
                 SHA256.hex(Array(sortedIDs(captions.all.filter(\.isFirst).map(\.id)).joined(separator: "\n").utf8))),
         ]
+        report["origin"] = try ScoredOrigin(beside: config.captions).json
         for member in coverage.members + figures.members(resamples: config.resamples, seed: config.seed) {
             report[member.key] = member.value
         }

@@ -131,7 +131,7 @@ package enum SHRRequests {
             "schema": "hadpo.shr-requests-report/1", "output": .string(config.output), "sha256": .string(hash.hexDigest()),
             "requests": JSON(count), "images": JSON(ids.count), "answers": .string(config.answers),
             "answers_sha256": .string(descriptions.sha256), "judge": .string(config.judge.model), "runs": JSON(config.runs),
-            "outcomes": outcomes.json,
+            "outcomes": outcomes.json, "origin": try ScoredOrigin(beside: config.answers).json,
         ]
     }
 }

@@ -266,7 +266,7 @@ package struct SHRScore {
             "corrected": figures.json,
             "repetition": Self.repetition(ids, texts),
             "length_matched": figures.lengthMatched, "differences": differences(upstream, figures),
-            "output": JSON(config.output),
+            "output": JSON(config.output), "origin": try ScoredOrigin(beside: config.answers).json,
         ]
         if let path = config.baseline {
             let comparison = try SHRComparison(

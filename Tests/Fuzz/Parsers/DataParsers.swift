@@ -82,6 +82,10 @@ enum DataParsers {
     // MARK: SHR
 
     private static let shr: [Parser] = [
+        Parser("answers-identity", file: "answers.jsonl\(RecordOrigins.suffix)") { path in
+            let records = String(path.dropLast(RecordOrigins.suffix.count))
+            for origin in try RecordOrigins.read(beside: records)?.origins ?? [] { _ = try AnswersOrigin(origin, at: path) }
+        },
         Parser("shr-descriptions", file: "descriptions.json") { path in
             let descriptions = try SHRDescriptions(path)
             for text in descriptions.texts.values {

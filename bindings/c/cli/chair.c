@@ -28,6 +28,7 @@ static void show(json *report)
            text_at(report, "synonyms_sha256", "?"),
            json_object_get_boolean(path_get(report, "synonyms_published")) ? " (published)" : "",
            text_at(report, "image_ids_sha256", "?"));
+    print_origin("captions by", path_get(report, "origin"));
     print_outcomes(path_get(report, "outcomes"));
     json *objects = path_get(report, "by_object");
     if (objects == NULL) return;

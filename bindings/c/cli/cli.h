@@ -147,6 +147,8 @@ int finish_files(const invocation *call, const char *doing, hadpo_status status,
 bool print_outcomes(json *outcomes);
 /* "2997 of 3000", scored of asked, where a result has them. */
 void coverage_text(json *result, char *buffer, size_t size);
+/* Whose answers were scored, or that nothing says so. `what` begins the line. */
+void print_origin(const char *what, json *origin);
 /* "12.34 [11.0 13.9]" to the right of 20 columns; interval may be NULL, NAN is "-". */
 void print_interval(double value, json *interval, double scale);
 

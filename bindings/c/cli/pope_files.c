@@ -46,6 +46,18 @@ void coverage_text(json *result, char *buffer, size_t size)
         snprintf(buffer, size, "%.0f of %.0f", number_at(result, "scored", 0), number_at(result, "asked", 0));
 }
 
+void print_origin(const char *what, json *origin)
+{
+    const char *note = text_at(origin, "note", NULL);
+    if (note != NULL) say("note: %s\n", note);
+    json *identity = path_get(origin, "identity");
+    if (!json_object_is_type(identity, json_type_object)) return;
+    const char *adapter = text_at(identity, "adapter", NULL);
+    say("%s: %s, checkpoint %.12s, %s%.12s, weights %s, numerics %s, kv_cache %s\n", what, text_at(identity, "family", "?"),
+        text_at(identity, "checkpoint", "?"), adapter != NULL ? "adapter " : "no adapter", adapter != NULL ? adapter : "",
+        text_at(identity, "weights", "?"), text_at(identity, "numerics", "?"), text_at(identity, "kv_cache", "?"));
+}
+
 void print_interval(double value, json *interval, double scale)
 {
     char text[40];
@@ -121,6 +133,7 @@ static void show_score(json *report)
             if (run == NULL) continue;
             say("%s: %s, matched by %s; unparsed %.0f, ambiguous %.0f\n", runs[r], text_at(run, "answers", "?"),
                    text_at(run, "match", "?"), number_at(run, "unparsed", 0), number_at(run, "ambiguous", 0));
+            print_origin("made by", path_get(run, "origin"));
             print_outcomes(path_get(run, "outcomes"));
         }
         json *compared = path_get(split, "comparison.rules");

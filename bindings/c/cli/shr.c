@@ -155,6 +155,7 @@ static void show_score(json *report)
         say("judge: annotations, no model: %s\n\n", text_at(report, "judge.rule", ""));
     else
         say("judge: %s\n\n", json_text(path_get(report, "judge.models")));
+    print_origin("described by", path_get(report, "origin"));
     json *corrected = path_get(report, "corrected");
     char coverage[40] = "";
     coverage_text(report, coverage, sizeof coverage);

@@ -69,6 +69,10 @@ class PopeReport(_PopeReportAlways, total=False):
     answers_path: Optional[str]
     protocol: dict[str, Any]
     """Everything that the figures depend on: questions' hash, prompt, decoding, model."""
+    identity: dict[str, Any]
+    """Whose figures these are."""
+    mixed_with: dict[str, Any]
+    """With `mix`: whose other answers are in the file."""
     splits: list[dict[str, Any]]
     """With `further` question files: the figures of each, in place of those above."""
 
@@ -104,6 +108,8 @@ class _TrainReportAlways(TypedDict):
     peak_arena_bytes: int
     memory: dict[str, Any]
     """What the memory is for, in bytes."""
+    identity: dict[str, Any]
+    """Of the model without what was trained."""
 
 
 class TrainReport(_TrainReportAlways, total=False):

@@ -114,7 +114,7 @@ final class ModelHandle {
             "schema": "hadpo.model-description/1", "family": .string(model.family.rawValue), "path": .string(folder.path),
             "layout": .string(folder.layoutName), "weight_bytes": JSON(folder.weightBytes),
             "dtype": .string(model.decoder.embedding.data.dtype.rawValue), "weights": .string(weights.rawValue),
-            "notes": JSON(notes),
+            "notes": JSON(notes), "unread": JSON(folder.reading.unread),
             "text": [
                 "width": JSON(text.width), "feed_forward": JSON(text.feedForward),
                 "layers": JSON(text.layers), "heads": JSON(text.heads), "kv_heads": JSON(text.kvHeads),

@@ -56,11 +56,11 @@ public func hadpo_model_open(
         let config = try configured(config, size, "hadpo.model/1", "config", ModelConfig.init).config
         let opened = try engine.exclusively { progress throws(HadpoError) in
             let folder = try ModelFamily.openFolder(config.files, arena: engine.device.arena, progress: progress)
-            let notes = try folder.notes + folder.lengthNotes()
-            for note in notes { try progress.emit(["event": "note", "message": .string(note)]) }
             let model = try folder.openModel(
                 device: engine.device, processor: config.processor, weights: config.weights, isVerified: config.verify,
                 progress: progress)
+            let notes = try folder.notes + folder.lengthNotes() + folder.reading.notes
+            for note in notes { try progress.emit(["event": "note", "message": .string(note)]) }
             guard config.cache != .i8 || model.decoder.takesInt8Cache else {
                 throw HadpoError(
                     .unsupported, "this model's keys and values cannot be kept in int8", at: "config.kv_cache",
@@ -104,7 +104,9 @@ public func hadpo_model_generate(
     return status(error) { () throws(HadpoError) in
         let result = try place(json, "json")
         let model = try handle(model, ModelHandle.self, "model")
-        let config = try configured(request, size, "hadpo.generate/1", "request", GenerationConfig.init).config
+        let config = try configured(request, size, "hadpo.generate/1", "request") {
+            r throws(HadpoError) in try GenerationConfig(&r, folder: model.model.generation)
+        }.config
         let picture = try picture(image)
         let generated = try model.engine.exclusively { progress throws(HadpoError) in
             try Generation.run(model: model.model, request: config, image: try model.engine.counted(picture), progress: progress)

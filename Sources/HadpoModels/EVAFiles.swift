@@ -121,16 +121,48 @@ package enum EVAFiles {
         }
     }
 
+    /// What the tower's file holds beside the blocks that are built: later blocks, and what its pretraining left. Upstream reads none of it.
+    static func isLeftAlone(_ tensor: String, _ config: EVAVisionConfig) -> Bool {
+        let parts = tensor.split(separator: ".")
+        if parts.first == "blocks", parts.count > 1 { return (Int(parts[1]) ?? 0) >= config.layers }
+        return parts.first != "patch_embed"
+    }
+
+    /// Upstream loads the checkpoint beside the language model over all parts: one that holds a part which is taken from elsewhere here is
+    /// another model.
+    static func refuseForeign(_ file: Checkpoint, _ prefixes: [String]) throws(HadpoError) {
+        let foreign = file.names.filter { name in
+            prefixes.contains { name.hasPrefix($0) } && !LLaVANames.leftAlone.contains(where: name.hasSuffix)
+        }
+        guard foreign.isEmpty else {
+            throw HadpoError(
+                .unsupported, "the checkpoint replaces parts of the model that are read from other files here", at: file.path,
+                found: FolderReading.list(foreign), expected: "no tensors of \(prefixes.joined(separator: ", "))")
+        }
+    }
+
     /// BLIP's transform is the only one that these families have; another choice is refused, not passed by.
-    static func pipeline(_ config: EVAVisionConfig, _ choice: ImageProcessorChoice, at place: String) throws(HadpoError)
-        -> ImagePipeline
-    {
+    /// - Parameter own: what the folder's files say, where it has such files.
+    static func pipeline(
+        _ config: EVAVisionConfig, _ choice: ImageProcessorChoice, own: ImagePipeline? = nil, at place: String
+    ) throws(HadpoError) -> ImagePipeline {
         guard choice == .checkpoint else {
             throw HadpoError(
                 .unsupported, "this family resizes pictures to a square and has no other processor", at: place,
                 found: "processor \"\(choice.rawValue)\"", expected: "\"checkpoint\"")
         }
-        return try .blip(size: config.imageSize)
+        guard let own else { return try .blip(size: config.imageSize) }
+        let side = config.imageSize
+        if own.outputSize == (side, side) { return own }
+        // A size that was asked for at opening, as processors take it: everything else stays.
+        guard side != config.storedGrid * config.patchSize, case .exact = own.resize, own.crop == nil else {
+            throw HadpoError(
+                .weights, "the image processor's size does not give what the vision tower looks at", at: place,
+                found: "\(own.outputSize.width)x\(own.outputSize.height)", expected: "\(side)x\(side), the tower's image_size")
+        }
+        return try ImagePipeline(
+            pad: own.pad, resize: .exact(height: side, width: side), resample: own.resample, crop: nil, rescale: own.rescale,
+            normalization: own.normalization)
     }
 
     package static func description(_ config: EVAVisionConfig) -> [JSON.Member] {

@@ -105,6 +105,7 @@ package enum Generation {
         let model = session.model
         let stops = try StopStrings(rule.stop)
         let eosIDs = model.eosIDs
+        let bans = model.generation.bans
         var choice = rule.choice
         choice.eosIDs = eosIDs
         var states = branches.indices.map { i in
@@ -121,6 +122,11 @@ package enum Generation {
             for (row, i) in active.enumerated() {
                 var scores = try logits.rows(row..<row + 1).floats()
                 if rule.keepsFirstLogits, states[i].ids.isEmpty { states[i].firstLogits = scores }
+                if !bans.isEmpty {
+                    scores.withUnsafeMutableBufferPointer {
+                        bans.apply($0, history: states[i].history + states[i].ids, isFirst: states[i].ids.isEmpty)
+                    }
+                }
                 let id = try choice.next(&scores, history: states[i].history + states[i].ids, random: &states[i].random)
                 states[i].ids.append(id)
                 var piece = ""

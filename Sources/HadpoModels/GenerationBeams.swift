@@ -38,6 +38,7 @@ extension Generation {
     ) throws(HadpoError) -> [(generated: Generated, score: Double)] {
         let count = rule.count
         let eosIDs = session.model.eosIDs
+        let bans = session.model.generation.bans
         var all: [Searching] = []
         for (i, history) in histories.enumerated() {
             var settings = BeamSearch.Settings()
@@ -72,6 +73,8 @@ extension Generation {
                         ScoreProcessing.logSoftmax(scores)
                         ScoreProcessing.penalizeRepetition(
                             scores, of: all[i].search.beams[beam], penalty: rule.repetitionPenalty)
+                        let ids = all[i].search.beams[beam]
+                        if !bans.isEmpty { bans.apply(scores, history: ids, isFirst: ids.count == histories[i].count) }
                     }
                     logProbs.append(scores)
                 }

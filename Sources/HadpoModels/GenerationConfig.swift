@@ -15,10 +15,15 @@ package struct GenerationConfig: Sendable {
     package let stop: [String]
     package let stream: Bool
 
-    package init(_ r: inout ConfigReader) throws(HadpoError) {
+    package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, folder: GenerationSettings()) }
+
+    /// - Parameter folder: the opened model's own settings, which hold where a request says nothing.
+    package init(_ r: inout ConfigReader, folder: GenerationSettings) throws(HadpoError) {
         asked = try AskedConfig(&r)
         maxNewTokens = try r.int("max_new_tokens", default: 512, in: 1...1 << 20, help: "at most this many tokens")
-        minNewTokens = try r.int("min_new_tokens", default: 0, in: 0...1 << 20, help: "no end before this many tokens")
+        minNewTokens = try r.int(
+            "min_new_tokens", default: folder.minNewTokens ?? 0, in: 0...1 << 20,
+            help: "no end before this many tokens; left out: as generation_config.json says, else 0")
         beamCount = try r.int("num_beams", default: 1, in: 1...1024, help: "beam search; 1 takes one token after the other")
         var choice = TokenChoice()
         choice.samples = try r.bool("do_sample", default: false, help: "draw tokens instead of taking the most likely")
@@ -29,7 +34,8 @@ package struct GenerationConfig: Sendable {
             try r.double("top_p", default: 1, in: 0...1, help: "sampling: among the likeliest that make up this much"))
         choice.repetitionPenalty = Float(
             try r.double(
-                "repetition_penalty", default: 1, in: 1e-4...1e4, help: "above 1 makes tokens that were there less likely"))
+                "repetition_penalty", default: folder.repetitionPenalty ?? 1, in: 1e-4...1e4,
+                help: "above 1 makes tokens that were there less likely; left out: as generation_config.json says, else 1"))
         self.choice = choice
         lengthPenalty = try r.double(
             "length_penalty", default: 1, in: -100...100, help: "beams: exponent of the length in the score")

@@ -34,6 +34,7 @@ package final class InstructBLIP: VisionLanguageModel {
     package let pipeline: ImagePipeline
     package var opened = OpenedFiles()
     package var eosIDs: [Int32]
+    package var generation = GenerationSettings()
 
     private var vision: EVAVision
     private var lnVision: LayerNorm
@@ -191,6 +192,8 @@ package enum InstructBLIPNames {
     package static let languageModel = "language_model"
     package static let decoder = LLaVANames.decoder
     package static let head = LLaVANames.head
+    /// Beginnings of what is left of the Q-Former's BERT: it predicts no words and has no pooled output.
+    static let leftAlone = ["Qformer.cls.", "Qformer.bert.pooler.", "qformer.cls.", "qformer.pooler."]
 
     /// As LAVIS spells the Q-Former and the projection.
     static func lavis(_ name: String) -> String {
@@ -225,6 +228,8 @@ package final class InstructBLIPFolder: ModelFolder {
     private let tokenizer: any Tokenizer
     /// Rows of the embeddings that the language model's files lack: tokens that LAVIS adds.
     private let addedRows: Int
+    package let reading = FolderReading()
+    package let generation: GenerationSettings
 
     package var layoutName: String { layout.rawValue }
     package var checkpoints: [Checkpoint] { [checkpoint] + (parts.map { [$0.tower, $0.rest] } ?? []) }
@@ -238,7 +243,8 @@ package final class InstructBLIPFolder: ModelFolder {
         addedRows = 0
         checkpoint = try Checkpoint.open(path, load: files.load, arena: arena, progress: progress)
         names = LLaVANames.table(checkpoint)
-        let fields = ModelFields(json, File.join(path, "config.json"))
+        let fields = reading.fields(json, "config.json", in: path)
+        try Self.demandInstructBLIP(fields)
         let (v, q) = (try fields.object("vision_config"), try fields.object("qformer_config"))
         let (image, patch) = (try v.size("image_size", 224), try v.size("patch_size", 14))
         var vision = EVAVisionConfig(
@@ -246,7 +252,12 @@ package final class InstructBLIPFolder: ModelFolder {
             layers: try v.size("num_hidden_layers", 39), heads: try v.size("num_attention_heads", 16),
             imageSize: files.imageSize > 0 ? files.imageSize : image, patchSize: patch, storedGrid: image / patch)
         vision.epsilon = Float(try v.number("layer_norm_eps", 1e-6))
-        vision.hasKeyBias = v.json["qkv_bias"]?.boolValue ?? true
+        vision.activation = try v.activation("hidden_act", "gelu")
+        vision.hasKeyBias = true
+        try v.demand("model_type", ["instructblip_vision_model"], "this vision tower is not InstructBLIP's")
+        try v.demand("qkv_bias", [true], "a vision tower without biases of q and v is not supported")
+        try v.demand("num_channels", [3], "pictures have three channels here")
+        v.ignore(HarmlessKeys.ofPart)
         var qformer = QFormerConfig(
             width: try q.size("hidden_size", 768), feedForward: try q.size("intermediate_size", 3072),
             layers: try q.size("num_hidden_layers", 12), heads: try q.size("num_attention_heads", 12),
@@ -256,8 +267,16 @@ package final class InstructBLIPFolder: ModelFolder {
             maxPositions: try q.size("max_position_embeddings", 512))
         qformer.epsilon = Float(try q.number("layer_norm_eps", 1e-12))
         qformer.activation = try q.activation("hidden_act", "gelu")
-        config = InstructBLIPConfig(
-            vision: vision, normEpsilon: vision.epsilon, qformer: qformer, text: try LlamaConfig(fields.object("text_config")))
+        try q.demand("model_type", ["instructblip_qformer"], "this Q-Former is not InstructBLIP's")
+        try q.demand("position_embedding_type", ["absolute"], "the Q-Former's positions are learned and absolute here")
+        try q.demand("use_qformer_text_input", [true], "a Q-Former that reads no instruction: BLIP-2's, not InstructBLIP's")
+        q.ignore(HarmlessKeys.qformer)
+        let language = try fields.object("text_config")
+        var text = try LlamaConfig(languageModel: language)
+        // Its own word alone counts: transformers asks the language model, not the whole.
+        LLaVANames.untieWithHead(&text, names, reading)
+        config = InstructBLIPConfig(vision: vision, normEpsilon: vision.epsilon, qformer: qformer, text: text)
+        generation = try GenerationSettings.read(path, [fields, language], reading)
         try Self.check(config, at: path)
         tokenizer = try TokenizerFile.load(directory: path)
         vocabulary = try WordPieceTokenizer.load(directory: File.join(path, "qformer_tokenizer"))
@@ -283,7 +302,11 @@ package final class InstructBLIPFolder: ModelFolder {
                 expected: "a folder of bert-base-uncased with vocab.txt")
         }
         let vision = try EVAFiles.config(tower, imageSize: files.imageSize)
-        var text = try LlamaConfig(ModelFields(json, File.join(path, "config.json")))
+        let fields = reading.fields(json, "config.json", in: path)
+        var text = try LlamaConfig(languageModel: fields)
+        LLaVANames.untieWithHead(&text, names, reading)
+        generation = try GenerationSettings.read(path, [fields], reading)
+        try EVAFiles.refuseForeign(rest, ["visual_encoder.", "llm_model.", "t5_"])
         tokenizer = try TokenizerFile.loadSlow(directory: path) { settings in
             // LAVIS calls </s> BOS, EOS and UNK at once and adds [PAD]; both are plain strings, so they take the white space around them.
             (settings.bos, settings.eos, settings.unk, settings.pad) = ("</s>", "</s>", "</s>", "[PAD]")
@@ -299,7 +322,7 @@ package final class InstructBLIPFolder: ModelFolder {
                 throw HadpoError(
                     .weights, "an added token's id leaves a gap behind the embeddings", at: path,
                     found: "\(tokenizer.vocabularyCount) ids, but no token \(id)",
-                    expected: "ids without a gap from \(text.vocabulary) on; look at added_tokens.json")
+                    expected: "ids without a gap from \(text.vocabulary), vocab_size, on; look at added_tokens.json")
             }
         }
         var notes: [String] = []
@@ -312,7 +335,8 @@ package final class InstructBLIPFolder: ModelFolder {
         let bertConfig = File.join(bert, "config.json")
         let bertJSON: JSON = File.exists(bertConfig) ? try File.readJSON(bertConfig, limits: .checkpoint) : .object([])
         config = InstructBLIPConfig(
-            vision: vision, normEpsilon: 1e-5, qformer: try Self.qformer(rest, ModelFields(bertJSON, bertConfig)), text: text)
+            vision: vision, normEpsilon: 1e-5,
+            qformer: try Self.qformer(rest, reading.fields(bertJSON, "bert/config.json", in: bert)), text: text)
         try Self.check(config, at: rest.path)
         vocabulary = try WordPieceTokenizer.load(directory: bert)
         let used = Set(["ln_vision.weight", "ln_vision.bias", "query_tokens", "llm_proj.weight", "llm_proj.bias"])
@@ -358,7 +382,32 @@ package final class InstructBLIPFolder: ModelFolder {
             featureWidth: key[1], queries: queries[1], vocabulary: words[0], maxPositions: positions[0])
         config.epsilon = Float(try bert.number("layer_norm_eps", 1e-12))
         config.activation = try bert.activation("hidden_act", "gelu")
+        try bert.demand("model_type", ["bert"], "the Q-Former begins as a BERT")
+        try bert.demand("position_embedding_type", ["absolute"], "the Q-Former's positions are learned and absolute here")
+        // LAVIS adds a token, [DEC].
+        let sizes = [
+            ("hidden_size", [width]), ("intermediate_size", [feedForward]), ("num_hidden_layers", [layers]),
+            ("max_position_embeddings", [positions[0]]), ("vocab_size", [words[0], words[0] - 1]),
+        ]
+        for (key, found) in sizes {
+            guard let given = try bert.optionalSize(key), !found.contains(given) else { continue }
+            throw HadpoError(
+                .weights, "the Q-Former's tensors have another size than BERT's configuration says", at: bert.at(key),
+                found: "\(given)", expected: found.map(String.init).joined(separator: " or ") + ", as in \(file.path)")
+        }
+        bert.ignore(HarmlessKeys.qformer)
         return config
+    }
+
+    /// Models with the same parts that answer otherwise: BLIP-2, InstructBLIP on Flan-T5, and for videos.
+    private static func demandInstructBLIP(_ fields: ModelFields) throws(HadpoError) {
+        let another = "this is another model than InstructBLIP"
+        try fields.demand("model_type", ["instructblip"], another)
+        try fields.demand("architectures", [["InstructBlipForConditionalGeneration"]], another)
+        try fields.demand("use_decoder_only_language_model", [true], another + " on a Llama (Vicuna)")
+        try fields.demand("is_encoder_decoder", [false], another + " on a Llama (Vicuna)")
+        try fields.demand("quantization_config", [], LlamaConfig.quantized)
+        fields.ignore(HarmlessKeys.instructBLIP + ["tie_word_embeddings"])
     }
 
     private static func check(_ config: InstructBLIPConfig, at place: String) throws(HadpoError) {
@@ -366,13 +415,16 @@ package final class InstructBLIPFolder: ModelFolder {
         guard v.width % v.heads == 0, v.imageSize % v.patchSize == 0, v.imageSize <= 4096, v.grid > 0, v.storedGrid > 0 else {
             throw HadpoError(
                 .weights, "the vision tower's sizes do not fit together", at: place,
-                found: "image \(v.imageSize), patch \(v.patchSize), width \(v.width), \(v.heads) heads")
+                found:
+                    "image_size \(v.imageSize), patch_size \(v.patchSize), hidden_size \(v.width), num_attention_heads \(v.heads)"
+            )
         }
         guard q.width % q.heads == 0, q.featureWidth == v.width else {
             throw HadpoError(
                 .weights, "the Q-Former does not fit the vision tower", at: place,
-                found: "Q-Former width \(q.width), \(q.heads) heads, pictures of width \(q.featureWidth)",
-                expected: "pictures of width \(v.width), a width that the heads divide")
+                found:
+                    "Q-Former of hidden_size \(q.width), num_attention_heads \(q.heads), encoder_hidden_size \(q.featureWidth)",
+                expected: "encoder_hidden_size \(v.width), a width that the heads divide")
         }
     }
 
@@ -380,7 +432,7 @@ package final class InstructBLIPFolder: ModelFolder {
         guard vocabulary.vocabularyCount <= config.qformer.vocabulary else {
             throw HadpoError(
                 .weights, "the Q-Former's vocabulary has more pieces than it has embeddings", at: path,
-                found: "\(vocabulary.vocabularyCount) pieces", expected: "at most \(config.qformer.vocabulary)")
+                found: "\(vocabulary.vocabularyCount) pieces", expected: "at most \(config.qformer.vocabulary), its vocab_size")
         }
     }
 
@@ -405,16 +457,23 @@ package final class InstructBLIPFolder: ModelFolder {
             checkpoint, LLaVANames.spell(name, names), isTable && addedRows > 0 ? .lackingRows(addedRows) : .same)
     }
 
+    package func isLeftAlone(_ tensor: String, in checkpoint: Checkpoint) -> Bool {
+        if checkpoint === parts?.tower { return EVAFiles.isLeftAlone(tensor, config.vision) }
+        if LLaVANames.leftAlone.contains(where: tensor.hasSuffix) || tensor.hasSuffix(".position_ids") { return true }
+        return InstructBLIPNames.leftAlone.contains(where: tensor.hasPrefix)
+    }
+
     package func makeModel(
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
-        let pipeline = try EVAFiles.pipeline(config.vision, processor, at: path)
+        let own = try layout == .huggingFace ? ProcessorFiles.pipeline(in: path, reading) : nil
+        let pipeline = try EVAFiles.pipeline(config.vision, processor, own: own, at: path)
         let conversation = InstructBLIPConversation(
             tokenizer, instructions: vocabulary, longestInstruction: config.qformer.maxPositions)
         let model = try InstructBLIP(
             config: config, source: parameters(device: device, weights: weights), device: device, conversation: conversation,
             pipeline: pipeline)
-        if let ids = try generationEOS() { model.eosIDs = ids }
+        model.adopt(generation)
         return model
     }
 }

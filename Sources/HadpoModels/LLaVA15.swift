@@ -17,6 +17,7 @@ package final class LLaVA15: VisionLanguageModel {
     package let pipeline: ImagePipeline
     package var opened = OpenedFiles()
     package var eosIDs: [Int32]
+    package var generation = GenerationSettings()
 
     package private(set) var vision: CLIPVision
     /// Linear layers of the projector as they are now: trained, or replaced by an adapter folder's.
@@ -167,10 +168,22 @@ package enum LLaVANames {
         (projector + "3.", "weight", ["model.mm_projector.4."]),
     ]
 
+    /// Endings of tensors that older versions of transformers wrote and everybody computes anew.
+    package static let leftAlone = [".rotary_emb.inv_freq", ".position_ids"]
+    /// Beginnings of what else is in CLIP's own file.
+    package static let leftAloneOfCLIP = ["text_model.", "text_projection.", "visual_projection.", "logit_scale"]
+
+    /// A checkpoint's own output matrix is used whatever config.json says of tied embeddings, as in transformers 5.
+    static func untieWithHead(_ text: inout LlamaConfig, _ table: [(own: String, file: String)], _ reading: FolderReading) {
+        guard text.tiedEmbeddings, table.contains(where: { $0.own == head + "." }) else { return }
+        text.tiedEmbeddings = false
+        reading.note("tie_word_embeddings says that there is no output matrix; the checkpoint has one, and it is used")
+    }
+
     /// How this checkpoint spells each part: own prefix -> prefix in the file. Parts it does not have are left out.
     package static func table(_ checkpoint: Checkpoint) -> [(own: String, file: String)] {
         spellings.compactMap { row in
-            row.found.first { checkpoint.info($0 + row.probe) != nil }.map { (row.own, $0) }
+            row.found.first { SavedQuantized.holds(checkpoint, $0 + row.probe) }.map { (row.own, $0) }
         }
     }
 

@@ -18,6 +18,7 @@ package final class MiniGPT4: VisionLanguageModel {
     package let pipeline: ImagePipeline
     package var opened = OpenedFiles()
     package var eosIDs: [Int32]
+    package var generation = GenerationSettings()
 
     package let visionConfig: EVAVisionConfig
     private let textConfig: LlamaConfig
@@ -177,6 +178,8 @@ package final class MiniGPT4Folder: ModelFolder {
     package let vision: EVAVisionConfig
     package let text: LlamaConfig
     private let names: [(own: String, file: String)]
+    package let reading = FolderReading()
+    package let generation: GenerationSettings
 
     /// - Parameters:
     ///   - json: config.json of the language model.
@@ -188,7 +191,12 @@ package final class MiniGPT4Folder: ModelFolder {
         self.projection = projection
         checkpoint = try Checkpoint.open(path, load: files.load, arena: arena, progress: progress)
         names = LLaVANames.table(checkpoint)
-        text = try LlamaConfig(ModelFields(json, File.join(path, "config.json")))
+        let fields = reading.fields(json, "config.json", in: path)
+        var text = try LlamaConfig(languageModel: fields)
+        LLaVANames.untieWithHead(&text, names, reading)
+        self.text = text
+        generation = try GenerationSettings.read(path, [fields], reading)
+        try EVAFiles.refuseForeign(projection, ["visual_encoder.", "llama_model.", "Qformer.", "query_tokens"])
         tower = try EVAFiles.openTower(files, arena: arena, progress: progress)
         vision = try EVAFiles.config(tower, imageSize: files.imageSize)
         guard vision.patches % MiniGPT4.group == 0 else {
@@ -224,6 +232,13 @@ package final class MiniGPT4Folder: ModelFolder {
         return ParameterPlace(checkpoint, LLaVANames.spell(name, names))
     }
 
+    package func isLeftAlone(_ tensor: String, in checkpoint: Checkpoint) -> Bool {
+        if checkpoint === tower { return EVAFiles.isLeftAlone(tensor, vision) }
+        return checkpoint === projection
+            ? !tensor.hasPrefix("llama_proj.") && !tensor.hasPrefix("ln_vision.")
+            : LLaVANames.leftAlone.contains(where: tensor.hasSuffix)
+    }
+
     package func makeModel(
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
@@ -235,7 +250,7 @@ package final class MiniGPT4Folder: ModelFolder {
             vision: vision, text: text, source: parameters(device: device, weights: weights), device: device,
             tokenizer: tokenizer,
             pipeline: pipeline)
-        if let ids = try generationEOS() { model.eosIDs = ids }
+        model.adopt(generation)
         return model
     }
 }

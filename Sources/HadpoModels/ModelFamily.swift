@@ -27,6 +27,7 @@ package enum ModelFamily: String, Sendable, CaseIterable {
         guard json.objectValue != nil else {
             throw HadpoError(.weights, "config.json is not an object", at: config, found: json.kind)
         }
+        try refuseUnknown(json, config)
         if json["qformer_config"] != nil {
             return try InstructBLIPFolder(huggingFace: json, files, arena: arena, progress: progress)
         }
@@ -52,6 +53,21 @@ package enum ModelFamily: String, Sendable, CaseIterable {
             .weights, "the checkpoint beside the language model belongs to no known family", at: path,
             found: "tensors " + checkpoint.names.prefix(4).joined(separator: ", "),
             expected: "llama_proj.weight (MiniGPT-4), or query_tokens and llm_proj.weight (InstructBLIP)")
+    }
+}
+
+extension ModelFamily {
+    /// Models that have the same parts as a known one and are another: they are told by their own name for themselves, before their parts
+    /// are looked at.
+    private static func refuseUnknown(_ json: JSON, _ config: String) throws(HadpoError) {
+        let hasPicture = ["vision_config", "mm_vision_tower", "mm_image_tower", "mm_video_tower"].contains { json[$0] != nil }
+        guard hasPicture, let type = json["model_type"], type != .null else { return }
+        let known: [JSON] = json["qformer_config"] != nil ? ["instructblip"] : ["llava", "llava_llama"]
+        guard !known.contains(type) else { return }
+        throw HadpoError(
+            .unsupported, "this model is none of the families that are built here", at: "\(config): /model_type",
+            found: type.shortText(),
+            expected: "llava or llava_llama (LLaVA-1.5), instructblip, or a llama with the parts of MiniGPT-4 or InstructBLIP")
     }
 }
 
@@ -125,9 +141,15 @@ package protocol ModelFolder: AnyObject {
     var adapterLayout: AdapterLayout { get }
     /// What was not in the files and taken from upstream's defaults instead, and what was there and is not used: sentences.
     var notes: [String] { get }
+    /// Which of its keys and tensors were read.
+    var reading: FolderReading { get }
+    /// How it says that answers are chosen.
+    var generation: GenerationSettings { get }
 
     /// Where a parameter of the network is stored.
     func locate(_ name: String) -> ParameterPlace
+    /// Tensors of one of `checkpoints` that the network has no place for and that change nothing.
+    func isLeftAlone(_ tensor: String, in checkpoint: Checkpoint) -> Bool
     /// The family's part of `openModel`.
     func makeModel(
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, progress: any Progress
@@ -167,6 +189,9 @@ extension ModelFolder {
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, isVerified: Bool = false, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         let model = try makeModel(device: device, processor: processor, weights: weights, progress: progress)
+        for checkpoint in checkpoints {
+            try reading.checkTensors(of: checkpoint) { isLeftAlone($0, in: checkpoint) }
+        }
         let rows = min(model.decoder.embedding.rows, model.decoder.head.rows)
         guard model.tokenizer.vocabularyCount <= rows else {
             throw HadpoError(
@@ -176,6 +201,11 @@ extension ModelFolder {
         model.opened.weights = weights
         model.opened.checkpoint = try fingerprint(isWhole: false, progress: progress)
         if isVerified { model.opened.verified = try fingerprint(isWhole: true, progress: progress) }
+        if let id = generation.bans.runs.joined().first(where: { $0 >= rows }) {
+            throw HadpoError(
+                .weights, "bad_words_ids names a token that the model does not have", at: path, found: "\(id)",
+                expected: "ids below \(rows)")
+        }
         return model
     }
 
@@ -183,7 +213,11 @@ extension ModelFolder {
     package func parameters(
         device: Device, weights: WeightFormat = .stored, isTrainable: @escaping (String) -> Bool = { _ in false }
     ) -> CheckpointParameters {
-        CheckpointParameters(device: device, weights: weights, isTrainable: isTrainable) { [self] name in locate(name) }
+        CheckpointParameters(device: device, weights: weights, isTrainable: isTrainable) { [self] name in
+            let place = locate(name)
+            reading.take(place)
+            return place
+        }
     }
 
     package var weightBytes: Int { checkpoints.reduce(0) { $0 + $1.totalBytes } }
@@ -192,21 +226,5 @@ extension ModelFolder {
         var hash = SHA256()
         for checkpoint in checkpoints { hash.update(record: try checkpoint.fingerprint(isWhole: isWhole, progress: progress)) }
         return hash.hexDigest()
-    }
-
-    /// `eos_token_id` of generation_config.json, one id or several; nil where the folder does not say.
-    func generationEOS() throws(HadpoError) -> [Int32]? {
-        let file = File.join(path, "generation_config.json")
-        guard File.exists(file), let value = try File.readJSON(file, limits: .checkpoint)["eos_token_id"], !value.isNull else {
-            return nil
-        }
-        let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }
-        let known = ids.compactMap { $0 }
-        guard known.count == ids.count, !ids.isEmpty else {
-            throw HadpoError(
-                .weights, "eos_token_id is not an id", at: file, found: value.shortText(),
-                expected: "an integer or an array of them")
-        }
-        return known
     }
 }

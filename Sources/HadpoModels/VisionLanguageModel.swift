@@ -17,7 +17,9 @@ package protocol VisionLanguageModel: AnyObject {
     /// Rows that one picture takes in the decoder's sequence.
     var imageRows: Int { get }
     /// Ids that end an answer: the checkpoint's generation settings, else the tokenizer's EOS.
-    var eosIDs: [Int32] { get }
+    var eosIDs: [Int32] { get set }
+    /// What else the checkpoint says of how answers are chosen.
+    var generation: GenerationSettings { get set }
     /// What it was opened from: `openModel` writes it, `identity` reads it.
     var opened: OpenedFiles { get set }
     /// Sizes and constants of the whole network, as values that print alike when they are alike.
@@ -77,6 +79,12 @@ package protocol Conversation: Sendable {
 package enum ModelPart: Sendable, Hashable { case vision, projector, decoder }
 
 extension VisionLanguageModel {
+    /// The ends of the folder's settings replace the tokenizer's.
+    func adopt(_ settings: GenerationSettings) {
+        generation = settings
+        if let ids = settings.eosIDs { eosIDs = ids }
+    }
+
     package var tokenizer: any Tokenizer { conversation.tokenizer }
 
     /// All seven linear layers of every decoder layer: what upstream's "all linears" means.

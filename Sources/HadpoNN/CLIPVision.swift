@@ -70,7 +70,7 @@ package final class CLIPVision {
         let evaluated = selectLayer < 0 ? config.layers + 1 + selectLayer : selectLayer
         guard evaluated >= 0, evaluated <= config.layers else {
             throw HadpoError(
-                .weights, "vision_feature_layer does not exist", found: "\(selectLayer)",
+                .weights, "vision_feature_layer (mm_vision_select_layer) does not exist", found: "\(selectLayer)",
                 expected: "-\(config.layers + 1)...\(config.layers)")
         }
         evaluatedBlocks = evaluated

@@ -3,7 +3,7 @@ import HadpoBase
 import HadpoTensor
 
 // EVA ViT-g/14, the tower of BLIP-2, InstructBLIP and MiniGPT-4: patches with a bias, class row, learned positions, pre-norm blocks
-// with exact GELU; q and v have a bias, k has none; no norm at the end (the model's own ln_vision follows).
+// with exact GELU (or what a configuration says); q and v have a bias, k has none; no norm at the end (the model's own ln_vision follows).
 //
 // Dimensions: I pictures, P patches a picture, S = 1 + P rows a picture, C width, F feed-forward width, p patch side.
 
@@ -16,6 +16,7 @@ package struct EVAVisionConfig: Sendable, Equatable {
     package var imageSize: Int
     package var patchSize: Int
     package var epsilon: Float = 1e-6
+    package var activation: Activation = .geluErf
     /// The layout of transformers stores a bias for k too, zeros unless somebody trained it.
     package var hasKeyBias = false
     /// Side of the grid that the stored positions are for.
@@ -108,7 +109,7 @@ package final class EVAVision {
             let attended = try tape.attention(
                 config.attention, segments, q: block.q(tape, n), k: block.k(tape, n), v: block.v(tape, n))
             let h = try tape.add(x, block.projection(tape, attended))
-            let inner = try tape.activation(.geluErf, block.fc1(tape, block.norm2(tape, h)))
+            let inner = try tape.activation(config.activation, block.fc1(tape, block.norm2(tape, h)))
             x = try tape.add(h, block.fc2(tape, inner))
             try tape.observer?.observe("vision.block.\(i)", x.data)
         }

@@ -48,11 +48,11 @@ package struct ImagePipeline: Sendable, Equatable {
         default:
             throw HadpoError(
                 .config, "the image processor leaves images of different sizes",
-                expected: "a centre crop, or a resize to one height and width")
+                expected: "do_center_crop, or do_resize to one height and width")
         }
         for side in sides + [outputSize.height, outputSize.width] where !(1...Self.largestSide).contains(side) {
             throw HadpoError(
-                .config, "an image side in the image processor is out of range", found: "\(side)",
+                .config, "a side in the image processor's size or crop_size is out of range", found: "\(side)",
                 expected: "1 to \(Self.largestSide)")
         }
         if let normalization {
@@ -60,13 +60,13 @@ package struct ImagePipeline: Sendable, Equatable {
                 normalization.std.allSatisfy({ $0.isFinite && Float($0) > 0 })
             else {
                 throw HadpoError(
-                    .config, "the image processor's mean and standard deviation cannot be used",
+                    .config, "the image processor's image_mean and image_std cannot be used",
                     found: "\(normalization.mean), \(normalization.std)", expected: "three numbers each, deviations above 0")
             }
         }
         if pad, normalization.map({ !$0.mean.allSatisfy { (0...1).contains($0) } }) ?? false {
             throw HadpoError(
-                .config, "the mean colour cannot fill the padding", found: "\(normalization?.mean ?? [])",
+                .config, "the mean colour, image_mean, cannot fill the padding", found: "\(normalization?.mean ?? [])",
                 expected: "three numbers in 0...1")
         }
         if let rescale, !rescale.isFinite { throw HadpoError(.config, "the rescale factor is not a finite number") }

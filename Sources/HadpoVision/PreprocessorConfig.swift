@@ -21,13 +21,18 @@ private enum ProcessorClass: String {
 
 extension ImagePipeline {
     /// Reads `preprocessor_config.json`, or the `image_processor` object of a newer `processor_config.json`.
-    package init(preprocessorConfig: JSON) throws(HadpoError) {
-        var config = Fields(preprocessorConfig, at: "")
-        if let inner = config["image_processor"] { config = Fields(inner, at: "/image_processor") }
+    /// - Parameter keys: where it is noted which members were read.
+    package init(preprocessorConfig: JSON, keys: ReadKeys = ReadKeys()) throws(HadpoError) {
+        var config = Fields(preprocessorConfig, at: "", keys)
+        if let inner = preprocessorConfig["image_processor"], inner != .null {
+            keys.enter("/image_processor")
+            config = Fields(inner, at: "/image_processor", keys)
+        }
         guard config.value.objectValue != nil else {
             throw HadpoError(.config, "the image processor is not an object", found: config.value.kind, expected: "an object")
         }
 
+        config.ignore(Fields.harmless)
         let key = config["image_processor_type"] == nil ? "feature_extractor_type" : "image_processor_type"
         guard let name = try config.string(key), let processor = ProcessorClass(name: name) else {
             throw HadpoError(
@@ -36,8 +41,8 @@ extension ImagePipeline {
                 expected: "CLIPImageProcessor, LlavaImageProcessor or BlipImageProcessor")
         }
         // A step that is switched on but not known here would change the pixels silently.
-        let known = ["do_convert_rgb", "do_pad", "do_resize", "do_center_crop", "do_rescale", "do_normalize"]
-        for step in config.keys where step.hasPrefix("do_") && !known.contains(step) {
+        let known = ["do_pad", "do_resize", "do_center_crop", "do_rescale", "do_normalize"]
+        for step in config.names where step.hasPrefix("do_") && !(known + Fields.harmless).contains(step) {
             if try config.bool(step) ?? false {
                 throw HadpoError(.unsupported, "an image processing step is not supported", at: config.place(step))
             }
@@ -50,7 +55,15 @@ extension ImagePipeline {
 
         var resize = Resize.none
         if try config.bool("do_resize") ?? true {
-            switch try config.size("size") {
+            let size = try config.size("size")
+            // It says what one number for both sides means; the classes here each know one answer.
+            if case .side? = size, let square = try config.bool("default_to_square"), square != processor.squareByDefault {
+                throw config.error(
+                    "this image processor reads one number for both sides in the other way", "default_to_square",
+                    expected: "\(processor.squareByDefault), or height and width in size")
+            }
+            config.ignore(["default_to_square"])
+            switch size {
             case nil where processor.squareByDefault:
                 resize = .exact(height: processor.defaultSize, width: processor.defaultSize)
             case nil: resize = .shortestEdge(processor.defaultSize)
@@ -93,18 +106,32 @@ private struct Fields {
         case exact(height: Int, width: Int)
     }
 
+    /// Whose it is, how results are handed over, and that pictures are brought to RGB, which they always are here.
+    static let harmless = [
+        "processor_class", "feature_extractor_type", "do_convert_rgb", "data_format", "input_data_format", "return_tensors",
+        "device",
+        "disable_grouping", "image_seq_length", "_processor_class",
+    ]
+
     let value: JSON
     private let pointer: String
+    private let keys: ReadKeys
 
-    init(_ value: JSON, at pointer: String) {
+    init(_ value: JSON, at pointer: String, _ keys: ReadKeys) {
         self.value = value
         self.pointer = pointer
+        self.keys = keys
     }
 
-    var keys: [String] { value.objectValue?.map(\.key) ?? [] }
+    func ignore(_ names: [String]) {
+        for name in names { keys.note(ReadKeys.pointer(pointer, name), .harmless) }
+    }
+
+    var names: [String] { value.objectValue?.map(\.key) ?? [] }
     func place(_ key: String) -> String { "\(pointer)/\(key)" }
 
     subscript(_ key: String) -> JSON? {
+        keys.note(ReadKeys.pointer(pointer, key), .read)
         let found = value[key]
         return found == .null ? nil : found
     }

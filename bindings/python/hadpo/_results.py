@@ -158,6 +158,9 @@ class ModelDescription(TypedDict):
     dtype: str
     weights: str
     notes: list[str]
+    """What was assumed while opening, and what was there and is not used."""
+    unread: list[str]
+    """Keys of the folder's files that nobody read and nobody knows to be harmless: "config.json: /text_config/some_key"."""
     text: dict[str, Any]
     vision: dict[str, Any]
     image_rows: int

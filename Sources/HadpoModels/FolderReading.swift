@@ -50,7 +50,11 @@ package final class FolderReading {
         var beside: [String] = []
         var apart: [String] = []
         for name in checkpoint.names where !taken.contains(Self.plain(name)) && !isKnown(name) {
-            if parts.contains(Self.part(name)) { beside.append(name) } else { apart.append(name) }
+            if parts.contains(Self.part(name)) || Self.signs.contains(where: name.hasSuffix) {
+                beside.append(name)
+            } else {
+                apart.append(name)
+            }
         }
         guard beside.isEmpty else {
             throw HadpoError(
@@ -60,6 +64,9 @@ package final class FolderReading {
         }
         if !apart.isEmpty { note("\(File.name(of: checkpoint.path)): \(Self.count(apart)) not used: \(Self.list(apart))") }
     }
+
+    /// Endings of what stands apart from everything and still says that pictures are used in another way.
+    private static let signs = ["image_newline"]
 
     static func count(_ names: [String]) -> String { names.count == 1 ? "1 tensor is" : "\(names.count) tensors are" }
 

@@ -162,7 +162,7 @@ final class ChangedFolder {
             (model as? MiniGPT4).map { "\($0.visionConfig)" } ?? "",
         ]
         let sight = described.joined(separator: "\n").replacingPath(path)
-        let notes = "\(folder.notes + folder.reading.notes)".replacingPath(path)
+        let notes = (folder.notes + folder.reading.notes).joined(separator: "\n").replacingPath(path)
         if let other, other.sight != sight {
             return Seen(sight: sight, notes: notes, logits: [], ids: [], reading: folder.reading)
         }

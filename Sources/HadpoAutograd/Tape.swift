@@ -12,13 +12,22 @@ package protocol TapeObserver: AnyObject {
     func observe(_ name: String, _ tensor: Tensor) throws(HadpoError)
 }
 
+/// Which LoRA matrices a computation goes through.
+package enum AdapterUse: Sendable {
+    /// Those that are on the model: the policy's.
+    case current
+    /// As they were when the training began: a reference that starts where the policy does.
+    case start
+    /// None, which makes the policy the checkpoint's model.
+    case none
+}
+
 package final class Tape {
     package let device: Device
     package let progress: any Progress
     /// False: values only, nothing is remembered (inference, the reference model).
     package let isRecording: Bool
-    /// False: LoRA adapters are passed by, which makes the policy the reference model.
-    package let usesAdapters: Bool
+    package let adapters: AdapterUse
     /// Told of every value worth looking at from outside.
     package var observer: (any TapeObserver)?
 
@@ -29,11 +38,11 @@ package final class Tape {
     }
     private var steps: [Step] = []
 
-    package init(device: Device, progress: any Progress, isRecording: Bool = false, usesAdapters: Bool = true) {
+    package init(device: Device, progress: any Progress, isRecording: Bool = false, adapters: AdapterUse = .current) {
         self.device = device
         self.progress = progress
         self.isRecording = isRecording
-        self.usesAdapters = usesAdapters
+        self.adapters = adapters
     }
 
     /// A new value computed from `inputs`; recorded when one of them needs a gradient.
@@ -61,7 +70,7 @@ package final class Tape {
     /// y[R,N] = x[R,K] W[N,K]^T + bias, and with LoRA + scaling (x A^T) B^T with A[r,K], B[N,r] (Hu et al., eq. 3).
     package func linear(_ x: Value, weight: Value, bias: Value? = nil, adapter: LoRA? = nil) throws(HadpoError) -> Value {
         try progress.tick()
-        let adapter = usesAdapters ? adapter : nil
+        let adapter = adapters == .none ? nil : adapter
         let device = device
         let progress = progress
         let y = try device.allocate([x.rows, weight.data.rows])

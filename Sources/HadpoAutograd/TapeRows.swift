@@ -94,14 +94,14 @@ extension Tape {
         guard isRecording else { return try body(self, x) }
         let device = device
         let progress = progress
-        let usesAdapters = usesAdapters
-        let plain = Tape(device: device, progress: progress, isRecording: false, usesAdapters: usesAdapters)
+        let adapters = adapters
+        let plain = Tape(device: device, progress: progress, isRecording: false, adapters: adapters)
         plain.observer = observer
         let y = try body(plain, Value(x.data)).data
         // Parameters inside the body may need gradients even if x does not.
         let output = Value(y, needsGradient: true)
         record(output) { dy throws(HadpoError) in
-            let inner = Tape(device: device, progress: progress, isRecording: true, usesAdapters: usesAdapters)
+            let inner = Tape(device: device, progress: progress, isRecording: true, adapters: adapters)
             let start = Value(x.data, needsGradient: x.needsGradient)
             let again = try body(inner, start)
             guard again.needsGradient else { return }

@@ -82,11 +82,6 @@ final class EngineHandle {
     }
 }
 
-struct LoadedAdapter {
-    let path: String
-    let config: AdapterConfig
-}
-
 final class ModelHandle {
     let engine: EngineHandle
     let folder: any ModelFolder
@@ -94,8 +89,6 @@ final class ModelHandle {
     let weights: WeightFormat
     /// What was not in the folder, and what is there and is not used.
     let notes: [String]
-    /// The adapter folder in use, if any.
-    var adapter: LoadedAdapter?
     /// Set while a trainer owns the adapter.
     weak var trainer: TrainerHandle?
 
@@ -126,13 +119,19 @@ final class ModelHandle {
                 "vocabulary": JSON(model.tokenizer.vocabularyCount), "fingerprint": .string(model.tokenizer.fingerprint),
             ],
             "identity": model.identity.json,
-            "adapter": adapter.map { ["path": .string($0.path), "rank": JSON($0.config.rank), "alpha": JSON($0.config.alpha)] }
-                ?? .null,
+            "adapter": adapterDescription,
             "engine": [
                 "threads": JSON(engine.device.threads), "kernels": .string(engine.device.kernelName),
                 "numerics": .string(engine.device.numerics.rawValue), "arena_bytes": JSON(engine.device.arena.live),
             ],
         ]
+    }
+
+    private var adapterDescription: JSON {
+        guard let adapter = model.loadedAdapter else { return .null }
+        var json = adapter.json
+        json["trained"] = .bool(adapter.isTrainedFurther)
+        return json
     }
 
     func checkNoTrainer(_ what: String) throws(HadpoError) {

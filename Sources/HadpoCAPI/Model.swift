@@ -70,8 +70,7 @@ public func hadpo_model_open(
             model.decoder.cacheType = config.cache ?? engine.device.cacheType
             let handle = ModelHandle(engine: engine, folder: folder, model: model, weights: config.weights, notes: notes)
             if let adapter = config.adapter {
-                handle.adapter = LoadedAdapter(
-                    path: adapter, config: try model.loadAdapter(folder: adapter, progress: progress).config)
+                try model.loadAdapter(folder: adapter, progress: progress)
             }
             return handle
         }
@@ -174,8 +173,7 @@ public func hadpo_adapter_load(
         let directory = try string(directory, "directory")
         try model.engine.exclusively { progress throws(HadpoError) in
             try model.checkNoTrainer("an adapter cannot be loaded")
-            let file = try model.model.loadAdapter(folder: directory, progress: progress)
-            model.adapter = LoadedAdapter(path: directory, config: file.config)
+            try model.model.loadAdapter(folder: directory, progress: progress)
         }
     }
 }
@@ -187,7 +185,6 @@ public func hadpo_adapter_unload(_ model: OpaquePointer?, _ error: UnsafeMutable
         try model.engine.exclusively { _ throws(HadpoError) in
             try model.checkNoTrainer("the adapter cannot be taken off")
             model.model.unloadAdapter()
-            model.adapter = nil
         }
     }
 }

@@ -12,7 +12,10 @@ private func trainConfig(_ text: UnsafePointer<CChar>?, _ size: Int, _ model: Mo
     config: TrainConfig, resolved: JSON
 ) {
     let family = model.model.family
-    return try configured(text, size, "hadpo.train/1", "config") { r throws(HadpoError) in try TrainConfig(&r, family: family) }
+    let loaded = model.model.startingAdapter.map { StartingAdapter($0) }
+    return try configured(text, size, "hadpo.train/1", "config") { r throws(HadpoError) in
+        try TrainConfig(&r, family: family, loaded: loaded)
+    }
 }
 
 /// What the guard of a training asks its model, built of the evaluators: the trainer lies below them and knows only that it can ask.
@@ -57,7 +60,6 @@ public func hadpo_trainer_open(
                 gauge: gauge(config.guarding, model.model, progress: progress), progress: progress)
             let handle = TrainerHandle(model: model, run: run)
             model.trainer = handle
-            model.adapter = nil
             return handle
         }
         result.pointee = retained(opened)

@@ -37,10 +37,11 @@ package enum Export {
     /// A folder in it whose files are: the second tokenizer of InstructBLIP.
     private static let companionFolder = "qformer_tokenizer"
 
-    /// Numbers that replace a tensor of the file, or some of its rows.
+    /// Numbers that replace a tensor of the file, or some of its rows, or a pair whose product is added to them.
     private struct Patch {
         let rows: Range<Int>?
-        let tensor: Tensor
+        let tensor: Tensor?
+        let lora: LoRA?
     }
 
     package static func run(
@@ -49,27 +50,39 @@ package enum Export {
         let save = try FolderSave(intoEmpty: config.output)
         let output = save.workFolder
 
-        // What replaces a tensor of the file, by the file's name for it.
-        var merged: [String: Linear] = [:]
-        for (_, linear) in model.adaptable where linear.adapter != nil {
-            merged[folder.locate(linear.name + ".weight").name] = linear
-        }
+        // What replaces a tensor of the file, and what is added to one, by the file's name for it.
         var patches: [ObjectIdentifier: [String: [Patch]]] = [:]
-        func replace(_ name: String, _ tensor: Tensor) throws(HadpoError) {
+        func change(_ name: String, _ tensor: Tensor?, _ lora: LoRA?) throws(HadpoError) {
             let place = folder.locate(name)
             var rows: Range<Int>?
             if case .rows(let run, _) = place.stored { rows = run }
+            guard place.checkpoint.contains(place.name) else {
+                throw HadpoError(
+                    .unsupported,
+                    "what an adapter or a training changed does not lie in the files as numbers that could be changed",
+                    at: place.checkpoint.path, found: place.name,
+                    expected: "the checkpoint that a quantised one was made from, or the adapter folder instead of an export")
+            }
             patches[ObjectIdentifier(place.checkpoint), default: [:]][place.name, default: []].append(
-                Patch(rows: rows, tensor: tensor))
+                Patch(rows: rows, tensor: tensor, lora: lora))
         }
+        func replace(_ name: String, _ tensor: Tensor) throws(HadpoError) { try change(name, tensor, nil) }
         let opened = model.openedProjector
         for (layer, before) in zip(model.projector, opened) where layer !== before {
             try replace(layer.name + ".weight", layer.weight.data)
             if let bias = layer.bias { try replace(layer.name + ".bias", bias.data) }
         }
         for (name, value) in model.trainedParameters { try replace(name, value.data) }
-
+        // Behind what replaces: a trained projector may have a pair too.
+        for linear in model.adaptable.map(\.linear) + model.outerLinears.map(\.linear) {
+            if let lora = linear.adapter { try change(linear.name + ".weight", nil, lora) }
+        }
         let device = model.device
+        for entry in model.loadedAdapter?.uncomputed ?? [] {
+            let (a, b) = (Value(try device.float32(entry.pair.a)), Value(try device.float32(entry.pair.b)))
+            try change(entry.place.name + ".weight", nil, LoRA(a: a, b: b, scaling: Float(entry.scaling)))
+        }
+
         for part in folder.checkpoints where part !== folder.checkpoint {
             guard let changes = patches[ObjectIdentifier(part)] else { continue }
             try write(part, changes, to: output, device, progress)
@@ -98,16 +111,7 @@ package enum Export {
         for name in base.names {
             try progress.tick()
             let stored = try base.tensor(name)
-            if let linear = merged[name], let lora = linear.adapter {
-                let sum = try device.allocate(stored.shape)
-                try device.convert(stored, into: sum)
-                let scaled = try device.allocate(lora.b.shape)
-                try device.copy(lora.b.data, into: scaled)
-                try device.scale(scaled, by: lora.scaling)
-                try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: sum, accumulate: true)
-                try checkFinite(sum, name, stored.dtype)
-                try put(name, sum, stored.dtype)
-            } else if let changes = changed[name] {
+            if let changes = changed[name] {
                 try put(name, try patched(name, stored, changes, device), stored.dtype)
             } else {
                 try put(name, stored, stored.dtype)
@@ -171,7 +175,7 @@ package enum Export {
                 try writer.write(name, stored)
                 continue
             }
-            try writer.write(name, try patched(name, stored, patches, device))
+            try writer.write(name, try rounded(patched(name, stored, patches, device), stored.dtype, device))
         }
         try writer.finish()
     }
@@ -179,19 +183,28 @@ package enum Export {
     private static func patched(
         _ name: String, _ stored: Tensor, _ changes: [Patch], _ device: Device
     ) throws(HadpoError) -> Tensor {
-        let whole = try device.allocate(stored.shape, stored.dtype)
-        try device.copy(stored, into: whole)
+        // In fp32 as long as something is added, so that it is rounded once.
+        let isSummed = changes.contains { $0.lora != nil }
+        let whole = try device.allocate(stored.shape, isSummed ? .f32 : stored.dtype)
+        if isSummed { try device.convert(stored, into: whole) } else { try device.copy(stored, into: whole) }
+        // Of a fused bias a row is one number: its tensor has one axis.
+        let matrix = try whole.reshaped([stored.shape.first ?? 1, stored.shape.dropFirst().reduce(1, *)])
         for change in changes {
-            try checkFinite(change.tensor, name, stored.dtype)
-            let part = try rounded(change.tensor, stored.dtype, device)
-            guard let rows = change.rows else {
-                try device.copy(part, into: whole)
-                continue
+            var target = matrix
+            if let rows = change.rows { target = try matrix.rows(rows) }
+            if let tensor = change.tensor {
+                try checkFinite(tensor, name, stored.dtype)
+                let part = try rounded(tensor, target.dtype, device)
+                try device.copy(try part.reshaped(target.shape), into: target)
             }
-            // Of a fused bias a row is one number: its tensor has one axis.
-            let matrix = try whole.reshaped([stored.shape.first ?? 1, stored.shape.dropFirst().reduce(1, *)])
-            try device.copy(part, into: try matrix.rows(rows))
+            if let lora = change.lora {
+                let scaled = try device.allocate(lora.b.shape)
+                try device.copy(lora.b.data, into: scaled)
+                try device.scale(scaled, by: lora.scaling)
+                try device.matmul(scaled, aTransposed: false, lora.a.data, bTransposed: false, into: target, accumulate: true)
+            }
         }
+        if isSummed { try checkFinite(whole, name, stored.dtype) }
         return whole
     }
 

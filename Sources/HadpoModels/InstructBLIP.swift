@@ -41,6 +41,8 @@ package final class InstructBLIP: VisionLanguageModel {
     private var qformer: QFormer
     package private(set) var projector: [Linear]
     package let openedProjector: [Linear]
+    package var referenceProjector: [Linear]
+    package var loadedAdapter: LoadedAdapter?
     package private(set) var decoder: LlamaDecoder
     package private(set) var trainedParameters: [(name: String, value: Value)] = []
 
@@ -61,7 +63,12 @@ package final class InstructBLIP: VisionLanguageModel {
             source, InstructBLIPNames.projector, inputs: config.qformer.width, outputs: config.text.width, bias: true)
         projector = [layer]
         openedProjector = [layer]
+        referenceProjector = [layer]
         decoder = try LlamaDecoder(source, prefix: InstructBLIPNames.decoder, head: InstructBLIPNames.head, config.text)
+    }
+
+    package var outerLinears: [OuterLinear] {
+        OuterLinear.eva(vision.linears) + (qformer.linears + projector).map { OuterLinear($0, isTower: false) }
     }
 
     package var imageRows: Int { config.qformer.queries }
@@ -79,7 +86,7 @@ package final class InstructBLIP: VisionLanguageModel {
     {
         let queries = try qformer(tape, features, instructions)
         try tape.observer?.observe("qformer.output", queries.data)
-        let projected = try (reference ? openedProjector : projector)[0](tape, queries)
+        let projected = try (reference ? referenceProjector : projector)[0](tape, queries)
         try tape.observer?.observe("projected", projected.data)
         return projected
     }

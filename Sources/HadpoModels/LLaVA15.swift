@@ -24,6 +24,8 @@ package final class LLaVA15: VisionLanguageModel {
     package private(set) var projector: [Linear]
     /// The projector as the checkpoint has it: the reference model's (DESIGN: the reference uses the initial projector).
     package let openedProjector: [Linear]
+    package var referenceProjector: [Linear]
+    package var loadedAdapter: LoadedAdapter?
     package private(set) var decoder: LlamaDecoder
 
     /// Names of the network's parts; each checkpoint layout spells them differently (`LLaVANames`).
@@ -38,6 +40,7 @@ package final class LLaVA15: VisionLanguageModel {
         vision = try CLIPVision(source, prefix: LLaVANames.vision, config.vision, selectLayer: config.selectLayer)
         projector = try LLaVA15.makeProjector(config, source)
         openedProjector = projector
+        referenceProjector = projector
         decoder = try LlamaDecoder(source, prefix: LLaVANames.decoder, head: LLaVANames.head, config.text)
     }
 
@@ -76,6 +79,27 @@ package final class LLaVA15: VisionLanguageModel {
     /// The projector with other numbers (an adapter folder's, or trainable copies); nil goes back to the checkpoint's.
     package func replaceProjector(_ layers: [Linear]?) { projector = layers ?? openedProjector }
 
+    package var outerLinears: [OuterLinear] {
+        vision.linears.map { OuterLinear($0, isTower: true) } + projector.map { OuterLinear($0, isTower: false) }
+    }
+
+    /// The tower's blocks behind the selected layer.
+    package func uncomputed(_ module: String) -> (inputs: Int, outputs: Int)? {
+        let root = LLaVANames.vision + ".encoder.layers."
+        guard module.hasPrefix(root) else { return nil }
+        let parts = module.dropFirst(root.count).split(separator: ".", maxSplits: 1)
+        guard parts.count == 2, let block = Int(parts[0]), String(block) == parts[0],
+            (vision.evaluatedBlocks..<config.vision.layers).contains(block)
+        else { return nil }
+        let (width, inner) = (config.vision.width, config.vision.feedForward)
+        switch parts[1] {
+        case "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj": return (width, width)
+        case "mlp.fc1": return (width, inner)
+        case "mlp.fc2": return (inner, width)
+        default: return nil
+        }
+    }
+
     package var imageRows: Int { config.vision.patches + (config.keepsClassRow ? 1 : 0) }
     package var featureRows: Int { imageRows }
 
@@ -88,7 +112,7 @@ package final class LLaVA15: VisionLanguageModel {
     package func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value
     {
         var x = features
-        for (i, layer) in (reference ? openedProjector : projector).enumerated() {
+        for (i, layer) in (reference ? referenceProjector : projector).enumerated() {
             if i > 0 { x = try tape.activation(config.projectorActivation, x) }
             x = try layer(tape, x)
         }

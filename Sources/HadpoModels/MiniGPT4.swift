@@ -26,6 +26,8 @@ package final class MiniGPT4: VisionLanguageModel {
     private var lnVision: LayerNorm
     package private(set) var projector: [Linear]
     package let openedProjector: [Linear]
+    package var referenceProjector: [Linear]
+    package var loadedAdapter: LoadedAdapter?
     package private(set) var decoder: LlamaDecoder
     package private(set) var trainedParameters: [(name: String, value: Value)] = []
 
@@ -50,7 +52,12 @@ package final class MiniGPT4: VisionLanguageModel {
             source, MiniGPT4Names.projector, inputs: Self.group * visionConfig.width, outputs: text.width, bias: true)
         projector = [layer]
         openedProjector = [layer]
+        referenceProjector = [layer]
         decoder = try LlamaDecoder(source, prefix: MiniGPT4Names.decoder, head: MiniGPT4Names.head, text)
+    }
+
+    package var outerLinears: [OuterLinear] {
+        OuterLinear.eva(vision.linears) + projector.map { OuterLinear($0, isTower: false) }
     }
 
     package var imageRows: Int { visionConfig.patches / Self.group }
@@ -68,7 +75,7 @@ package final class MiniGPT4: VisionLanguageModel {
 
     package func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value
     {
-        let projected = try (reference ? openedProjector : projector)[0](tape, features)
+        let projected = try (reference ? referenceProjector : projector)[0](tape, features)
         try tape.observer?.observe("projected", projected.data)
         return projected
     }

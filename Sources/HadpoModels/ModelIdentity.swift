@@ -261,7 +261,8 @@ extension VisionLanguageModel {
 
     private var adapterContent: String? {
         var tensors: [(String, Tensor)] = []
-        let places = adaptable.map { ($0.target.name, $0.linear) } + projector.map { ($0.name, $0) }
+        let places =
+            adaptable.map { ($0.target.name, $0.linear) } + outerLinears.map { ("\($0.module) \($0.rows)", $0.linear) }
         for (name, linear) in places {
             guard let lora = linear.adapter else { continue }
             tensors.append(("\(name).lora_A", lora.a.data))
@@ -295,7 +296,7 @@ extension VisionLanguageModel {
                 hash.update(record: error.message)
             }
         }
-        hash.update(record: "\(eosIDs)")
+        hash.update(record: "\(eosIDs) \(generation.bans)")
         return hash.hexDigest()
     }
 }

@@ -30,22 +30,30 @@ package protocol VisionLanguageModel: AnyObject {
     /// Rows of one picture's features.
     var featureRows: Int { get }
     /// What the frozen vision tower makes of pictures: [images * featureRows, feature width]. It depends on nothing that preference
-    /// training changes, so it is computed once a picture and kept.
+    /// training changes, so it is computed once a picture and kept. Adapters may lie on the tower: with `AdapterUse.none` they differ.
     func features(_ tape: Tape, _ pixels: [Block<Float>]) throws(HadpoError) -> Value
     /// Features to decoder rows, [images * imageRows, C]. `instructions`: of each picture, what a Q-Former reads beside it; families
-    /// without one pass it by. `reference`: with the weights as they were opened.
+    /// without one pass it by. `reference`: with `referenceProjector`.
     func project(_ tape: Tape, _ features: Value, _ instructions: [[Int32]], reference: Bool) throws(HadpoError) -> Value
     /// Sizes of the vision side, for `hadpo_model_describe`.
     var visionDescription: JSON { get }
 
     // MARK: training
 
+    /// The adapter that was loaded, and that a training continues; nil without one.
+    var loadedAdapter: LoadedAdapter? { get set }
+    /// Linear layers before the decoder that an adapter may lie on. Training keeps such pairs as they are.
+    var outerLinears: [OuterLinear] { get }
+    /// Sizes of a linear map that the checkpoint has and that is never computed (blocks behind the one that is read); nil of any other.
+    func uncomputed(_ module: String) -> (inputs: Int, outputs: Int)?
     /// Linear layers that LoRA may adapt, with the places that adapters name.
     var adaptable: [(target: AdapterTarget, linear: Linear)] { get }
     /// The linear layers between vision and decoder, as they are now: trained, or replaced by an adapter folder's.
     var projector: [Linear] { get }
     /// The projector as the checkpoint has it: the reference model's.
     var openedProjector: [Linear] { get }
+    /// The projector that the reference model has; as the checkpoint has it unless a training says otherwise.
+    var referenceProjector: [Linear] { get set }
     /// What upstream calls `projector[i]` in the file of its weights, without ".weight".
     var projectorNames: [String] { get }
     /// The projector with other numbers; nil goes back to the checkpoint's.
@@ -78,12 +86,45 @@ package protocol Conversation: Sendable {
 /// Parts that training can be told to change as a whole.
 package enum ModelPart: Sendable, Hashable { case vision, projector, decoder }
 
+/// A linear layer that an adapter names `module`, or a run of rows of one (q of a module that holds q, k and v).
+package struct OuterLinear {
+    package let module: String
+    package let linear: Linear
+    /// Rows of the module's output that are this layer's.
+    package let rows: Range<Int>
+    /// Outputs of the whole module.
+    package let outputs: Int
+    /// Whether `features` goes through it.
+    package let isTower: Bool
+
+    init(_ linear: Linear, isTower: Bool) {
+        (module, self.linear, self.isTower) = (linear.name, linear, isTower)
+        (rows, outputs) = (0..<linear.outputs, linear.outputs)
+    }
+
+    private init(_ linear: Linear, part: Int, of module: String) {
+        (self.module, self.linear, isTower) = (module, linear, true)
+        (rows, outputs) = (part * linear.outputs..<(part + 1) * linear.outputs, 3 * linear.outputs)
+    }
+
+    /// EVA's, of which transformers and LAVIS have q, k and v as one.
+    static func eva(_ linears: [Linear]) -> [OuterLinear] {
+        linears.map { linear in
+            for (i, part) in [".self_attn.q", ".self_attn.k", ".self_attn.v"].enumerated() where linear.name.hasSuffix(part) {
+                return OuterLinear(linear, part: i, of: linear.name.dropLast(1) + "qkv")
+            }
+            return OuterLinear(linear, isTower: true)
+        }
+    }
+}
+
 extension VisionLanguageModel {
     /// The ends of the folder's settings replace the tokenizer's.
     func adopt(_ settings: GenerationSettings) {
         generation = settings
         if let ids = settings.eosIDs { eosIDs = ids }
     }
+    package func uncomputed(_ module: String) -> (inputs: Int, outputs: Int)? { nil }
 
     package var tokenizer: any Tokenizer { conversation.tokenizer }
 

@@ -37,6 +37,7 @@ package struct CLIPVisionConfig: Sendable, Equatable {
 private struct CLIPBlock {
     let norm1: LayerNorm, norm2: LayerNorm
     let q: Linear, k: Linear, v: Linear, out: Linear, fc1: Linear, fc2: Linear
+    var linears: [Linear] { [q, k, v, out, fc1, fc2] }
 
     init(_ source: any ParameterSource, _ name: String, _ config: CLIPVisionConfig) throws(HadpoError) {
         let c = config.width
@@ -61,6 +62,8 @@ package final class CLIPVision {
     private let positions: Value
     private let preNorm: LayerNorm
     private let blocks: [CLIPBlock]
+    /// Of the blocks that are evaluated.
+    package var linears: [Linear] { blocks.flatMap(\.linears) }
 
     /// - Parameters:
     ///   - prefix: what stands before "embeddings", e.g. "vision_tower.vision_model".

@@ -42,6 +42,7 @@ package struct EVAVisionConfig: Sendable, Equatable {
 private struct EVABlock {
     let norm1: LayerNorm, norm2: LayerNorm
     let q: Linear, k: Linear, v: Linear, projection: Linear, fc1: Linear, fc2: Linear
+    var linears: [Linear] { [q, k, v, projection, fc1, fc2] }
 
     init(_ source: any ParameterSource, _ name: String, _ config: EVAVisionConfig) throws(HadpoError) {
         let c = config.width
@@ -65,6 +66,7 @@ package final class EVAVision {
     /// [S, C]
     private let positions: Value
     private let blocks: [EVABlock]
+    package var linears: [Linear] { blocks.flatMap(\.linears) }
 
     /// - Parameter prefix: what stands before "embeddings", e.g. "vision_model".
     package init(_ source: any ParameterSource, prefix: String, _ config: EVAVisionConfig, device: Device) throws(HadpoError) {

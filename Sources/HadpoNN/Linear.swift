@@ -16,7 +16,9 @@ package final class Linear {
     package let name: String
     package let weight: Value
     package let bias: Value?
-    package var adapter: LoRA?
+    package var adapter: LoRA? { didSet { startAdapter = nil } }
+    /// What `adapter` was before it was trained, for a reference that starts where the policy does; nil: it is not trained.
+    package var startAdapter: LoRA?
 
     package init(_ source: any ParameterSource, _ name: String, inputs: Int, outputs: Int, bias: Bool) throws(HadpoError) {
         self.name = name
@@ -35,7 +37,8 @@ package final class Linear {
     package var outputs: Int { weight.data.rows }
 
     package func callAsFunction(_ tape: Tape, _ x: Value) throws(HadpoError) -> Value {
-        try tape.linear(x, weight: weight, bias: bias, adapter: adapter)
+        let used = tape.adapters == .start ? startAdapter ?? adapter : adapter
+        return try tape.linear(x, weight: weight, bias: bias, adapter: used)
     }
 }
 

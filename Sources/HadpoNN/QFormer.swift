@@ -45,6 +45,7 @@ package struct QFormerConfig: Sendable, Equatable {
 private struct QFormerAttention {
     let q: Linear, k: Linear, v: Linear, dense: Linear
     let norm: LayerNorm
+    var linears: [Linear] { [q, k, v, dense] }
 
     init(_ source: any ParameterSource, _ name: String, _ config: QFormerConfig, keyWidth: Int) throws(HadpoError) {
         let w = config.width
@@ -67,6 +68,7 @@ private struct QFormerAttention {
 private struct QFormerFeedForward {
     let intermediate: Linear, output: Linear
     let norm: LayerNorm
+    var linears: [Linear] { [intermediate, output] }
 
     /// - Parameter suffix: "_query" for the queries' own, "" for the text's.
     init(_ source: any ParameterSource, _ name: String, _ suffix: String, _ config: QFormerConfig) throws(HadpoError) {
@@ -87,6 +89,7 @@ private struct QFormerLayer {
     let attention: QFormerAttention
     let cross: QFormerAttention?
     let queries: QFormerFeedForward, text: QFormerFeedForward
+    var linears: [Linear] { attention.linears + (cross?.linears ?? []) + queries.linears + text.linears }
 
     init(_ source: any ParameterSource, _ name: String, _ index: Int, _ config: QFormerConfig) throws(HadpoError) {
         attention = try QFormerAttention(source, name + ".attention", config, keyWidth: config.width)
@@ -105,6 +108,7 @@ package final class QFormer {
     private let positions: Value
     private let norm: LayerNorm
     private let layers: [QFormerLayer]
+    package var linears: [Linear] { layers.flatMap(\.linears) }
 
     /// - Parameters:
     ///   - prefix: what stands before "embeddings" and "encoder", e.g. "qformer".

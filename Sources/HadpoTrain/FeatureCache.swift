@@ -12,9 +12,15 @@ package final class FeatureCache {
     }
     private let model: any VisionLanguageModel
     private let limit: Int
-    private var entries: [Picture: Entry] = [:]
+    /// With and without the adapter's pairs on the tower, where there are any.
+    private struct Key: Hashable {
+        let picture: Picture
+        let isAdapted: Bool
+    }
+    private let hasTowerAdapter: Bool
+    private var entries: [Key: Entry] = [:]
     /// Every use in order. One that is not its picture's last is passed over, so that finding the oldest needs no search.
-    private var uses: [(picture: Picture, time: Int)] = []
+    private var uses: [(key: Key, time: Int)] = []
     private var firstUse = 0
     private var bytes = 0
     private var clock = 0
@@ -24,6 +30,7 @@ package final class FeatureCache {
     package init(model: any VisionLanguageModel, limit: Int) {
         self.model = model
         self.limit = limit
+        hasTowerAdapter = model.hasTowerAdapter
     }
 
     /// Pixels of a picture, prepared for the tower.
@@ -53,30 +60,33 @@ package final class FeatureCache {
     }
 
     /// Features of one picture, [featureRows, width].
-    package func features(_ picture: Picture, progress: any Progress) throws(HadpoError) -> Tensor {
+    package func features(
+        _ picture: Picture, adapters: AdapterUse = .current, progress: any Progress
+    ) throws(HadpoError) -> Tensor {
         clock += 1
-        if let found = entries[picture] {
-            entries[picture]?.lastUse = clock
-            noteUse(picture)
+        let key = Key(picture: picture, isAdapted: hasTowerAdapter && adapters != .none)
+        if let found = entries[key] {
+            entries[key]?.lastUse = clock
+            noteUse(key)
             return found.features
         }
-        let tape = Tape(device: model.device, progress: progress)
+        let tape = Tape(device: model.device, progress: progress, adapters: adapters)
         let features = try model.features(tape, [try pixels(picture)]).data
         if features.byteCount <= limit {
             while bytes + features.byteCount > limit, removeOldest() {}
-            entries[picture] = Entry(features: features, lastUse: clock)
-            noteUse(picture)
+            entries[key] = Entry(features: features, lastUse: clock)
+            noteUse(key)
             bytes += features.byteCount
         }
         return features
     }
 
-    private func noteUse(_ picture: Picture) {
+    private func noteUse(_ key: Key) {
         if uses.count > 2 * entries.count + 64 {
-            uses = uses[firstUse...].filter { entries[$0.picture]?.lastUse == $0.time }
+            uses = uses[firstUse...].filter { entries[$0.key]?.lastUse == $0.time }
             firstUse = 0
         }
-        uses.append((picture, clock))
+        uses.append((key, clock))
     }
 
     /// False when there is none.
@@ -84,9 +94,9 @@ package final class FeatureCache {
         while firstUse < uses.count {
             let use = uses[firstUse]
             firstUse += 1
-            guard let entry = entries[use.picture], entry.lastUse == use.time else { continue }
+            guard let entry = entries[use.key], entry.lastUse == use.time else { continue }
             bytes -= entry.features.byteCount
-            entries[use.picture] = nil
+            entries[use.key] = nil
             return true
         }
         return false
@@ -96,7 +106,7 @@ package final class FeatureCache {
     package func features(_ pictures: [Picture], tape: Tape) throws(HadpoError) -> Value {
         var parts: [(value: Value, rows: Range<Int>)] = []
         for picture in pictures {
-            let features = try features(picture, progress: tape.progress)
+            let features = try features(picture, adapters: tape.adapters, progress: tape.progress)
             parts.append((Value(features), 0..<features.rows))
         }
         return try tape.concatenate(parts)

@@ -7,6 +7,8 @@ package struct TrainConfig: Sendable {
     package enum Method: String, Sendable, CaseIterable { case dpo, sft }
     package enum OnLong: String, Sendable, CaseIterable { case error, truncate, skip }
     package enum Frontend: String, Sendable, CaseIterable { case initial, policy }
+    /// What the policy is compared with: the checkpoint without an adapter, or with the adapter that the training starts from.
+    package enum ReferenceModel: String, Sendable, CaseIterable { case base, start }
     package enum ReferencePrompts: String, Sendable, CaseIterable { case same, own }
     package enum LastBatch: String, Sendable, CaseIterable { case short, filled }
 
@@ -32,6 +34,7 @@ package struct TrainConfig: Sendable {
     package let projector: Bool
     package let visionTower: Bool
     package let allWeights: Bool
+    package let reference: ReferenceModel
     package let frontend: Frontend
     package let referencePrompts: ReferencePrompts
     package let referenceCache: String?
@@ -47,8 +50,10 @@ package struct TrainConfig: Sendable {
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
-    /// - Parameter family: the opened model's.
-    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
+    /// - Parameters:
+    ///   - family: the opened model's.
+    ///   - loaded: the adapter that is on the model, which the training continues.
+    package init(_ r: inout ConfigReader, family: ModelFamily, loaded: StartingAdapter? = nil) throws(HadpoError) {
         let recipe: Recipe = try r.choice(
             "recipe", default: Recipe(family),
             help: "whose published values the other keys default to; as the model's family when left out")
@@ -106,7 +111,8 @@ package struct TrainConfig: Sendable {
         schedule = try r.object("schedule", help: "learning rate over time") { r throws(HadpoError) in
             try ScheduleConfig(&r, recipe)
         }
-        lora = try r.object("lora", help: "low-rank adapters on the decoder") { r throws(HadpoError) in try LoRAConfig(&r, recipe)
+        lora = try r.object("lora", help: "low-rank adapters on the decoder") { r throws(HadpoError) in
+            try LoRAConfig(&r, recipe, loaded)
         }
         projector = try r.bool(
             "projector", default: recipe.trainsProjector,
@@ -114,8 +120,19 @@ package struct TrainConfig: Sendable {
         visionTower = try r.bool("vision_tower", default: false, help: "train the vision tower (method sft)")
         allWeights = try r.bool(
             "all_weights", default: false, help: "train every decoder weight instead of adapters (method sft)")
-        (frontend, referencePrompts, referenceCache) = try r.object("reference", help: "the reference model") {
+        let (start, method) = (lora.start, method)
+        (reference, frontend, referencePrompts, referenceCache) = try r.object("reference", help: "the reference model") {
             r throws(HadpoError) in
+            let reference: ReferenceModel = try r.choice(
+                "model", default: .base,
+                help: "base: the model without any adapter; start: with the adapter that the training starts from, as it was then"
+            )
+            try r.check(
+                reference == .base || start != nil, "model", "the training does not start from an adapter", found: "start",
+                expected: "an adapter on the model, or lora.init; or base, which a new adapter starts at")
+            try r.check(
+                reference == .base || method == .dpo, "model", "method sft compares with no reference", found: "start",
+                expected: "method dpo, or leave the key out")
             let frontend: Frontend = try r.choice(
                 "frontend", default: .initial,
                 help: "projector of the reference: the initial one, or the policy's (upstream); policy turns the cache off")
@@ -124,7 +141,10 @@ package struct TrainConfig: Sendable {
                 help:
                     "same: the reference reads what the policy reads; own: it draws its own description questions (upstream's MiniGPT-4)"
             )
-            return (frontend, prompts, try r.optionalString("cache", help: "file that keeps reference log-probs across runs"))
+            return (
+                reference, frontend, prompts,
+                try r.optionalString("cache", help: "file that keeps reference log-probs across runs")
+            )
         }
         featureCacheBytes = try r.int(
             "feature_cache_bytes", default: 1 << 30, in: 0...Int.max, help: "memory for vision features of frozen towers")
@@ -139,7 +159,6 @@ package struct TrainConfig: Sendable {
             help: "replace an adapter that is in the output folder, and a log, of another training; else both are refused")
         saveEvery = try r.int("save_every", default: 0, in: 0...1_000_000_000, help: "steps between checkpoints; 0: none")
         log = try r.optionalString("log", help: "JSON Lines file, one record per step")
-        let method = method
         guarding = try r.optionalObject("guard", help: "look at the model while it trains, and stop when it goes wrong") {
             r throws(HadpoError) in try GuardConfig(&r, method)
         }
@@ -151,6 +170,11 @@ package struct TrainConfig: Sendable {
         try r.check(
             method == .sft || !visionTower, "vision_tower", "preference training keeps the vision tower",
             expected: "method \"sft\"")
+        for (isAsked, key) in [(allWeights, "all_weights"), (visionTower, "vision_tower")] {
+            try r.check(
+                start == nil || !isAsked, key, "a training from an adapter trains the adapter, and keeps the weights under it",
+                found: "an adapter from \(start?.path ?? "")", expected: "no adapter; `hadpo export` merges it into the weights")
+        }
         try r.check(saveEvery == 0 || output != nil, "save_every", "checkpoints need a folder", expected: "output")
         try r.check(steps > 0 || epochs > 0, "steps", "nothing to do", found: "steps 0, epochs 0")
         try refuseWithoutEffect(r)
@@ -258,14 +282,49 @@ package struct TrainConfig: Sendable {
         package let alpha: Double
         package let target: [String]
         package let initial: String?
+        /// What the training starts from: `initial`, or the adapter on the model.
+        package let start: StartingAdapter?
 
         static let known = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-        init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
-            rank = try r.int("rank", default: recipe.rank, in: 0...65536, help: "0: no adapters")
-            alpha = try r.double("alpha", default: recipe.alpha, in: 0...1e9, help: "scaling = alpha / rank")
-            target = try r.strings("target", default: recipe.targets, help: "decoder layers that get an adapter")
-            initial = try r.optionalString("init", help: "adapter folder to start from instead of B = 0")
+        init(_ r: inout ConfigReader, _ recipe: Recipe, _ loaded: StartingAdapter?) throws(HadpoError) {
+            let initial = try r.optionalString(
+                "init",
+                help:
+                    "adapter folder to start from instead of B = 0, as the one on the model (model.adapter) is; with its projector"
+            )
+            self.initial = initial
+            try r.check(
+                initial == nil || loaded == nil || initial == loaded?.path, "init",
+                "two adapters to start from", found: "\(initial ?? ""), and \(loaded?.path ?? "") on the model",
+                expected: "one of them")
+            var start = loaded
+            if let initial, start == nil { start = try StartingAdapter(folder: initial) }
+            self.start = start
+            rank = try r.int(
+                "rank", default: start?.rank ?? recipe.rank, in: 0...65536,
+                help: "0: no adapters; of a training from an adapter, the adapter's")
+            alpha = try r.double(
+                "alpha", default: start?.alpha ?? recipe.alpha, in: 0...1e9,
+                help: "scaling = alpha / rank; of a training from an adapter, the adapter's")
+            target = try r.strings(
+                "target", default: start?.targets ?? recipe.targets,
+                help: "decoder layers that get an adapter; of a training from an adapter, the adapter's")
+            if let start {
+                let (rank, alpha, target) = (rank, alpha, target)
+                for (isSame, key, found, expected) in [
+                    (rank == start.rank, "rank", "\(rank)", "\(start.rank)"),
+                    (alpha == start.alpha, "alpha", "\(alpha)", "\(start.alpha)"),
+                    (
+                        Set(target) == Set(start.targets), "target", target.joined(separator: ", "),
+                        start.targets.joined(separator: ", ")
+                    ),
+                ] {
+                    try r.check(
+                        isSame, key, "the adapter that the training starts from has another", found: found,
+                        expected: "\(expected), as \(start.path) has; or leave the key out")
+                }
+            }
             let known = Self.known
             for name in target {
                 try r.check(

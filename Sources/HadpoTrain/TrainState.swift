@@ -8,6 +8,13 @@ package enum TrainState {
     package static let fileName = "trainer_state.safetensors"
     private static let schema = "hadpo.trainer-state/1"
 
+    /// What the policy began as, and what it is compared with.
+    package struct Origin: Sendable {
+        /// The starting adapter's content, or "base".
+        package let start: String
+        package let reference: String
+    }
+
     /// What only the state of a training that is the same tells.
     package struct Notes: Sendable {
         /// What a guard had seen until then; nil without one.
@@ -24,7 +31,7 @@ package enum TrainState {
     }
 
     package static func save(
-        _ trainer: Trainer, identity: TrainingIdentity, notes: Notes, to directory: String, progress: any Progress
+        _ trainer: Trainer, identity: TrainingIdentity, origin: Origin, notes: Notes, to directory: String, progress: any Progress
     )
         throws(HadpoError)
     {
@@ -39,7 +46,10 @@ package enum TrainState {
         }
         let writer = try SafetensorsWriter(
             File.join(directory, fileName), plans,
-            metadata: [("schema", schema), ("step", "\(trainer.step)"), ("identity", identity.json.text())]
+            metadata: [
+                ("schema", schema), ("step", "\(trainer.step)"), ("identity", identity.json.text()), ("start", origin.start),
+                ("reference", origin.reference),
+            ]
                 + (notes.guardRecords.map { [("guard", $0)] } ?? []) + (notes.lastRecord.map { [("last", $0)] } ?? []),
             progress: progress)
         for (prefix, tensor) in parts {
@@ -48,7 +58,9 @@ package enum TrainState {
         try writer.finish()
     }
 
-    package static func read(_ trainer: Trainer, identity: TrainingIdentity, from directory: String, progress: any Progress)
+    package static func read(
+        _ trainer: Trainer, identity: TrainingIdentity, origin: Origin, from directory: String, progress: any Progress
+    )
         throws(HadpoError) -> Stored
     {
         try SavedFolder.read(directory, progress: progress) { (saved) throws(HadpoError) in
@@ -57,11 +69,13 @@ package enum TrainState {
             }
             // The adapter and the projector too: a folder whose parts are of two steps is no save.
             try saved.check(saved.names, progress: progress)
-            return try read(trainer, identity: identity, path, progress)
+            return try read(trainer, identity: identity, origin, path, progress)
         }
     }
 
-    private static func read(_ trainer: Trainer, identity: TrainingIdentity, _ path: String, _ progress: any Progress)
+    private static func read(
+        _ trainer: Trainer, identity: TrainingIdentity, _ origin: Origin, _ path: String, _ progress: any Progress
+    )
         throws(HadpoError) -> Stored
     {
         let file = try Checkpoint.open(path, load: .map, arena: trainer.model.device.arena, progress: progress)
@@ -70,6 +84,17 @@ package enum TrainState {
         guard metadata["schema"] == schema, let stepText = metadata["step"], let step = Int(stepText), step >= 0 else {
             throw HadpoError(
                 .format, "not a training state", at: path, found: metadata["schema"] ?? "no schema", expected: schema)
+        }
+        if let start = metadata["start"], start != origin.start {
+            func said(_ content: String) -> String { content == "base" ? "no adapter" : "the adapter of content \(content)" }
+            throw HadpoError(
+                .config, "the saved training started from another adapter", at: path, found: said(origin.start),
+                expected: "\(said(start)) to start from, as it was at the beginning")
+        }
+        if let reference = metadata["reference"], reference != origin.reference {
+            throw HadpoError(
+                .config, "the saved training compares with another reference", at: path,
+                found: "reference.model \"\(origin.reference)\"", expected: "\"\(reference)\"")
         }
         let earlier = try TrainingIdentity(metadata["identity"] ?? "", at: path)
         let differences = identity.differences(from: earlier)

@@ -13,12 +13,15 @@ package struct TrainableParts {
     /// The trainable projector, empty when it stays as it is.
     package private(set) var projector: [Linear] = []
 
-    /// - Parameter start: adapters to start from, by name; those absent start as PEFT's do: A uniform, B zero.
+    /// - Parameter start: the adapter to start from, which is put on; nil starts as PEFT does, A uniform and B zero, on the checkpoint's
+    ///   own projector, whatever a training before this one left on the model.
     package init(
-        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, start: [AdapterTarget: AdapterPair]
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, start: LoadedAdapter?
     )
         throws(HadpoError)
     {
+        if let start { model.putOn(start) } else { model.unloadAdapter() }
+        if config.reference == .start { model.referenceProjector = model.projector }
         let device = model.device
         if config.allWeights || config.visionTower {
             var parts: Set<ModelPart> = []
@@ -27,17 +30,19 @@ package struct TrainableParts {
             let source = folder.parameters(device: device) { parts.contains(model.part(of: $0)) }
             try model.replace(parts, from: source)
             for (name, value) in source.trainable { parameters.append(try TrainableParameter(name, value, device: device)) }
+        } else if start != nil {
+            try takeAdapters(model, keepsStart: config.reference == .start)
         } else if config.lora.rank > 0 {
-            try addAdapters(model, config, start)
+            try addAdapters(model, config)
         }
         if config.projector {
-            // A training before this one may have left its own on the model, and the reference has the checkpoint's.
-            if config.lora.initial == nil { model.replaceProjector(nil) }
             for layer in model.projector {
                 let weight = try TrainableParts.master(layer.weight, device)
                 var bias: Value?
                 if let old = layer.bias { bias = try TrainableParts.master(old, device) }
-                projector.append(Linear(name: layer.name, weight: weight, bias: bias))
+                let trained = Linear(name: layer.name, weight: weight, bias: bias)
+                trained.adapter = layer.adapter
+                projector.append(trained)
                 parameters.append(try TrainableParameter(layer.name + ".weight", weight, device: device))
                 if let bias { parameters.append(try TrainableParameter(layer.name + ".bias", bias, device: device)) }
             }
@@ -50,42 +55,42 @@ package struct TrainableParts {
     }
 
     private mutating func addAdapters(
-        _ model: any VisionLanguageModel, _ config: TrainConfig, _ start: [AdapterTarget: AdapterPair]
-    )
-        throws(HadpoError)
-    {
+        _ model: any VisionLanguageModel, _ config: TrainConfig
+    ) throws(HadpoError) {
         let device = model.device
         let rank = config.lora.rank
         for (i, (target, linear)) in model.adaptable.enumerated() {
-            linear.adapter = nil
             guard config.lora.target.contains(where: { target.projection.hasSuffix("." + $0) }) else { continue }
-            let a: Tensor
-            let b: Tensor
-            if let given = start[target] {
-                guard given.a.shape == [rank, linear.inputs], given.b.shape == [linear.outputs, rank] else {
-                    throw HadpoError(
-                        .weights, "the adapter to start from has another shape", at: target.name,
-                        found: "A \(given.a.shape), B \(given.b.shape)",
-                        expected: "A \([rank, linear.inputs]), B \([linear.outputs, rank])")
-                }
-                a = try TrainableParts.copy(given.a, device)
-                b = try TrainableParts.copy(given.b, device)
-            } else {
-                // kaiming_uniform with a = sqrt(5): uniform in +-1/sqrt(inputs).
-                var random = Philox(seed: UInt64(config.seed), stream: 1 << 32 + UInt64(i))
-                let bound = 1 / Double(linear.inputs).squareRoot()
-                a = try device.tensor(
-                    (0..<rank * linear.inputs).map { _ in Float((2 * random.uniform() - 1) * bound) }, [rank, linear.inputs])
-                b = try device.zeros([linear.outputs, rank])
-            }
+            // kaiming_uniform with a = sqrt(5): uniform in +-1/sqrt(inputs).
+            var random = Philox(seed: UInt64(config.seed), stream: 1 << 32 + UInt64(i))
+            let bound = 1 / Double(linear.inputs).squareRoot()
+            let a = try device.tensor(
+                (0..<rank * linear.inputs).map { _ in Float((2 * random.uniform() - 1) * bound) }, [rank, linear.inputs])
+            let b = try device.zeros([linear.outputs, rank])
             let lora = LoRA(
                 a: Value(a, needsGradient: true), b: Value(b, needsGradient: true),
                 scaling: Float(config.lora.alpha / Double(rank)))
-            linear.adapter = lora
-            adapters.append((target, lora))
-            parameters.append(try TrainableParameter(target.name + ".lora_A", lora.a, device: device))
-            parameters.append(try TrainableParameter(target.name + ".lora_B", lora.b, device: device))
+            try add(lora, target, linear, device)
         }
+    }
+
+    /// The decoder's pairs of the adapter that is on the model. Those before the decoder stay as they are.
+    /// - Parameter keepsStart: the reference goes through the pairs as they are now.
+    private mutating func takeAdapters(_ model: any VisionLanguageModel, keepsStart: Bool) throws(HadpoError) {
+        let device = model.device
+        for (target, linear) in model.adaptable {
+            guard let start = linear.adapter else { continue }
+            let (a, b) = (try TrainableParts.master(start.a, device), try TrainableParts.master(start.b, device))
+            try add(LoRA(a: a, b: b, scaling: start.scaling), target, linear, device)
+            if keepsStart { linear.startAdapter = start }
+        }
+    }
+
+    private mutating func add(_ lora: LoRA, _ target: AdapterTarget, _ linear: Linear, _ device: Device) throws(HadpoError) {
+        linear.adapter = lora
+        adapters.append((target, lora))
+        parameters.append(try TrainableParameter(target.name + ".lora_A", lora.a, device: device))
+        parameters.append(try TrainableParameter(target.name + ".lora_B", lora.b, device: device))
     }
 
     private static func master(_ value: Value, _ device: Device) throws(HadpoError) -> Value {

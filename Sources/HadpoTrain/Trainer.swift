@@ -7,7 +7,7 @@ import HadpoTensor
 //
 // One optimizer step, for every pack of samples:
 //   features   vision tower, frozen: once per picture, kept
-//   reference  log-probs with adapters off and the initial projector: no tape, cached by content
+//   reference  log-probs with adapters off, or as they were at the start, and the initial projector: no tape, cached by content
 //   policy     log-probs on the tape; the prompt with its picture is computed once for chosen and rejected
 //   loss       DPO per pair (+ gamma * language-model loss on auxiliary samples), mean over the step
 //   backward   recomputing layer by layer
@@ -70,7 +70,7 @@ package final class Trainer {
 
     package init(
         model: any VisionLanguageModel, config: TrainConfig, samples: [TrainingSample], auxiliary: [TrainingSample],
-        parameters: [TrainableParameter]
+        parameters: [TrainableParameter], start: LoadedAdapter? = nil
     ) throws(HadpoError) {
         guard !samples.isEmpty else {
             throw HadpoError(.config, "there is nothing to train on", at: "/data", expected: "samples")
@@ -86,11 +86,20 @@ package final class Trainer {
         features = FeatureCache(model: model, limit: config.featureCacheBytes)
         // What the reference's log-probs depend on besides picture and tokens.
         reference = try ReferenceCache(
-            identity: model.identity.base,
+            identity: Trainer.referenceIdentity(model, config, start),
             path: config.frontend == .initial ? config.referenceCache : nil)
     }
 
     package var totalSteps: Int { plan.steps }
+    /// Whose log-probabilities the reference's are: the checkpoint's, or those of the adapter that the training starts from.
+    private static func referenceIdentity(
+        _ model: any VisionLanguageModel, _ config: TrainConfig, _ start: LoadedAdapter?
+    ) -> ModelIdentity {
+        var identity = model.identity.base
+        if config.reference == .start { identity.adapter = start?.content }
+        return identity
+    }
+
     package var isFinished: Bool { step >= totalSteps }
 
     /// The samples of one step, in the order of training.
@@ -194,7 +203,7 @@ package final class Trainer {
         try tape.backward(from: logps, gradient: model.device.tensor(gradient, [gradient.count]))
     }
 
-    /// Sums over chosen and rejected of every pair under the reference: adapters off, initial projector, nothing recorded.
+    /// Sums over chosen and rejected of every pair under the reference: adapters off or as at the start, initial projector, nothing recorded.
     func referenceLogProbs(_ policyPack: SamplePack, progress: any Progress) throws(HadpoError) -> [[Double]] {
         var pack = policyPack
         if config.referencePrompts == .own {
@@ -210,7 +219,7 @@ package final class Trainer {
         }
         let cached = zip(keys, pack.samples).compactMap { reference[$0, count: $1.branches.count] }
         if usesCache, cached.count == keys.count { return cached }
-        let tape = Tape(device: model.device, progress: progress, usesAdapters: false)
+        let tape = Tape(device: model.device, progress: progress, adapters: config.reference == .start ? .start : .none)
         let values = try model.logProbs(
             tape, pack.rows, features: try seen(pack, tape), reference: usesCache
         ).data.floats()

@@ -137,13 +137,17 @@ package struct MemoryPlan: Sendable {
     package let activations: Int
     package let trainableCount: Int
 
-    package init(_ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, longest: Int) {
+    package init(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, _ config: TrainConfig, _ start: LoadedAdapter?, longest: Int
+    ) {
         weights = folder.weightBytes
         let text = model.decoder.config
         var count = 0
         if config.allWeights || config.visionTower {
             // Upper bound: everything in the files, at two bytes a number.
             count += folder.weightBytes / 2
+        } else if let start {
+            for pair in start.file.pairs.values { count += pair.a.count + pair.b.count }
         } else {
             for (target, linear) in model.adaptable
             where config.lora.target.contains(where: { target.projection.hasSuffix("." + $0) }) {

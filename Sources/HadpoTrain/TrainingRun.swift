@@ -10,6 +10,8 @@ package final class TrainingRun {
     package let plan: MemoryPlan
     private let folder: any ModelFolder
     private let parts: TrainableParts
+    /// The adapter that the training started from.
+    private let start: LoadedAdapter?
     private let resolved: JSON
     private let truncated: Int
     private let skipped: Int
@@ -41,23 +43,21 @@ package final class TrainingRun {
         let data = try TrainingData(model, config, progress: progress)
         try data.requireClean()
         if let refusal = data.standstill(config, TrainingPlan(config, samples: data.samples.samples.count)) { throw refusal }
-        plan = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        // Read before the model is touched, so that a bad folder leaves it as it was.
+        start = try TrainingRun.startingAdapter(model, config, progress: progress)
+        plan = MemoryPlan(model, folder, config, start, longest: data.samples.longest)
         try plan.check(limit: model.device.arena.limit)
         if let output = config.output {
             // What a killed run left; and what would be read with our saves is found now and not after the first steps.
             try FolderSave.recover(output)
             if let folder = config.bestFolder { try FolderSave.recover(folder) }
-            try FolderSave.checkStrangers(output, readable: TrainingRun.unwritten(config))
-        }
-        // Read before the model is touched, so that a bad folder leaves it as it was.
-        var start: [AdapterTarget: AdapterPair] = [:]
-        if let initial = config.lora.initial {
-            start = try AdapterFile.read(folder: initial, arena: model.device.arena, progress: progress).pairs
+            try FolderSave.checkStrangers(output, readable: TrainingRun.unwritten(config, start))
         }
         parts = try TrainableParts(model, folder, config, start: start)
         trainer = try Trainer(
             model: model, config: config, samples: data.samples.samples, auxiliary: data.auxiliary.samples,
-            parameters: parts.parameters)
+            parameters: parts.parameters, start: start)
+        model.loadedAdapter?.isTrainedFurther = true
         self.model = model
         self.folder = folder
         self.resolved = resolved
@@ -70,13 +70,35 @@ package final class TrainingRun {
             progress: progress)
     }
 
+    /// The adapter that is on the model, or the configuration's. Nothing changes on the model.
+    private static func startingAdapter(_ model: any VisionLanguageModel, _ config: TrainConfig, progress: any Progress)
+        throws(HadpoError)
+        -> LoadedAdapter?
+    {
+        if let loaded = model.startingAdapter { return loaded }
+        guard let path = config.lora.initial else { return nil }
+        var adapter = try LoadedAdapter.read(model, folder: path, progress: progress)
+        adapter.isOfTraining = true
+        return adapter
+    }
+
     /// The first event: what will happen.
-    private func start() -> JSON {
+    private func opening() -> JSON {
         [
             "event": "training", "samples": JSON(trainer.samples.count), "auxiliary": JSON(trainer.auxiliary.count),
             "truncated": JSON(truncated), "skipped": JSON(skipped), "equal": JSON(equal), "steps": JSON(trainer.totalSteps),
-            "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json,
+            "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json, "start": startJSON,
+            "reference": .string(trainer.config.reference.rawValue),
         ]
+    }
+
+    /// What the policy began as.
+    private var startJSON: JSON {
+        guard let start else { return .null }
+        var json = start.json
+        json["trained"] = JSON(start.trainableCount)
+        json["frozen"] = JSON(start.frozenCount)
+        return json
     }
 
     /// Before the first step: places that can be written, and a log of this training's own.
@@ -97,7 +119,7 @@ package final class TrainingRun {
     /// - Parameter steps: how many optimizer steps at most; 0 runs to the end.
     package func run(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
         try prepare(progress: progress)
-        try progress.emit(start())
+        try progress.emit(opening())
         do throws(HadpoError) {
             return try take(steps: steps, progress: progress)
         } catch {
@@ -157,12 +179,17 @@ package final class TrainingRun {
             .init("plan", trainer.plan.json), .init("seconds", JSON(Clock.now() - begin)),
             .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
             .init("identity", identity.model.json),
+            .init("start", startJSON), .init("reference", .string(trainer.config.reference.rawValue)),
         ]
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
         }
         if let watcher { report.append(.init("guard", watcher.report(stopped: stopped, bestFolder: trainer.config.bestFolder))) }
         return .object(report)
+    }
+
+    private var origin: TrainState.Origin {
+        .init(start: start?.content ?? "base", reference: trainer.config.reference.rawValue)
     }
 
     /// Has the guard look at the model, when it is time.
@@ -190,34 +217,41 @@ package final class TrainingRun {
         try FolderSave.recover(directory)
         try places.check(directory)
         let save = try FolderSave(into: directory)
-        try FolderSave.checkStrangers(directory, readable: TrainingRun.unwritten(trainer.config))
+        try FolderSave.checkStrangers(directory, readable: TrainingRun.unwritten(trainer.config, start))
         var pairs: [AdapterTarget: AdapterPair] = [:]
         for (target, lora) in parts.adapters { pairs[target] = AdapterPair(a: lora.a.data, b: lora.b.data) }
         let lora = trainer.config.lora
         try model.saveAdapter(
             folder: save.workFolder, pairs: pairs,
             config: AdapterConfig(rank: lora.rank, alpha: lora.alpha, targets: .names(lora.target), baseModel: folder.path),
-            layout: folder.adapterLayout, writesProjector: !parts.projector.isEmpty,
+            layout: folder.adapterLayout, start: start, writesProjector: TrainingRun.writesProjector(trainer.config, start),
             progress: progress)
         try File.writeAtomically(File.join(save.workFolder, "train_config.json"), resolved.text(indent: 2) + "\n")
         try TrainState.save(
-            trainer, identity: identity, notes: .init(guardRecords: watcher?.stored, lastRecord: lastComparable),
+            trainer, identity: identity, origin: origin, notes: .init(guardRecords: watcher?.stored, lastRecord: lastComparable),
             to: save.workFolder, progress: progress)
         try save.commit(progress: progress)
         places.claim(directory)
     }
 
     /// What a reader of the folder would take for parts of a save that this training does not write.
-    private static func unwritten(_ config: TrainConfig) -> [String] {
+    private static func unwritten(_ config: TrainConfig, _ start: LoadedAdapter?) -> [String] {
         var names: [String] = []
-        if config.lora.rank == 0 { names += [AdapterConfig.fileName, AdapterFile.safetensorsName, AdapterFile.torchName] }
-        if !config.projector { names += [ProjectorFile.safetensorsName, ProjectorFile.torchName] }
+        if config.lora.rank == 0, start == nil {
+            names += [AdapterConfig.fileName, AdapterFile.safetensorsName, AdapterFile.torchName]
+        }
+        if !writesProjector(config, start) { names += [ProjectorFile.safetensorsName, ProjectorFile.torchName] }
         return names
+    }
+
+    /// A projector that is not the checkpoint's goes with the adapter, trained here or not.
+    private static func writesProjector(_ config: TrainConfig, _ start: LoadedAdapter?) -> Bool {
+        config.projector || start?.hasProjector == true
     }
 
     package func resume(from directory: String, progress: any Progress) throws(HadpoError) {
         // All is read and checked before anything moves.
-        let stored = try TrainState.read(trainer, identity: identity, from: directory, progress: progress)
+        let stored = try TrainState.read(trainer, identity: identity, origin: origin, from: directory, progress: progress)
         let looks = try watcher?.records(
             stored.notes.guardRecords, until: stored.step, source: File.join(directory, TrainState.fileName))
         if let path = trainer.config.log, File.isFile(path) {
@@ -273,7 +307,8 @@ package final class TrainingRun {
         throws(HadpoError) -> JSON
     {
         let data = try TrainingData(model, config, progress: progress)
-        let memory = MemoryPlan(model, folder, config, longest: data.samples.longest)
+        let start = try startingAdapter(model, config, progress: progress)
+        let memory = MemoryPlan(model, folder, config, start, longest: data.samples.longest)
         let plan = TrainingPlan(config, samples: data.samples.samples.count)
         var refusals = [data.standstill(config, plan)].compactMap { $0 }
         func note(_ body: () throws(HadpoError) -> Void) {

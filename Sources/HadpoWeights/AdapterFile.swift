@@ -57,10 +57,31 @@ package enum AdapterLayout: String, Sendable {
 
 /// The tensors of a PEFT LoRA adapter, by what they adapt.
 package struct AdapterFile: Sendable {
-    package let config: AdapterConfig
-    package let pairs: [AdapterTarget: AdapterPair]
+    /// One pair with all that the folder says of it.
+    package struct Entry: Sendable {
+        package let place: AdapterPlace
+        /// As the file spells it, without "base_model.model.".
+        package let module: String
+        package let pair: AdapterPair
+        package let scaling: Double
+    }
 
-    package var targets: [AdapterTarget] { pairs.keys.sorted() }
+    package let config: AdapterConfig
+    /// The language model's first, in the order in which it computes.
+    package let entries: [Entry]
+    /// What `modules_to_save` holds: parts of the projector, under `ProjectorFile`'s names and under the file's own.
+    package let projector: [(name: String, key: String, tensor: Tensor)]
+
+    /// Those on the language model.
+    package var pairs: [AdapterTarget: AdapterPair] {
+        var pairs: [AdapterTarget: AdapterPair] = [:]
+        for entry in entries { if case .decoder(let target) = entry.place { pairs[target] = entry.pair } }
+        return pairs
+    }
+
+    package var targets: [AdapterTarget] {
+        entries.compactMap { if case .decoder(let target) = $0.place { target } else { nil } }
+    }
 
     package static let safetensorsName = "adapter_model.safetensors"
     /// Of older PEFT versions.
@@ -92,48 +113,95 @@ package struct AdapterFile: Sendable {
     }
 
     package init(_ config: AdapterConfig, _ checkpoint: Checkpoint) throws(HadpoError) {
-        var halves: [AdapterTarget: (a: String?, b: String?)] = [:]
+        var halves: [AdapterPlace: (module: String, a: String?, b: String?)] = [:]
         var strangers: [String] = []
+        var projector: [String: (name: String, key: String, tensor: Tensor)] = [:]
         for name in checkpoint.names {
-            guard let (target, isA) = AdapterFile.parse(name) else {
+            if let (place, module, isA) = AdapterFile.parse(name) {
+                var found = halves[place] ?? (module, nil, nil)
+                if let known = isA ? found.a : found.b {
+                    throw HadpoError(
+                        .format, "adapter: two tensors for the same matrix", at: checkpoint.path, found: "\(known) and \(name)")
+                }
+                if isA { found.a = name } else { found.b = name }
+                halves[place] = found
+            } else if let part = ProjectorFile.canonicalName(name), AdapterFile.isSaved(name, config) {
+                if let known = projector[part] {
+                    throw HadpoError(
+                        .format, "adapter: two tensors for the same part of the projector", at: checkpoint.path,
+                        found: "\(known.key) and \(name)")
+                }
+                projector[part] = (part, name, try ProjectorFile.numbers(checkpoint, name))
+            } else {
                 strangers.append(name)
-                continue
             }
-            let known = isA ? halves[target]?.a : halves[target]?.b
-            if let known {
-                throw HadpoError(
-                    .format, "adapter: two tensors for the same matrix", at: checkpoint.path, found: "\(known) and \(name)")
-            }
-            if isA { halves[target, default: (nil, nil)].a = name } else { halves[target, default: (nil, nil)].b = name }
         }
         guard strangers.isEmpty else {
             let shown = strangers.prefix(5).joined(separator: ", ") + (strangers.count > 5 ? ", ..." : "")
             throw HadpoError(
-                .weights, "adapter: \(strangers.count) tensors do not belong to a linear map of the language model",
+                .weights,
+                "adapter: \(strangers.count) tensors belong to no linear map of the language model, the vision side or the projector",
                 at: checkpoint.path, found: shown,
-                expected: "base_model.model.[model. | model.language_model. | language_model.model.]layers.N."
-                    + "(self_attn.q_proj ... mlp.down_proj).lora_(A|B).weight")
+                expected: "base_model.model. + [model. | model.language_model. | language_model.model.]layers.N."
+                    + "(self_attn.q_proj ... mlp.down_proj) or a layer of the vision tower or the projector + .lora_(A|B).weight; "
+                    + "or a layer of the projector that modules_to_save names")
         }
-        guard !halves.isEmpty else { throw HadpoError(.weights, "adapter: it holds no tensors", at: checkpoint.path) }
-        var pairs: [AdapterTarget: AdapterPair] = [:]
-        for target in halves.keys.sorted() {
-            guard let aName = halves[target]?.a, let bName = halves[target]?.b else {
-                let half = halves[target]?.a ?? halves[target]?.b ?? ""
+        guard !halves.isEmpty || !projector.isEmpty else {
+            throw HadpoError(.weights, "adapter: it holds no tensors", at: checkpoint.path)
+        }
+        // What expressions cost grows with the names that they are held against.
+        let work = halves.values.reduce(0) { $0 + $1.module.utf8.count }.multipliedReportingOverflow(by: config.stepsPerByte)
+        guard !work.overflow, work.partialValue <= 1 << 30 else {
+            throw HadpoError(
+                .unsupported, "adapter: too long regular expressions for so many pairs", at: checkpoint.path,
+                found: "\(halves.count) pairs", expected: "plain names in adapter_config.json")
+        }
+        var entries: [Entry] = []
+        for place in halves.keys.sorted() {
+            guard let (module, aName, bName) = halves[place] else { continue }
+            guard let aName, let bName else {
                 throw HadpoError(
-                    .weights, "adapter: a tensor without its other half", at: checkpoint.path, found: half,
-                    expected: "lora_A and lora_B of \(target.projection) in layer \(target.layer)")
+                    .weights, "adapter: a tensor without its other half", at: checkpoint.path, found: aName ?? bName ?? "",
+                    expected: "lora_A and lora_B of \(AdapterFile.said(place))")
+            }
+            guard config.adapts(module) != false else {
+                throw HadpoError(
+                    .weights, "adapter: a pair on a module that adapter_config.json leaves out; PEFT passes it by",
+                    at: checkpoint.path, found: aName,
+                    expected: "target_modules, exclude_modules, layers_to_transform and modules_to_save that fit the tensors")
             }
             let a = try AdapterFile.matrix(checkpoint, aName)
             let b = try AdapterFile.matrix(checkpoint, bName)
-            for (name, tensor, rank) in [(aName, a, a.shape[0]), (bName, b, b.shape[1])] where rank != config.rank {
+            let rank = config.rank(of: module)
+            for (name, tensor, found) in [(aName, a, a.shape[0]), (bName, b, b.shape[1])] where found != rank {
                 throw HadpoError(
                     .weights, "adapter: \(name) has another rank than adapter_config.json says", at: checkpoint.path,
-                    found: "\(tensor.shape)", expected: "r = \(config.rank)")
+                    found: "\(tensor.shape)", expected: "r = \(rank)")
             }
-            pairs[target] = AdapterPair(a: a, b: b)
+            let scaling = config.scaling(of: module)
+            guard Float(scaling).isFinite else {
+                throw HadpoError(
+                    .format, "adapter: its scaling is no number of fp32", at: "\(checkpoint.path): \(module)",
+                    found: "\(scaling)", expected: "alpha / r that is finite")
+            }
+            entries.append(Entry(place: place, module: module, pair: AdapterPair(a: a, b: b), scaling: scaling))
+        }
+        for module in config.modulesToSave
+        where !projector.values.contains(where: { (".\($0.key)").contains(".\(module).") }) {
+            throw HadpoError(
+                .weights, "adapter: modules_to_save names a module whose weights are missing", at: checkpoint.path,
+                found: "no tensor of \(module)", expected: "base_model.model. ... \(module) ... weight")
         }
         self.config = config
-        self.pairs = pairs
+        self.entries = entries
+        self.projector = projector.values.sorted { $0.name < $1.name }
+    }
+
+    private static func said(_ place: AdapterPlace) -> String {
+        switch place {
+        case .decoder(let target): "\(target.projection) in layer \(target.layer)"
+        case .outer(let name): name
+        }
     }
 
     private static func matrix(_ checkpoint: Checkpoint, _ name: String) throws(HadpoError) -> Tensor {
@@ -146,29 +214,26 @@ package struct AdapterFile: Sendable {
         return tensor
     }
 
-    /// Prefixes that hold the language model's decoder; others (a vision tower has `layers.N.self_attn.q_proj` too) do not fit.
-    private static let prefixes = [
-        "model.", "language_model.model.", "model.language_model.", "model.language_model.model.", "llama_model.model.",
-        "llm_model.model.",
-    ]
+    static let root = "base_model.model."
 
     /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, with or without the adapter's name before `.weight`.
-    private static func parse(_ name: String) -> (AdapterTarget, isA: Bool)? {
-        let root = "base_model.model."
-        guard name.hasPrefix(root) else { return nil }
-        let path = name.dropFirst(root.count)
-        guard let prefix = prefixes.first(where: { path.hasPrefix($0 + "layers.") }) else { return nil }
-        let parts = path.dropFirst(prefix.count).split(separator: ".", omittingEmptySubsequences: false)
-        // layers N group projection lora_X [adapter] weight
-        guard parts.count == 6 || parts.count == 7, parts.last == "weight", let layer = decimal(parts[1]) else { return nil }
-        let projection = "\(parts[2]).\(parts[3])"
-        guard AdapterTarget.projections.contains(projection), parts[4] == "lora_A" || parts[4] == "lora_B" else { return nil }
-        return (AdapterTarget(layer: layer, projection: projection), parts[4] == "lora_A")
+    private static func parse(_ name: String) -> (AdapterPlace, module: String, isA: Bool)? {
+        guard name.hasPrefix(root), name.hasSuffix(".weight") else { return nil }
+        var path = name.dropFirst(root.count).dropLast(".weight".count)
+        // A name that somebody gave to the adapter.
+        if !path.hasSuffix(".lora_A"), !path.hasSuffix(".lora_B") {
+            guard let dot = path.lastIndex(of: ".") else { return nil }
+            path = path[..<dot]
+        }
+        guard path.hasSuffix(".lora_A") || path.hasSuffix(".lora_B") else { return nil }
+        let module = path.dropLast(".lora_A".count)
+        guard let place = AdapterPlace(module: module) else { return nil }
+        return (place, String(module), path.hasSuffix("A"))
     }
 
-    /// A layer number as Python prints it: no sign, no leading zero, and small.
-    private static func decimal(_ text: Substring) -> Int? {
-        guard let number = Int(text), (0..<100_000).contains(number), String(number) == text else { return nil }
-        return number
+    /// Whether a tensor beside the pairs is of a module that `modules_to_save` names.
+    private static func isSaved(_ name: String, _ config: AdapterConfig) -> Bool {
+        guard name.hasPrefix(root), let dot = name.lastIndex(of: ".") else { return false }
+        return config.saves(String(name[..<dot].dropFirst(root.count)))
     }
 }

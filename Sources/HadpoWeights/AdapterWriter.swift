@@ -34,6 +34,32 @@ extension AdapterFile {
         try File.writeAtomically(File.join(folder, AdapterConfig.fileName), written.json.text(indent: 2) + "\n")
     }
 
+    /// Writes again what was read, under the names that it came with and with all that its configuration said: PEFT opens it as it opened
+    /// the first.
+    /// - Parameters:
+    ///   - pairs: of the language model, in the place of those that were read.
+    ///   - projector: by `ProjectorFile`'s names, what `modules_to_save` holds.
+    package func write(
+        folder: String, config: AdapterConfig, pairs: [AdapterTarget: AdapterPair], projector: [(key: String, tensor: Tensor)],
+        progress: any Progress
+    ) throws(HadpoError) {
+        try File.makeDirectories(folder)
+        var tensors: [(name: String, tensor: Tensor)] = []
+        for entry in entries {
+            var pair = entry.pair
+            if case .decoder(let target) = entry.place, let trained = pairs[target] { pair = trained }
+            tensors.append(("\(AdapterFile.root)\(entry.module).lora_A.weight", pair.a))
+            tensors.append(("\(AdapterFile.root)\(entry.module).lora_B.weight", pair.b))
+        }
+        for (key, tensor) in projector { tensors.append((key, tensor)) }
+        let writer = try SafetensorsWriter(
+            File.join(folder, AdapterFile.safetensorsName),
+            tensors.map { TensorPlan($0.name, $0.tensor.dtype, $0.tensor.shape) }, progress: progress)
+        for (name, tensor) in tensors { try writer.write(name, tensor) }
+        try writer.finish()
+        try File.writeAtomically(File.join(folder, AdapterConfig.fileName), config.json.text(indent: 2) + "\n")
+    }
+
     /// A plain list of names makes PEFT wrap every module that ends so, in the HF models the vision tower's too: there a regular
     /// expression (Python's, matched in full) stays within the language model, under either of its paths.
     static func targetModules(_ targets: [AdapterTarget], _ layout: AdapterLayout) -> AdapterConfig.Targets {

@@ -44,19 +44,23 @@ package struct ProjectorFile: Sendable {
             guard names.insert(name).inserted else {
                 throw HadpoError(.format, "projector: two tensors for \(name)", at: checkpoint.path)
             }
-            let tensor = try checkpoint.tensor(key)
-            guard [.f32, .f16, .bf16].contains(tensor.dtype) else {
-                throw HadpoError(
-                    .weights, "projector: \(key) does not hold numbers", at: checkpoint.path, found: tensor.dtype.rawValue,
-                    expected: "F32, F16 or BF16")
-            }
-            tensors.append((name, tensor))
+            tensors.append((name, try ProjectorFile.numbers(checkpoint, key)))
         }
         self.tensors = tensors
     }
 
+    static func numbers(_ checkpoint: Checkpoint, _ key: String) throws(HadpoError) -> Tensor {
+        let tensor = try checkpoint.tensor(key)
+        guard [.f32, .f16, .bf16].contains(tensor.dtype) else {
+            throw HadpoError(
+                .weights, "projector: \(key) does not hold numbers", at: checkpoint.path, found: tensor.dtype.rawValue,
+                expected: "F32, F16 or BF16")
+        }
+        return tensor
+    }
+
     /// Upstream strips `base_model.` and then one `model.`; a bare `mm_projector.bin` has fewer of them, an HF model other names.
-    private static func canonicalName(_ key: String) -> String? {
+    static func canonicalName(_ key: String) -> String? {
         var rest = key[...]
         for prefix in ["base_model.", "model.", "model."] where rest.hasPrefix(prefix) { rest = rest.dropFirst(prefix.count) }
         let parts = rest.split(separator: ".", omittingEmptySubsequences: false)

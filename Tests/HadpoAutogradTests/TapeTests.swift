@@ -129,7 +129,7 @@ private func check(
         let lora = LoRA(
             a: Value(try device.tensor(numbers(3, 3), [1, 3])), b: Value(try device.tensor(numbers(3, 4), [3, 1])), scaling: 1)
         let base = try Tape(device: device, progress: quiet).linear(x, weight: w).data.floats()
-        let off = try Tape(device: device, progress: quiet, usesAdapters: false).linear(x, weight: w, adapter: lora).data.floats()
+        let off = try Tape(device: device, progress: quiet, adapters: .none).linear(x, weight: w, adapter: lora).data.floats()
         let on = try Tape(device: device, progress: quiet).linear(x, weight: w, adapter: lora).data.floats()
         #expect(off == base)
         #expect(on != base)

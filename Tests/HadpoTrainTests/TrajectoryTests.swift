@@ -97,7 +97,7 @@ private func peftName(_ name: String) -> String {
     func languageModel() throws {
         let (model, folder) = try open("old-f32")
         let (config, resolved) = try configuration([
-            "method": "sft", "all_weights": true, "vision_tower": true, "projector": true, "batch": 2, "lora": [:],
+            "method": "sft", "lora": ["rank": 0], "all_weights": true, "vision_tower": true, "projector": true, "batch": 2,
             "data": [
                 "format": "samples", "samples": .string(File.join(fixtures, "dpo/samples.jsonl")),
                 "images": .string(File.join(fixtures, "pictures")), "order": "file",
@@ -160,7 +160,7 @@ private func peftName(_ name: String) -> String {
         }
         func sums(adapters: Bool, recording: Bool) throws -> (Tape, Value, [Double], SamplePack) {
             let pack = SamplePack(plain, imageRows: model.imageRows)
-            let tape = Tape(device: model.device, progress: quiet, isRecording: recording, usesAdapters: adapters)
+            let tape = Tape(device: model.device, progress: quiet, isRecording: recording, adapters: adapters ? .current : .none)
             var pixels: [Block<Float>] = []
             for picture in pack.pictures {
                 pixels.append(try model.pipeline.pixelValues(RGBImage.decode(File.read(picture.path))))

@@ -55,7 +55,9 @@ import Testing
 
     // MARK: keys
 
-    func adapter(_ keys: [(String, [Int])], rank: Int = 2) throws(HadpoError) -> AdapterFile {
+    func adapter(
+        _ keys: [(String, [Int])], _ config: AdapterConfig = AdapterConfig(rank: 2, alpha: 1, targets: .pattern("all-linear"))
+    ) throws(HadpoError) -> AdapterFile {
         var end = 0
         let entries = keys.map { key, shape in
             let begin = end
@@ -63,8 +65,7 @@ import Testing
             return #""\#(key)":{"dtype":"F32","shape":\#(shape),"data_offsets":[\#(begin),\#(end)]}"#
         }
         let file = try WeightFile.open(memoryFile(safetensors("{\(entries.joined(separator: ","))}", data: end)))
-        return try AdapterFile(
-            AdapterConfig(rank: rank, alpha: 1, targets: .names([])), Checkpoint("adapter", file: file))
+        return try AdapterFile(config, Checkpoint("adapter", file: file))
     }
 
     func pair(_ module: String, middle: String = "") -> [(String, [Int])] {
@@ -84,15 +85,15 @@ import Testing
     }
 
     @Test(
-        "Keys that are no linear map of the language model are refused and named",
+        "Keys that are no linear map of the model are refused and named",
         arguments: [
-            "base_model.model.model.vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
-            "base_model.model.vision_tower.vision_model.encoder.layers.0.self_attn.q_proj", "model.layers.0.self_attn.q_proj",
+            "base_model.model.vision.encoder.layers.0.self_attn.q_proj", "model.layers.0.self_attn.q_proj",
             "base_model.model.model.layers.0.self_attn.qkv_proj", "base_model.model.model.layers.0.mlp.q_proj",
             "base_model.model.model.layers.x.self_attn.q_proj", "base_model.model.model.layers.-1.self_attn.q_proj",
             "base_model.model.model.layers.01.self_attn.q_proj",
             "base_model.model.model.layers.99999999999999999999.self_attn.q_proj",
-            "base_model.model.lm_head", "base_model.model.model.layers.0.self_attn", "base_model.model.model.layers.", "",
+            "base_model.model.lm_head", "base_model.model.model.embed_tokens", "base_model.model.model.layers.0.self_attn",
+            "base_model.model.model.layers.", "",
         ])
     func strangers(_ module: String) {
         let error = failure { () throws(HadpoError) in
@@ -119,6 +120,57 @@ import Testing
                     + pair("base_model.model.model.language_model.layers.0.mlp.up_proj"))
         }
         #expect(error?.message.contains("two tensors for the same matrix") == true)
+    }
+
+    @Test("Pairs on the vision side are found under every spelling of its place")
+    func outer() throws {
+        for (module, own) in [
+            ("model.vision_tower.encoder.layers.0.mlp.fc1", "vision_tower.vision_model.encoder.layers.0.mlp.fc1"),
+            ("vision_tower.vision_model.encoder.layers.0.mlp.fc1", "vision_tower.vision_model.encoder.layers.0.mlp.fc1"),
+            ("model.vision_tower.vision_model.encoder.layers.0.mlp.fc1", "vision_tower.vision_model.encoder.layers.0.mlp.fc1"),
+            (
+                "model.vision_tower.vision_tower.vision_model.encoder.layers.0.mlp.fc1",
+                "vision_tower.vision_model.encoder.layers.0.mlp.fc1"
+            ),
+            ("model.mm_projector.2", "multi_modal_projector.linear_2"),
+            ("model.multi_modal_projector.linear_2", "multi_modal_projector.linear_2"),
+            ("visual_encoder.blocks.3.attn.proj", "vision_model.encoder.layers.3.self_attn.projection"),
+            (
+                "Qformer.bert.encoder.layer.0.crossattention.self.key",
+                "qformer.encoder.layer.0.crossattention.attention.key"
+            ), ("llm_proj", "language_projection"), ("llama_proj", "llama_proj"),
+        ] {
+            let file = try adapter(pair("base_model.model." + module))
+            #expect(file.entries.map(\.place) == [.outer(own)] && file.entries.first?.module == module)
+            #expect(file.pairs.isEmpty)
+        }
+    }
+
+    @Test("Tensors beside the pairs are parts of the projector that modules_to_save names, all of them, or refused by name")
+    func savedModules() throws {
+        func read(_ saved: String, _ keys: [(String, [Int])]) throws(HadpoError) -> AdapterFile {
+            let text = #"{"r":2,"lora_alpha":4,"target_modules":["q_proj"],"modules_to_save":\#(saved)}"#
+            let config = try AdapterConfig(JSON.parse(text, source: "x", limits: .checkpoint), path: "x")
+            return try adapter(pair("base_model.model.model.layers.0.self_attn.q_proj") + keys, config)
+        }
+        let part = [("base_model.model.model.multi_modal_projector.linear_1.weight", [2, 2])]
+        #expect(try read(#"["multi_modal_projector"]"#, part).projector.map(\.name) == ["mm_projector.0.weight"])
+        #expect(try read(#"["linear_1"]"#, part).projector.count == 1)
+        for (saved, keys) in [
+            ("null", part), (#"["linear_2"]"#, part), (#"["multi_modal_projector","linear_2"]"#, part),
+            (#"["mm_projector"]"#, []), (#"["multi_modal_projector"]"#, part + [("base_model.model.lm_head.weight", [2, 2])]),
+        ] {
+            #expect(failure { () throws(HadpoError) in try read(saved, keys) }?.status == .weights, "\(saved)")
+        }
+    }
+
+    @Test("A pair that adapter_config.json leaves out is refused: PEFT passes it by")
+    func leftOut() throws {
+        let config = AdapterConfig(rank: 2, alpha: 1, targets: .names(["k_proj"]))
+        let error = failure { () throws(HadpoError) in
+            try adapter(pair("base_model.model.model.layers.0.self_attn.q_proj"), config)
+        }
+        #expect(error?.status == .weights && error?.found?.contains("q_proj.lora_A") == true)
     }
 
     @Test("A matrix without its other half is refused and named")
@@ -261,18 +313,78 @@ import Testing
             JSON.parse(text, source: "adapter_config.json", limits: .checkpoint), path: "adapter_config.json")
     }
 
-    @Test("Fields of later versions are passed over")
+    @Test("Fields of later versions are told, and used as if they were absent")
     func unknownFields() throws {
         let config = try config(#""from_the_future":{"x":[1]},"inference_mode":true,"lora_dropout":0.05"#)
         #expect(config.scaling == 2 && config.dropout == 0.05 && config.targets == .names(["q_proj"]))
+        #expect(config.unread == ["from_the_future"])
+        #expect(try self.config(#""from_the_future":null,"task_type":"CAUSAL_LM""#).unread == [])
+    }
+
+    @Test("Ranks and alphas of single modules are found as PEFT finds them: the first key that describes the end of the name")
+    func patterns() throws {
+        let config = try config(
+            #""use_rslora":true,"rank_pattern":{"v_proj":9,"layers\\.\\d+\\.mlp\\.(up|down)_proj":16},"#
+                + #""alpha_pattern":{"layers.1.self_attn.v_proj":6,"^model.layers.0.*":5,"v_proj":3,"[ku]_proj":7}"#)
+        for (module, rank, scaling) in [
+            ("model.layers.0.self_attn.v_proj", 9, 5.0 / 3), ("model.layers.1.self_attn.v_proj", 9, 2),
+            ("model.layers.11.self_attn.v_proj", 9, 1), ("x.model.layers.0.self_attn.v_proj", 9, 1),
+            ("model.layers.7.mlp.up_proj", 16, 1), ("model.layers.7.self_attn.k_proj", 2, 7 / 2.0.squareRoot()),
+            ("model.layers.7.self_attn.qv_proj", 2, 4 / 2.0.squareRoot()),
+        ] {
+            #expect(config.rank(of: module) == rank, "\(module)")
+            #expect(abs(config.scaling(of: module) - scaling) < 1e-12, "\(module)")
+        }
+        for broken in [
+            #""rank_pattern":{"q_proj":0}"#, #""rank_pattern":{"q_proj":1.5}"#, #""rank_pattern":[8]"#,
+            #""alpha_pattern":{"q_proj":"8"}"#, #""alpha_pattern":{"q_proj":1e999}"#,
+        ] {
+            #expect(failure { () throws(HadpoError) in try self.config(broken) } != nil, "\(broken)")
+        }
+    }
+
+    @Test("A pair that PEFT would pass by is told from one that it reads")
+    func choice() throws {
+        func adapts(_ fields: String, _ module: String) throws -> Bool? {
+            let text = #"{"r":2,"lora_alpha":4,\#(fields)}"#
+            return try AdapterConfig(JSON.parse(text, source: "x", limits: .checkpoint), path: "x").adapts(module)
+        }
+        let (third, tower) = (
+            "model.language_model.layers.3.self_attn.q_proj", "model.vision_tower.encoder.layers.3.self_attn.q_proj"
+        )
+        for (fields, module, expected): (String, String, Bool?) in [
+            (#""target_modules":["q_proj"]"#, third, true), (#""target_modules":["proj"]"#, third, false),
+            (#""target_modules":["self_attn.q_proj"]"#, third, true), (#""target_modules":"all-linear""#, third, true),
+            (#""target_modules":"q_proj""#, third, false), (#""target_modules":".*q_proj""#, third, true),
+            (#""target_modules":".*language_model.*(q|k)_proj""#, third, true),
+            (#""target_modules":".*language_model.*(q|k)_proj""#, tower, false),
+            (#""target_modules":"(?!x).*q_proj""#, third, nil),
+            (#""target_modules":["q_proj"],"exclude_modules":".*vision.*""#, tower, false),
+            (#""target_modules":["q_proj"],"exclude_modules":["q_proj"]"#, third, false),
+            (#""target_modules":["q_proj"],"layers_to_transform":[1,3]"#, third, true),
+            (#""target_modules":["q_proj"],"layers_to_transform":1"#, third, false),
+            (#""target_modules":["q_proj"],"layers_to_transform":[3],"layers_pattern":"layers""#, third, true),
+            (#""target_modules":["q_proj"],"layers_to_transform":[3],"layers_pattern":["blocks"]"#, third, false),
+            (
+                #""target_modules":["linear_1"],"modules_to_save":["multi_modal_projector"]"#, "multi_modal_projector.linear_1",
+                false
+            ),
+        ] {
+            #expect(try adapts(fields, module) == expected, "\(fields) \(module)")
+        }
     }
 
     @Test(
         "What would change the numbers and is not supported is refused and named",
         arguments: [
-            #""use_dora":true"#, #""bias":"all""#, #""bias":"lora_only""#, #""rank_pattern":{"q_proj":4}"#,
-            #""alpha_pattern":{"q_proj":4}"#, #""modules_to_save":["lm_head"]"#, #""fan_in_fan_out":true"#, #""lora_bias":true"#,
-            #""peft_type":"IA3""#, #""target_parameters":["w"]"#, #""layer_replication":[[0,4]]"#,
+            #""use_dora":true"#, #""bias":"all""#, #""bias":"lora_only""#, #""rank_pattern":{"(?!k)q_proj":4}"#,
+            #""alpha_pattern":{"(?!k)q_proj":4}"#, #""modules_to_save":["lm_head"]"#, #""fan_in_fan_out":true"#,
+            #""lora_bias":true"#,
+            #""peft_type":"IA3""#, #""peft_type":"PROMPT_TUNING""#,
+            #""modules_to_save":["multi_modal_projector","embed_tokens"]"#,
+            #""init_lora_weights":"corda""#, #""init_lora_weights":"loftq""#, #""init_lora_weights":"lora_ga""#,
+            #""init_lora_weights":"of_the_future""#, #""layers_to_transform":[0],"layers_pattern":"(a|b)""#,
+            #""target_parameters":["w"]"#, #""layer_replication":[[0,4]]"#,
             #""init_lora_weights":"pissa_niter_4""#,
             #""trainable_token_indices":[1]"#, #""init_lora_weights":"olora""#,
         ])
@@ -288,6 +400,7 @@ import Testing
         arguments: [
             #""use_dora":false,"bias":"none","rank_pattern":{},"alpha_pattern":null,"modules_to_save":[],"peft_type":"LORA""#,
             #""fan_in_fan_out":false,"modules_to_save":null,"init_lora_weights":"gaussian""#,
+            #""init_lora_weights":"eva","eva_config":{"rho":2.0},"layers_pattern":"""#,
         ])
     func inactive(_ fields: String) throws { _ = try config(fields) }
 

@@ -86,9 +86,9 @@ public func hadpo_shr_describe(
     return status(error) { () throws(HadpoError) in
         let result = try place(report, "report")
         let model = try handle(model, ModelHandle.self, "model")
-        let family = model.model.family
+        let (family, folder) = (model.model.family, model.model.generation)
         let config = try configured(config, size, "hadpo.shr-describe/1", "config") { r throws(HadpoError) in
-            try SHRDescribeConfig(&r, family: family)
+            try SHRDescribeConfig(&r, family: family, folder: folder)
         }.config
         let described = try model.engine.exclusively { progress throws(HadpoError) in
             try SHRDescribe.run(model: model.model, config: config, progress: progress)

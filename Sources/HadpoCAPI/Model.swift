@@ -211,9 +211,9 @@ public func hadpo_pope_run(
     return status(error) { () throws(HadpoError) in
         let result = try place(report, "report")
         let model = try handle(model, ModelHandle.self, "model")
-        let family = model.model.family
+        let (family, folder) = (model.model.family, model.model.generation)
         let config = try configured(config, size, "hadpo.pope/1", "config") { r throws(HadpoError) in
-            try PopeRunConfig(&r, family: family)
+            try PopeRunConfig(&r, family: family, folder: folder)
         }.config
         let scored = try model.engine.exclusively { progress throws(HadpoError) in
             try PopeRun.run(model: model.model, config: config, progress: progress)

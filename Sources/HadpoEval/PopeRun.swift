@@ -39,8 +39,12 @@ package struct PopeRunConfig: Sendable {
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
-    /// - Parameter family: the opened model's.
-    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
+    /// - Parameters:
+    ///   - family: the opened model's.
+    ///   - folder: what its folder says of answering.
+    package init(
+        _ r: inout ConfigReader, family: ModelFamily, folder: GenerationSettings = GenerationSettings()
+    ) throws(HadpoError) {
         questions = try r.string("questions", help: "POPE question file")
         let images = try r.string("images", help: "folder that its pictures are in")
         pictures = PictureFolder(
@@ -57,7 +61,7 @@ package struct PopeRunConfig: Sendable {
         evaluation = try r.choice(
             "protocol", default: family.evaluation,
             help: "whose published way of answering the keys below default to; as the model's family when left out")
-        let decoding = evaluation.questions
+        let decoding = evaluation.completing(evaluation.questions, from: folder)
         template = try r.choice("template", default: .hadpoEval, help: "prompt template")
         maxNewTokens = try r.int(
             "max_new_tokens", default: decoding.maxNewTokens, in: 1...1 << 20, help: "at most this many tokens an answer")

@@ -23,6 +23,14 @@ package enum EvaluationProtocol: String, Sendable, CaseIterable {
         }
     }
 
+    /// With what this protocol's script leaves to the checkpoint: LLaVA's passes no repetition penalty, and transformers then takes the one
+    /// of generation_config.json; the others pass theirs.
+    package func completing(_ decoding: Decoding, from folder: GenerationSettings) -> Decoding {
+        var decoding = decoding
+        if self == .llava, let penalty = folder.repetitionPenalty { decoding.repetitionPenalty = penalty }
+        return decoding
+    }
+
     /// Descriptions for SHR: beams for everybody.
     package var descriptions: Decoding {
         var decoding = questions

@@ -24,6 +24,8 @@ package enum Generation {
     package struct Rule: Sendable {
         package var choice = TokenChoice()
         package var maxNewTokens: Int
+        /// nil: as the checkpoint says.
+        package var minNewTokens: Int?
         package var stop: [String] = []
         package var seed: UInt64 = 0
         package var keepsFirstLogits = false
@@ -72,7 +74,7 @@ package enum Generation {
         } else {
             var rule = Rule(maxNewTokens: request.maxNewTokens)
             rule.choice = request.choice
-            if request.minNewTokens > 0 { rule.choice.minimumLength = history.count + request.minNewTokens }
+            rule.minNewTokens = request.minNewTokens
             rule.stop = request.stop
             rule.seed = request.seed
             rule.reports = !request.stream
@@ -106,6 +108,7 @@ package enum Generation {
         let stops = try StopStrings(rule.stop)
         let eosIDs = model.eosIDs
         let bans = model.generation.bans
+        let minNewTokens = rule.minNewTokens ?? model.generation.minNewTokens ?? 0
         var choice = rule.choice
         choice.eosIDs = eosIDs
         var states = branches.indices.map { i in
@@ -122,9 +125,11 @@ package enum Generation {
             for (row, i) in active.enumerated() {
                 var scores = try logits.rows(row..<row + 1).floats()
                 if rule.keepsFirstLogits, states[i].ids.isEmpty { states[i].firstLogits = scores }
-                if !bans.isEmpty {
+                let count = states[i].ids.count
+                if !bans.isEmpty || count < minNewTokens {
                     scores.withUnsafeMutableBufferPointer {
-                        bans.apply($0, history: states[i].history + states[i].ids, isFirst: states[i].ids.isEmpty)
+                        bans.apply($0, history: states[i].history + states[i].ids, isFirst: count == 0)
+                        ScoreProcessing.forbidEnd($0, eosIDs: eosIDs, length: count, minimum: minNewTokens)
                     }
                 }
                 let id = try choice.next(&scores, history: states[i].history + states[i].ids, random: &states[i].random)

@@ -11,7 +11,8 @@ extension Generation {
         package var earlyStopping = BeamSearch.EarlyStopping.heuristic
         package var transformers = TransformersRule.v431
         package var repetitionPenalty: Float = 1
-        package var minNewTokens = 0
+        /// nil: as the checkpoint says.
+        package var minNewTokens: Int?
         package var stop: [String] = []
         package var keepsFirstLogits = false
         package var reports = false
@@ -47,7 +48,7 @@ extension Generation {
             settings.earlyStopping = rule.earlyStopping
             settings.maximumLength = history.count + rule.maxNewTokens
             settings.eosIDs = eosIDs
-            settings.minimumNewTokens = rule.minNewTokens
+            settings.minimumNewTokens = rule.minNewTokens ?? session.model.generation.minNewTokens ?? 0
             settings.rule = rule.transformers
             all.append(
                 Searching(search: try BeamSearch(prompt: history, settings), branches: Array(i * count..<(i + 1) * count)))

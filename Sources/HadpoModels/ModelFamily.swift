@@ -67,7 +67,9 @@ extension ModelFamily {
         throw HadpoError(
             .unsupported, "this model is none of the families that are built here", at: "\(config): /model_type",
             found: type.shortText(),
-            expected: "llava or llava_llama (LLaVA-1.5), instructblip, or a llama with the parts of MiniGPT-4 or InstructBLIP")
+            expected:
+                "llava or llava_llama (LLaVA-1.5), instructblip with a qformer_config, or a llama with the parts of MiniGPT-4 or InstructBLIP"
+        )
     }
 }
 

@@ -23,8 +23,12 @@ package struct SHRDescribeConfig: Sendable {
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
-    /// - Parameter family: the opened model's.
-    package init(_ r: inout ConfigReader, family: ModelFamily) throws(HadpoError) {
+    /// - Parameters:
+    ///   - family: the opened model's.
+    ///   - folder: what its folder says of answering.
+    package init(
+        _ r: inout ConfigReader, family: ModelFamily, folder: GenerationSettings = GenerationSettings()
+    ) throws(HadpoError) {
         files = try SHRFiles(&r)
         let images = try r.string("images", help: "folder of the pictures: Visual Genome's, with VG_100K and VG_100K_2")
         pictures = PictureFolder(
@@ -38,7 +42,7 @@ package struct SHRDescribeConfig: Sendable {
         evaluation = try r.choice(
             "protocol", default: family.evaluation,
             help: "whose published way of describing the keys below default to; as the model's family when left out")
-        let decoding = evaluation.descriptions
+        let decoding = evaluation.completing(evaluation.descriptions, from: folder)
         template = try r.choice("template", default: .hadpoEval, help: "prompt template")
         maxNewTokens = try r.int(
             "max_new_tokens", default: decoding.maxNewTokens, in: 1...1 << 20, help: "at most this many tokens a description")

@@ -120,7 +120,11 @@ package struct GenerationSettings: Sendable, Equatable {
         var passed: [String] = []
         for key in Self.keysOfRequests {
             guard let value = fields.json[key], value != .null else { continue }
-            if usual[key]?.contains(value) == true { fields.ignore([key]) } else { passed.append("\(key) \(value.shortText())") }
+            if usual[key]?.contains(value) == true {
+                fields.ignore([key])
+            } else if key != "max_length" {  // nearly every folder has one, and no run goes by it
+                passed.append("\(key) \(value.shortText())")
+            }
         }
         guard !passed.isEmpty else { return }
         reading.note(

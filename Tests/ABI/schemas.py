@@ -115,7 +115,7 @@ class Sources:
         for nested in list(re.finditer(r"\b(?:struct|enum)\s+\w+[^{\n]*\{", struct))[::-1]:
             end = closing(struct, nested.end() - 1)
             depth_0 = depth_0[: nested.start()] + " " * (end + 1 - nested.start()) + depth_0[end + 1 :]
-        for match in re.finditer(r"\binit\(_ r: inout ConfigReader[^{]*\{", depth_0):
+        for match in re.finditer(r"\binit\(\s*_ r: inout ConfigReader[^{]*\{", depth_0):
             bodies.append(struct[match.end() : closing(struct, match.end() - 1)])
         body = next((b for b in bodies if "self.init(&r" not in b), None)
         if body is None:

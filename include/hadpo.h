@@ -99,7 +99,8 @@ HADPO_API hadpo_status hadpo_model_score(hadpo_model *model, const char *request
  * projected features, logits, log-probs. [one] */
 HADPO_API hadpo_status hadpo_model_inspect(hadpo_model *model, const char *request, size_t size,
                                            const hadpo_image *image, const char *path, hadpo_error **error);
-/* A PEFT adapter folder (adapter_config.json + .safetensors or .bin, projector weights beside it). Replaces any. [one] */
+/* A PEFT adapter folder (adapter_config.json + .safetensors or .bin, projector weights in it or beside it). Replaces any. A
+ * training that is opened on the model continues it. [one] */
 HADPO_API hadpo_status hadpo_adapter_load(hadpo_model *model, const char *directory, hadpo_error **error);
 HADPO_API hadpo_status hadpo_adapter_unload(hadpo_model *model, hadpo_error **error); /* the base again. [one] */
 /* config: "hadpo.export/1". Merges the adapter in fp32, rounds once, writes a Hugging Face folder. [one] */

@@ -87,18 +87,23 @@ package final class TrainingRun {
         [
             "event": "training", "samples": JSON(trainer.samples.count), "auxiliary": JSON(trainer.auxiliary.count),
             "truncated": JSON(truncated), "skipped": JSON(skipped), "equal": JSON(equal), "steps": JSON(trainer.totalSteps),
-            "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json, "start": startJSON,
-            "reference": .string(trainer.config.reference.rawValue),
+            "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json, "start": TrainingRun.startJSON(start),
+            "reference": TrainingRun.referenceJSON(trainer.config),
         ]
     }
 
     /// What the policy began as.
-    private var startJSON: JSON {
+    private static func startJSON(_ start: LoadedAdapter?) -> JSON {
         guard let start else { return .null }
         var json = start.json
         json["trained"] = JSON(start.trainableCount)
         json["frozen"] = JSON(start.frozenCount)
         return json
+    }
+
+    /// What it is compared with; the language-model loss compares with nothing.
+    private static func referenceJSON(_ config: TrainConfig) -> JSON {
+        config.method == .dpo ? .string(config.reference.rawValue) : .null
     }
 
     /// Before the first step: places that can be written, and a log of this training's own.
@@ -145,6 +150,13 @@ package final class TrainingRun {
     }
 
     private func take(steps: Int, progress: any Progress) throws(HadpoError) -> JSON {
+        if let dropout = start?.config.dropout, dropout > 0, trainer.step == 0 {
+            try progress.emit([
+                "event": "warning",
+                "message": .string(
+                    "the adapter that the training starts from says lora_dropout \(dropout), and is trained without dropout here"),
+            ])
+        }
         let first = trainer.step
         // `steps` may be any number: it is compared with those that are left, and never added to.
         let end = steps == 0 || steps >= trainer.totalSteps - first ? trainer.totalSteps : first + steps
@@ -179,7 +191,7 @@ package final class TrainingRun {
             .init("plan", trainer.plan.json), .init("seconds", JSON(Clock.now() - begin)),
             .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
             .init("identity", identity.model.json),
-            .init("start", startJSON), .init("reference", .string(trainer.config.reference.rawValue)),
+            .init("start", TrainingRun.startJSON(start)), .init("reference", TrainingRun.referenceJSON(trainer.config)),
         ]
         if let lastRecord {
             report.append(.init("last", lastRecord.json(method: trainer.config.method, hasAuxiliary: trainer.config.gamma > 0)))
@@ -324,6 +336,7 @@ package final class TrainingRun {
             "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "equal": JSON(data.samples.equal),
             "longest": JSON(data.samples.longest), "steps": JSON(plan.steps), "plan": plan.json, "memory": memory.json,
             "refused": .array(refusals.map(\.record)),
+            "start": startJSON(start), "reference": referenceJSON(config),
         ]
     }
 }

@@ -141,6 +141,8 @@ def corpus():
     yield "weight-index", fixture("weights/sharded/pytorch_model.bin.index.json")
     yield "adapter-config", text(ADAPTER)
     yield "adapter-config", text({**ADAPTER, "target_modules": ".*\\.(q_proj|v_proj)"})
+    yield "adapter-config", text({**ADAPTER, "rank_pattern": {"[kq]_proj$": 4, "v_proj": 2}, "alpha_pattern": {"^model\\.layers\\.\\d{1,2}": 3},
+                                  "exclude_modules": ["fc1"], "layers_to_transform": [0], "modules_to_save": ["mm_projector"]})
     layer = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
     yield "adapter-weights", safetensors({layer + "A.weight": ("F32", [1, 4], FLOATS), layer + "B.weight": ("F32", [4, 1], FLOATS)})
     yield "projector", safetensors({"mm_projector.0.weight": ("F32", [2, 2], FLOATS), "mm_projector.0.bias": ("F16", [2], b"\0\0\0\0")})

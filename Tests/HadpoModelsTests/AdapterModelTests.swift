@@ -206,4 +206,103 @@ private struct AdaptedModel {
         try temporary.write("z/adapter_model.safetensors", File.read(temporary["y.safetensors"]))
         #expect(try LoadedAdapter.read(saved.model, folder: temporary["z"], progress: quiet).content != first)
     }
+
+    // MARK: LAVIS' files, the original's, quantised ones
+
+    /// A folder with one random pair for each module; shapes are [outputs, inputs].
+    private func made(_ modules: [(String, Int, Int)], in folder: TemporaryFolder) throws -> String {
+        let device = try Device(threads: 1, numerics: .exact)
+        var random = Philox(seed: 5, stream: 0)
+        func matrix(_ rows: Int, _ columns: Int) throws -> Tensor {
+            try device.tensor((0..<rows * columns).map { _ in Float(random.uniform() - 0.5) }, [rows, columns])
+        }
+        var tensors: [(String, Tensor)] = []
+        for (module, outputs, inputs) in modules {
+            tensors.append(("base_model.model.\(module).lora_A.weight", try matrix(2, inputs)))
+            tensors.append(("base_model.model.\(module).lora_B.weight", try matrix(outputs, 2)))
+        }
+        try folder.write(
+            "made/adapter_config.json", #"{"peft_type":"LORA","r":2,"lora_alpha":1,"target_modules":"all-linear"}"#)
+        let writer = try SafetensorsWriter(
+            folder["made/adapter_model.safetensors"], tensors.map { TensorPlan($0.0, $0.1.dtype, $0.1.shape) }, progress: quiet)
+        for (name, tensor) in tensors { try writer.write(name, tensor) }
+        try writer.finish()
+        return folder["made"]
+    }
+
+    private func logits(_ model: any VisionLanguageModel) throws -> [Float] {
+        let picture = try RGBImage.decode(File.read(File.join(all, "llava/pictures/wide.jpg")))
+        let tape = Tape(device: model.device, progress: quiet)
+        let features = try model.features(tape, [try model.pipeline.pixelValues(picture)])
+        var packed = PackedRows(imageRows: model.imageRows)
+        let prompt = try model.conversation.prompt(question: "What is there?", template: .hadpoTrain, sample: "x")
+        packed.addBranch(packed.addPrefix(prompt.pieces), [5, 9, 2])
+        return try model.logProbs(tape, packed, features: features).data.floats()
+    }
+
+    private func open(_ files: ModelFiles, _ weights: WeightFormat = .stored) throws -> (any ModelFolder, any VisionLanguageModel)
+    {
+        let device = try Device(threads: 1, numerics: .exact)
+        let folder = try ModelFamily.openFolder(files, arena: device.arena, progress: quiet)
+        let model = try folder.openModel(device: device, processor: .checkpoint, weights: weights, progress: quiet)
+        return (folder, model)
+    }
+
+    private func export(
+        _ model: any VisionLanguageModel, _ folder: any ModelFolder, to path: String, _ weights: String = "stored"
+    )
+        throws
+    {
+        let config = try ConfigReader.read(
+            ["schema": "hadpo.export/1", "output": .string(path), "weights": .string(weights)], schema: "hadpo.export/1",
+            ExportConfig.init
+        ).config
+        try Export.run(model, folder, config, progress: quiet)
+    }
+
+    @Test("pairs in LAVIS' names on MiniGPT-4's tower, projection and language model are merged into its three files")
+    func lavis() throws {
+        let temporary = try TemporaryFolder()
+        let (folder, model) = try open(ModelFiles(path: File.join(all, "minigpt4/model")))
+        let width = 176
+        let path = try made(
+            [
+                ("visual_encoder.blocks.0.attn.qkv", 3 * width, width), ("visual_encoder.blocks.1.mlp.fc2", width, 40),
+                ("llama_proj", 32, 4 * width), ("llama_model.model.layers.1.mlp.down_proj", 32, 56),
+            ], in: temporary)
+        let base = try logits(model)
+        let loaded = try model.loadAdapter(folder: path, progress: quiet)
+        #expect(loaded.json["pairs"] == ["decoder": 1, "vision": 2, "projector": 1])
+        let adapted = try logits(model)
+        #expect(relative(adapted, base) > 0.01)
+        try export(model, folder, to: temporary["merged"])
+        var files = ModelFiles(path: temporary["merged"])
+        files.visionTower = File.join(temporary["merged"], "eva_vit_g.pth")
+        files.checkpoint = File.join(temporary["merged"], "pretrained_minigpt4_llama2_7b.pth")
+        // The files are fp16.
+        #expect(try relative(logits(open(files).1), adapted) < 2e-2)
+        // Each matrix counts: without q's rows, or with those of another, the numbers are elsewhere.
+        model.unloadAdapter()
+        #expect(try logits(model) == base)
+    }
+
+    @Test("an export refuses by name an adapter that it cannot reach: on a tower in a folder of its own, on quantised matrices")
+    func unreachable() throws {
+        let temporary = try TemporaryFolder()
+        let (folder, model) = try open(ModelFiles(path: File.join(fixtures, "original-f16")))
+        let tower = try made([("model.vision_tower.vision_tower.vision_model.encoder.layers.0.mlp.fc1", 32, 16)], in: temporary)
+        try model.loadAdapter(folder: tower, progress: quiet)
+        let first = #expect(throws: HadpoError.self) { try export(model, folder, to: temporary["a"]) }
+        #expect(first?.status == .unsupported && first?.found?.contains("fc1") == true)
+
+        let (base, whole) = try open(ModelFiles(path: File.join(fixtures, "old-f32")))
+        try export(whole, base, to: temporary["quantised"], "int8")
+        let (saved, quantised) = try open(ModelFiles(path: temporary["quantised"]))
+        let second = try TemporaryFolder()
+        let decoder = try made([("model.language_model.layers.0.self_attn.q_proj", 32, 32)], in: second)
+        try quantised.loadAdapter(folder: decoder, progress: quiet)
+        let refused = #expect(throws: HadpoError.self) { try export(quantised, saved, to: temporary["c"]) }
+        #expect(refused?.status == .unsupported && refused?.found?.contains("q_proj") == true)
+        #expect(!File.exists(temporary["c"] + "/config.json"))
+    }
 }

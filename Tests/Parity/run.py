@@ -8,7 +8,7 @@ import traceback
 
 def main():
     failed = []
-    for name in ("parity_forward", "parity_dpo", "parity_peft", "parity_upstream", "parity_blip", "parity_blip_dpo"):
+    for name in ("parity_forward", "parity_dpo", "parity_peft", "parity_adapters", "parity_upstream", "parity_blip", "parity_blip_dpo"):
         start = time.time()
         try:
             good = importlib.import_module(name).main()

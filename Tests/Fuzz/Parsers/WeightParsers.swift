@@ -22,7 +22,10 @@ enum WeightParsers {
         Parser("adapter-config") { bytes in
             let file = Array(bytes)
             let config = try AdapterConfig(JSON.parse(file, source: "adapter_config.json"), path: "adapter_config.json")
-            _ = config.scaling
+            for module in ["model.layers.0.self_attn.q_proj", "model.vision_tower.encoder.layers.11.mlp.fc1", ""] {
+                _ = (config.scaling(of: module), config.adapts(module), config.saves(module))
+            }
+            _ = config.json
             _ = try AdapterFile(config, whole("weights/adapter-original/adapter_model.safetensors"))
         },
         Parser("adapter-weights", .safetensors) { bytes in

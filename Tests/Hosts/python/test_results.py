@@ -85,6 +85,11 @@ def everything(note):
     note("hadpo_model_describe", model.describe())
     model.load_adapter("adapter")
     note("hadpo_model_describe", model.describe())
+    further = {key: value for key, value in train.items() if key != "lora"}
+    note("hadpo_data_check", model.check(**further))
+    with model.trainer(**further, reference={"model": "start"}) as trainer:
+        note("hadpo_trainer_run", trainer.run(1))
+    model.load_adapter("adapter")
     for _ in range(2):  # the second finds the answers of the first
         note("hadpo_pope_run", model.pope(QUESTIONS.format("random"), PICTURES, answers="after.jsonl"))
     note("hadpo_shr_describe", model.shr_describe("descriptions.jsonl", images="world/VG", shr="world/shr",

@@ -129,6 +129,22 @@ static void note_step(json *record)
     if (reporter.losses != NULL) json_object_array_add(reporter.losses, json_object_get(record));
 }
 
+/* What the policy begins as and what it is compared with, of a training that continues an adapter. */
+static void show_start(json *record)
+{
+    json *start = path_get(record, "start");
+    if (start == NULL) return;
+    events_clear();
+    double frozen = number_at(start, "frozen", 0);
+    complain("starts from %s: %.0f pairs of matrices are trained", text_at(start, "path", ""), number_at(start, "trained", 0));
+    if (frozen > 0) complain(", %.0f before the language model stay as they are", frozen);
+    const char *reference = text_at(record, "reference", NULL);
+    if (reference != NULL)
+        complain("\nreference: %s, %s", reference,
+                 strcmp(reference, "base") == 0 ? "the model without an adapter" : "the adapter as it is now");
+    complain("\n");
+}
+
 /* "step 50   chosen_logprob -31.2   pope.accuracy 0.84": on lines of their own, they are to be compared. */
 static void show_guard(json *record)
 {
@@ -179,6 +195,7 @@ int32_t on_event(const char *text, size_t size, void *user)
         note_step(record);
     } else if (strcmp(event, "training") == 0 && for_people) {
         show_plan(record);
+        show_start(record);
     } else if (strcmp(event, "guard") == 0 && for_people) {
         show_guard(record);
     } else if (strcmp(event, "guard_stop") == 0 && for_people) {

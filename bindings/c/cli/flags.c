@@ -74,6 +74,7 @@ const flag training_flags[] = {
     {0, "warmup-steps", INTEGER, "N", "request.schedule.warmup_steps", "steps to reach the peak"},
     {0, "rank", INTEGER, "N", "request.lora.rank", "LoRA rank"},
     {0, "alpha", NUMBER, "X", "request.lora.alpha", "LoRA alpha"},
+    {0, "reference", TEXT, "NAME", "request.reference.model", "compare with base (no adapter) or start (the adapter of -a as it was)"},
     {0, "reference-cache", TEXT, "FILE", "request.reference.cache", "keep the reference's log-probabilities across runs"},
     {0, "seed", INTEGER, "N", "request.seed", "LoRA start and order of the data"},
     {'o', "output", TEXT, "DIR", "request.output", "adapter, projector, optimizer state, config"},

@@ -156,6 +156,9 @@ const command train_command = {
     "PEFT's format. Ctrl-C, and a failure on the way, save what there is. An adapter that is already in DIR, and a log of\n"
     "another training, are left alone without --resume or --overwrite.\n"
     "\n"
+    "With -a the training continues that adapter: its rank, alpha and layers, with its projector. --reference says what it\n"
+    "is compared with: base, the model without an adapter (the default), or start, the adapter as it was.\n"
+    "\n"
     "Preference training goes past its best point while the loss still falls: answers all turn to \"no\", descriptions\n"
     "grow short or repeat themselves. A guard looks every so many steps, before the first and after the last, and changes\n"
     "nothing else. Its figures stand in the log and the report: chosen_logprob and rejected_logprob (nats an answer);\n"
@@ -171,6 +174,7 @@ const command train_command = {
     "  hadpo train -m llava-1.5-7b-hf --pairs pairs.jsonl -i pictures -o adapter --guard-every 50 \\\n"
     "      --guard-pope coco_pope_adversarial.json --guard-images val2014 --guard-best pope.accuracy \\\n"
     "      --guard-stop \"pope.recall falls 0.05\" --guard-stop \"chosen_logprob falls 0.5\"\n"
+    "  hadpo train -m llava-1.5-7b-hf -a adapter --pairs more.jsonl -i pictures -o second --reference start\n"
     "  hadpo train -c train.json --resume adapter\n",
     train_groups, train};
 

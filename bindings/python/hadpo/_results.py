@@ -110,6 +110,10 @@ class _TrainReportAlways(TypedDict):
     """What the memory is for, in bytes."""
     identity: dict[str, Any]
     """Of the model without what was trained."""
+    start: Optional[dict[str, Any]]
+    """The adapter that the training started from."""
+    reference: Optional[str]
+    """"base" or "start": what the policy is compared with; None with method "sft"."""
 
 
 class TrainReport(_TrainReportAlways, total=False):

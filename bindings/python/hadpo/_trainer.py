@@ -19,6 +19,8 @@ Path = Union[str, "os.PathLike[str]"]
 class Trainer(Handle):
     """An adapter of `model` in training; until it is closed, the model's adapter is the trainer's.
 
+    It starts from the adapter that was loaded, or from the base where there is none.
+
     keys  of "hadpo.train/1": data, steps, batch, beta, lora, optimizer, schedule, output, save_every, log, ...
     """
 

@@ -325,11 +325,13 @@ import Testing
     func patterns() throws {
         let config = try config(
             #""use_rslora":true,"rank_pattern":{"v_proj":9,"layers\\.\\d+\\.mlp\\.(up|down)_proj":16},"#
-                + #""alpha_pattern":{"layers.1.self_attn.v_proj":6,"^model.layers.0.*":5,"v_proj":3,"[ku]_proj":7}"#)
+                + #""alpha_pattern":{"layers.1.self_attn.v_proj":6,"^model.layers.0.*":5,"v_proj":3,"[ku]_proj":7,"o_proj":8,"self_attn.o_proj":1}"#
+        )
         for (module, rank, scaling) in [
             ("model.layers.0.self_attn.v_proj", 9, 5.0 / 3), ("model.layers.1.self_attn.v_proj", 9, 2),
             ("model.layers.11.self_attn.v_proj", 9, 1), ("x.model.layers.0.self_attn.v_proj", 9, 1),
-            ("model.layers.7.mlp.up_proj", 16, 1), ("model.layers.7.self_attn.k_proj", 2, 7 / 2.0.squareRoot()),
+            ("model.layers.7.mlp.up_proj", 16, 1), ("model.layers.7.self_attn.o_proj", 2, 8 / 2.0.squareRoot()),
+            ("model.layers.7.self_attn.k_proj", 2, 7 / 2.0.squareRoot()),
             ("model.layers.7.self_attn.qv_proj", 2, 4 / 2.0.squareRoot()),
         ] {
             #expect(config.rank(of: module) == rank, "\(module)")

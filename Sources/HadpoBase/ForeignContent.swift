@@ -46,5 +46,7 @@ package enum ForeignContent {
         (Array("GIF8".utf8), "a GIF picture"),
         (Array("%PDF-".utf8), "a PDF document"),
         (Array("GGUF".utf8), "a GGUF file of llama.cpp"),
+        (Array("PAR1".utf8), "a Parquet file: write its records as JSON Lines and its pictures as files"),
+        (Array("ARROW1".utf8), "an Arrow file: write its records as JSON Lines and its pictures as files"),
     ]
 }

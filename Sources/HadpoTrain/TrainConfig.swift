@@ -183,7 +183,10 @@ package struct TrainConfig: Sendable {
 
     package struct DataConfig: Sendable {
         package enum Format: String, Sendable, CaseIterable { case hadpo, pairs, samples }
+        /// Which files are read.
         package let format: Format
+        /// The form of `pairs`; nil: recognised by its keys.
+        package let form: PairForm?
         package let desc: String?
         package let pope: String?
         package let imageData: String?
@@ -202,8 +205,12 @@ package struct TrainConfig: Sendable {
         package let decodes: Bool
 
         init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
-            format = try r.choice(
-                "format", default: .hadpo, help: "hadpo: upstream's files; pairs: hadpo.pairs/1; samples: hadpo.samples/1")
+            let named = try r.choice(
+                "format", default: "auto",
+                of: ["auto", "hadpo", "pairs", "samples", "trl", "llama-factory", "ms-swift", "rlhf-v", "rlaif-v", "povid"],
+                help:
+                    "auto: by the files given, and pairs by their keys; hadpo: upstream's files; samples: hadpo.samples/1; "
+                    + "pairs: hadpo.pairs/1; the others: pairs as these tools write them")
             desc = try r.optionalString("desc", help: "desc_data.json")
             pope = try r.optionalString("pope", help: "pope_data.json")
             imageData = try r.optionalString("image_data", help: "Visual Genome image_data.json (finds pictures by id)")
@@ -211,8 +218,12 @@ package struct TrainConfig: Sendable {
             outside = try r.bool(
                 "outside", default: false,
                 help: "also pictures whose names are absolute or have .. in them; else those are refused")
-            pairs = try r.optionalString("pairs", help: "JSON Lines of pairs")
-            samples = try r.optionalString("samples", help: "JSON Lines of samples (sft, or gamma above 0)")
+            pairs = try r.optionalString("pairs", help: "preference pairs: JSON Lines or an array, in our form or another tool's")
+            samples = try r.optionalString(
+                "samples", help: "samples, JSON Lines or an array (sft, or gamma above 0)")
+            form = PairForm(rawValue: named)
+            let byFiles: Format = desc != nil || pope != nil ? .hadpo : pairs != nil ? .pairs : samples != nil ? .samples : .hadpo
+            format = Format(rawValue: named) ?? (form != nil ? .pairs : byFiles)
             alignedCaptions = try r.optionalString(
                 "cc_sbu_align", help: "folder of CC-SBU-Align (filter_cap.json, image/): captions for gamma's loss")
             order = try r.choice("order", default: .shuffled, help: "shuffled: a seeded permutation per epoch; file: as given")

@@ -8,6 +8,9 @@ package struct TrainingData {
     package let auxiliary: SampleTokens
     /// Samples that were refused, with index and reason.
     package let problems: [SampleProblem]
+    /// The form in which the data were, as the key "format" calls it, and the pairs that can be trained on.
+    package let format: String
+    package let pairCount: Int
 
     package init(_ model: any VisionLanguageModel, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
         let data = config.data
@@ -25,7 +28,7 @@ package struct TrainingData {
                 descriptions: data.desc, questions: data.pope,
                 images: VisualGenomeImages(imageData: imageData, folder: pictures), seed: data.seed, rule: data.rule)
         case .pairs:
-            if let path = data.pairs { pairs = try SampleFiles.readPairs(path, pictures: pictures) }
+            if let path = data.pairs { pairs = try SampleFiles.readPairs(path, pictures: pictures, form: data.form) }
         case .samples: break
         }
         if let path = data.samples { captions = try SampleFiles.readSamples(path, pictures: pictures) }
@@ -34,6 +37,8 @@ package struct TrainingData {
         pairs = try check.readable(pairs, path: \.imagePath, source: \.source, id: \.id, progress: progress)
         captions = try check.readable(captions, path: \.imagePath, source: \.source, id: \.id, progress: progress)
         problems = pairs.problems + captions.problems
+        format = pairs.form ?? data.format.rawValue
+        pairCount = pairs.samples.count
 
         var samples = SampleTokens(model, config)
         var auxiliary = SampleTokens(model, config)
@@ -108,6 +113,7 @@ private struct PictureFiles {
     ) throws(HadpoError) -> SampleSet<Sample> {
         var good = SampleSet<Sample>()
         good.problems = set.problems
+        good.form = set.form
         for sample in set.samples {
             let file = path(sample)
             let reason: String?

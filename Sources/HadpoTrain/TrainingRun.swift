@@ -330,7 +330,8 @@ package final class TrainingRun {
         note { () throws(HadpoError) in try memory.check(limit: model.device.arena.limit) }
         note { () throws(HadpoError) in try TrainingPlaces(config).check() }
         return [
-            "schema": "hadpo.data-check/1", "samples": JSON(data.samples.samples.count),
+            "schema": "hadpo.data-check/1", "format": .string(data.format), "pairs": JSON(data.pairCount),
+            "samples": JSON(data.samples.samples.count),
             "auxiliary": JSON(data.auxiliary.samples.count),
             "problems": .array(data.problems.map(\.record)), "truncated": JSON(data.samples.truncated + data.auxiliary.truncated),
             "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "equal": JSON(data.samples.equal),

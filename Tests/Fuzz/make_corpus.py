@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import shutil
 import struct
 import zipfile
@@ -187,6 +188,8 @@ def corpus():
     yield "pope-scenes", text(COCO)
     yield "coco-instances", text(COCO)
     yield "pairs", lines({"schema": "hadpo.pairs/1"}, PAIR, {"image": "b.png", "prompt": "USER: <image> x", "chosen": "a", "rejected": "b"})
+    for form in re.findall(r"^\| `[a-z-]+` \| [^|]* \| `(.*)` \|$", (ROOT / "docs/pairs.md").read_text(), re.M):
+        yield "pairs", form.encode()
     yield "samples", lines({"image": "a.jpg", "question": "What?", "answer": "A dog.", "weight": 0.5}, {"image": "b", "prompt": "<image>", "answer": "b"})
     yield "upstream-descriptions", text({"1": {"chosen": ["A dog.\n"], "rejected": ["A cat.", "B"]}, "2": {"chosen": [], "rejected": ["x"]}})
     yield "upstream-descriptions", text([{"image_id": 3, "chosen": ["A"], "rejected": ["B"]}])

@@ -59,7 +59,7 @@ struct SampleChecks {
     private static func contains(_ text: String, _ marker: String) -> Bool { occurrences(of: marker, in: text) > 0 }
 
     /// Over bytes: characters would hide a marker that a combining accent follows.
-    private static func occurrences(of marker: String, in text: String) -> Int {
+    static func occurrences(of marker: String, in text: String) -> Int {
         let marker = Array(marker.utf8)
         let text = Array(text.utf8)
         var count = 0

@@ -110,6 +110,8 @@ package struct SampleProblem: Sendable, Equatable {
 package struct SampleSet<Sample: Sendable>: Sendable {
     package var samples: [Sample] = []
     package var problems: [SampleProblem] = []
+    /// In which form the file was, where files have several.
+    package var form: String?
 
     package init() {}
 

@@ -38,7 +38,10 @@ enum DataParsers {
     // MARK: training
 
     private static let training: [Parser] = [
-        Parser("pairs", file: "pairs.jsonl") { path in _ = try SampleFiles.readPairs(path, pictures: pictures) },
+        Parser("pairs", file: "pairs.jsonl") { path in
+            for form in PairForm.allCases { _ = try? SampleFiles.readPairs(path, pictures: pictures, form: form) }
+            _ = try SampleFiles.readPairs(path, pictures: pictures, form: nil)
+        },
         Parser("samples", file: "samples.jsonl") { path in _ = try SampleFiles.readSamples(path, pictures: pictures) },
         Parser("upstream-descriptions", file: "desc_data.json") { path in
             _ = try UpstreamPairs.read(descriptions: path, questions: nil, images: images)

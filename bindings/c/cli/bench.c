@@ -242,7 +242,6 @@ static int time_steps(hadpo_trainer *trainer, int count, double *seconds)
 static int bench_training(bench *b)
 {
     json *config = b->call->request;
-    unless_given(config, "data.format", json_object_new_string("pairs"));
     unless_given(config, "batch", json_object_new_int(1));
     unless_given(config, "accumulation", json_object_new_int(1));
     unless_given(config, "epochs", json_object_new_int(2));

@@ -52,14 +52,14 @@ const flag generate_flags[] = {
     END};
 
 const flag training_flags[] = {
-    {0, "pairs", TEXT, "FILE", "request.data.pairs", "hadpo.pairs/1: JSON Lines of image, question, chosen, rejected"},
+    {0, "pairs", TEXT, "FILE", "request.data.pairs", "image, question, chosen, rejected: lines or an array, or another tool's form"},
     {0, "desc", TEXT, "FILE", "request.data.desc", "HA-DPO's desc_data.json"},
     {0, "pope", TEXT, "FILE", "request.data.pope", "HA-DPO's pope_data.json"},
     {0, "image-data", TEXT, "FILE", "request.data.image_data", "Visual Genome's image_data.json, for the two above"},
     {0, "samples", TEXT, "FILE", "request.data.samples", "for --method sft: JSON Lines of image, question, answer"},
     {'i', "images", TEXT, "DIR", "request.data.images", "folder the pictures are in"},
     {0, "outside", SWITCH, NULL, "request.data.outside", OUTSIDE_HELP},
-    {0, "format", TEXT, "NAME", "request.data.format", "hadpo, pairs or samples (default: by the files given)"},
+    {0, "format", TEXT, "NAME", "request.data.format", "auto, or of --pairs: pairs, trl, llama-factory, ms-swift, rlhf-v, rlaif-v, povid"},
     {0, "decode", SWITCH, NULL, "request.data.decode", "decode every picture whole before the first step"},
     {0, "on-long", TEXT, "WHAT", "request.on_long", "too long a sample: error, truncate or skip"},
     {0, "method", TEXT, "NAME", "request.method", "dpo or sft"},

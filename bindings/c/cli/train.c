@@ -19,16 +19,6 @@ static const flag_group train_groups[] = {{"The model", model_flags},
                                           {"Input and output", output_flags},
                                           {NULL, NULL}};
 
-/* The files given say which format is meant. */
-static void choose_format(invocation *call)
-{
-    json *data = path_get(call->request, "data");
-    if (data == NULL || path_get(data, "format") != NULL) return;
-    if (path_get(data, "desc") != NULL || path_get(data, "pope") != NULL) return; /* the default */
-    const char *format = path_get(data, "pairs") != NULL ? "pairs" : path_get(data, "samples") != NULL ? "samples" : NULL;
-    if (format != NULL) json_object_object_add(data, "format", json_object_new_string(format));
-}
-
 /* "pope.accuracy below 0.8" as {"figure": ..., "below": 0.8}; `--guard-best` says that the best step is to be kept. */
 static int set_guard(invocation *call)
 {
@@ -131,7 +121,6 @@ static int train(invocation *call)
         return usage_error(&train_command, "--stop-after N: at least one step");
     if (cli_text(call, "report") != NULL && path_get(call->request, "log") == NULL)
         return usage_error(&train_command, "--report needs --log FILE too: the curves are drawn from it");
-    choose_format(call);
     int outcome = set_guard(call);
     if (outcome != DONE) return outcome;
     session session = {NULL, NULL};
@@ -149,6 +138,7 @@ const command train_command = {
     "-m DIR -o DIR --pairs FILE -i DIR [flags]",
     "Preference pairs of your own are JSON Lines, pictures relative to --images:\n"
     "  {\"image\": \"a.jpg\", \"question\": \"Describe this image in detail.\", \"chosen\": \"...\", \"rejected\": \"...\"}\n"
+    "or an array of these, or what TRL, LLaMA-Factory, ms-swift, RLHF-V, RLAIF-V and POVID take; --format names a form.\n"
     "HA-DPO's own files are read too (--desc, --pope, with Visual Genome's --image-data).\n"
     "Defaults are HA-DPO's published values; `hadpo config hadpo.train/1 -m MODEL` prints them all. The published batch and\n"
     "warm-up are made smaller for small data: a step takes at most a sixteenth of the pairs, and at most a tenth of the\n"
@@ -201,7 +191,6 @@ static int show_refusals(json *report)
 static int check(invocation *call)
 {
     if (call->n_files > 0) return usage_error(&check_command, "unexpected argument %s", call->files[0]);
-    choose_format(call);
     int guarded = set_guard(call);
     if (guarded != DONE) return guarded;
     session session = {NULL, NULL};

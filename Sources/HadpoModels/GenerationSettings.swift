@@ -10,6 +10,8 @@ package struct GenerationSettings: Sendable, Equatable {
     /// Where a request does not say.
     package var repetitionPenalty: Double?
     package var minNewTokens: Int?
+    /// Where generation begins from embeddings, the one id that transformers 4.31 counts as there.
+    package var bosID: Int32?
 
     package init() {}
 
@@ -25,7 +27,7 @@ package struct GenerationSettings: Sendable, Equatable {
     /// Of no effect on which tokens come: names, padding, caches, and what is only used with something that is refused below.
     private static let harmless =
         HarmlessKeys.everywhere + [
-            "_from_model_config", "bos_token_id", "cache_implementation", "cache_config", "return_legacy_cache",
+            "_from_model_config", "cache_implementation", "cache_config", "return_legacy_cache",
             "max_matching_ngram_size",
             "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "use_model_defaults",
             "disable_compile", "low_memory", "is_assistant", "target_lookbehind", "assistant_lookbehind", "prefill_chunk_size",
@@ -45,8 +47,10 @@ package struct GenerationSettings: Sendable, Equatable {
 
     /// - Parameters:
     ///   - config: config.json's own fields, and those of its text_config where it has one.
-    static func read(_ folder: String, _ config: [ModelFields], _ reading: FolderReading) throws(HadpoError) -> GenerationSettings
-    {
+    ///   - fromEmbeddings: whether the family generates from embeddings alone, so that there is a BOS.
+    static func read(
+        _ folder: String, _ config: [ModelFields], _ reading: FolderReading, fromEmbeddings: Bool = false
+    ) throws(HadpoError) -> GenerationSettings {
         let path = File.join(folder, fileName)
         let exists = File.exists(path)
         if exists {
@@ -58,13 +62,14 @@ package struct GenerationSettings: Sendable, Equatable {
             let own = reading.fields(json, fileName, in: folder)
             own.ignore(harmless)
             // Where the file does not name an end, transformers would never stop.
-            let settings = try GenerationSettings([own], ends: [own] + config)
+            var settings = try GenerationSettings([own], ends: [own] + config)
+            try settings.takeBOS([own], fromEmbeddings)
             for fields in config { fields.ignore(HarmlessKeys.generation) }
             try settings.report(own, reading)
             return settings
         }
-        for fields in config { fields.ignore(["bos_token_id"]) }
-        let settings = try GenerationSettings(config, ends: config)
+        var settings = try GenerationSettings(config, ends: config)
+        try settings.takeBOS(config, fromEmbeddings)
         for fields in config { try settings.report(fields, reading) }
         return settings
     }
@@ -93,6 +98,11 @@ package struct GenerationSettings: Sendable, Equatable {
             }
             try takeBadWords(fields)
         }
+    }
+
+    private mutating func takeBOS(_ sources: [ModelFields], _ fromEmbeddings: Bool) throws(HadpoError) {
+        if fromEmbeddings { bosID = try Self.ids("bos_token_id", sources)?.first }
+        for fields in sources { fields.ignore(["bos_token_id"]) }
     }
 
     /// The end alone as a bad word is passed over, as transformers does.
@@ -138,7 +148,8 @@ package struct GenerationSettings: Sendable, Equatable {
             guard let value = fields[key] else { continue }
             let ids = (value.arrayValue ?? [value]).map { $0.intValue.flatMap(Int32.init(exactly:)) }
             let known = ids.compactMap { $0 }
-            guard known.count == ids.count, !ids.isEmpty || key != "eos_token_id" else {
+            let isOne = key == "bos_token_id"
+            guard known.count == ids.count, isOne ? ids.count == 1 : !ids.isEmpty || key != "eos_token_id" else {
                 throw HadpoError(
                     .weights, "\(key) is not an id", at: fields.at(key), found: value.shortText(),
                     expected: "an integer or an array of them")

@@ -47,7 +47,8 @@ enum HarmlessKeys {
     /// Prompts are not cut to `tokenizer_model_max_length`.
     static let originalLLaVA =
         llama + [
-            "freeze_mm_mlp_adapter", "freeze_backbone", "tune_mm_mlp_adapter", "pretrain_mm_mlp_adapter", "mm_projector_lr",
+            "freeze_mm_mlp_adapter", "freeze_mm_vision_resampler", "freeze_backbone", "tune_mm_mlp_adapter",
+            "pretrain_mm_mlp_adapter", "mm_projector_lr",
             "mm_vision_tower_lr", "tokenizer_model_max_length", "tokenizer_padding_side", "image_grid_pinpoints",
             "image_crop_resolution",
             "image_split_resolution", "s2_scales",

@@ -137,8 +137,13 @@ package struct InstructBLIPConversation: Conversation {
     private let instructionTokenizer: WordPieceTokenizer
     /// Positions that the Q-Former has for an instruction.
     private let longestInstruction: Int
+    /// Vicuna's generation_config.json says 1, whatever the tokenizer calls BOS.
+    private let generationBOS: Int32
 
-    package init(_ tokenizer: any Tokenizer, instructions: WordPieceTokenizer, longestInstruction: Int) {
+    package init(
+        _ tokenizer: any Tokenizer, instructions: WordPieceTokenizer, longestInstruction: Int, generationBOS: Int32 = 1
+    ) {
+        self.generationBOS = generationBOS
         self.tokenizer = tokenizer
         instructionTokenizer = instructions
         self.longestInstruction = longestInstruction
@@ -173,11 +178,8 @@ package struct InstructBLIPConversation: Conversation {
 
     /// Upstream generates from embeddings: there are no ids but, in 4.31, the one BOS of the generation settings.
     package func history(_ prompt: [Int32], rule: TransformersRule) -> [Int32] {
-        rule == .v431 ? [Self.generationBOS] : []
+        rule == .v431 ? [generationBOS] : []
     }
-
-    /// Vicuna's generation_config.json says 1, whatever the tokenizer calls BOS.
-    private static let generationBOS: Int32 = 1
 
     /// Id 0 is read as the end; special tokens are left out.
     package func upstreamText(_ ids: [Int32]) -> String {
@@ -283,7 +285,7 @@ package final class InstructBLIPFolder: ModelFolder {
         // Its own word alone counts: transformers asks the language model, not the whole.
         LLaVANames.untieWithHead(&text, names, reading)
         config = InstructBLIPConfig(vision: vision, normEpsilon: vision.epsilon, qformer: qformer, text: text)
-        generation = try GenerationSettings.read(path, [fields, language], reading)
+        generation = try GenerationSettings.read(path, [fields, language], reading, fromEmbeddings: true)
         try Self.check(config, at: path)
         tokenizer = try TokenizerFile.load(directory: path)
         vocabulary = try WordPieceTokenizer.load(directory: File.join(path, "qformer_tokenizer"))
@@ -312,7 +314,7 @@ package final class InstructBLIPFolder: ModelFolder {
         let fields = reading.fields(json, "config.json", in: path)
         var text = try LlamaConfig(languageModel: fields)
         LLaVANames.untieWithHead(&text, names, reading)
-        generation = try GenerationSettings.read(path, [fields], reading)
+        generation = try GenerationSettings.read(path, [fields], reading, fromEmbeddings: true)
         try EVAFiles.refuseForeign(rest, ["visual_encoder.", "llm_model.", "t5_"])
         tokenizer = try TokenizerFile.loadSlow(directory: path) { settings in
             // LAVIS calls </s> BOS, EOS and UNK at once and adds [PAD]; both are plain strings, so they take the white space around them.
@@ -476,7 +478,8 @@ package final class InstructBLIPFolder: ModelFolder {
         let own = try layout == .huggingFace ? ProcessorFiles.pipeline(in: path, reading) : nil
         let pipeline = try EVAFiles.pipeline(config.vision, processor, own: own, at: path)
         let conversation = InstructBLIPConversation(
-            tokenizer, instructions: vocabulary, longestInstruction: config.qformer.maxPositions)
+            tokenizer, instructions: vocabulary, longestInstruction: config.qformer.maxPositions,
+            generationBOS: generation.bosID ?? 1)
         let model = try InstructBLIP(
             config: config, source: parameters(device: device, weights: weights), device: device, conversation: conversation,
             pipeline: pipeline)

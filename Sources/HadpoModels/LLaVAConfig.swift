@@ -124,12 +124,15 @@ package struct LLaVAConfig: Sendable {
         try fields.demand("model_type", ["clip"], "this vision tower is not supported")
         try fields.demand("quantization_config", [], LlamaConfig.quantized)
         // Early folders say the tower's sizes twice, and transformers takes these.
-        for member in fields["vision_config_dict"]?.objectValue ?? [] where !HarmlessKeys.clipTower.contains(member.key) {
-            let given = inner.json[member.key]
-            guard given != member.value, member.value != .null else { continue }
+        let second = fields["vision_config_dict"]
+        for key in [
+            "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size",
+            "layer_norm_eps", "hidden_act", "num_channels",
+        ] {
+            guard let value = second?[key], value != .null, inner.json[key] != value else { continue }
             throw HadpoError(
-                .weights, "vision_config and vision_config_dict say different things", at: inner.at(member.key),
-                found: given?.shortText() ?? "nothing", expected: "\(member.value.shortText()), as in vision_config_dict")
+                .weights, "vision_config and vision_config_dict say different things", at: inner.at(key),
+                found: inner.json[key]?.shortText() ?? "nothing", expected: "\(value.shortText()), as in vision_config_dict")
         }
         fields.ignore(HarmlessKeys.clip)
         return try clip(inner)

@@ -38,13 +38,13 @@ package final class MiniGPT4: VisionLanguageModel {
 
     package init(
         vision visionConfig: EVAVisionConfig, text: LlamaConfig, source: any ParameterSource, device: Device,
-        tokenizer: any Tokenizer, pipeline: ImagePipeline
+        tokenizer: any Tokenizer, pipeline: ImagePipeline, generationBOS: Int32? = nil
     ) throws(HadpoError) {
         self.device = device
         self.pipeline = pipeline
         self.visionConfig = visionConfig
         textConfig = text
-        conversation = MiniGPT4Conversation(tokenizer)
+        conversation = MiniGPT4Conversation(tokenizer, generationBOS: generationBOS)
         eosIDs = tokenizer.eosID.map { [$0] } ?? []
         vision = try EVAVision(source, prefix: EVAFiles.prefix, visionConfig, device: device)
         lnVision = try LayerNorm(source, EVAFiles.norm, visionConfig.width, epsilon: Self.normEpsilon)
@@ -109,7 +109,13 @@ package final class MiniGPT4: VisionLanguageModel {
 package struct MiniGPT4Conversation: Conversation {
     package let tokenizer: any Tokenizer
 
-    package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+    /// What the folder's generation settings call BOS; nil: the tokenizer's.
+    private let generationBOS: Int32?
+
+    package init(_ tokenizer: any Tokenizer, generationBOS: Int32? = nil) {
+        self.tokenizer = tokenizer
+        self.generationBOS = generationBOS
+    }
 
     package var vocabulary: String { tokenizer.fingerprint }
 
@@ -139,7 +145,7 @@ package struct MiniGPT4Conversation: Conversation {
 
     /// Upstream generates from embeddings: there are no ids but, in 4.31, one BOS.
     package func history(_ prompt: [Int32], rule: TransformersRule) -> [Int32] {
-        rule == .v431 ? tokenizer.bosID.map { [$0] } ?? [] : []
+        rule == .v431 ? (generationBOS ?? tokenizer.bosID).map { [$0] } ?? [] : []
     }
 
     /// What HA-DPO's `Chat.answer` writes: the text up to "###" and behind the last "Assistant:", and then any of the characters
@@ -202,7 +208,7 @@ package final class MiniGPT4Folder: ModelFolder {
         var text = try LlamaConfig(languageModel: fields)
         LLaVANames.untieWithHead(&text, names, reading)
         self.text = text
-        generation = try GenerationSettings.read(path, [fields], reading)
+        generation = try GenerationSettings.read(path, [fields], reading, fromEmbeddings: true)
         try EVAFiles.refuseForeign(projection, ["visual_encoder.", "llama_model.", "Qformer.", "query_tokens"])
         tower = try EVAFiles.openTower(files, arena: arena, progress: progress)
         vision = try EVAFiles.config(tower, imageSize: files.imageSize)
@@ -256,7 +262,12 @@ package final class MiniGPT4Folder: ModelFolder {
         let model = try MiniGPT4(
             vision: vision, text: text, source: parameters(device: device, weights: weights), device: device,
             tokenizer: tokenizer,
+<<<<<<< HEAD
             pipeline: pipeline)
+=======
+            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity + weights.salt,
+            generationBOS: generation.bosID)
+>>>>>>> f74194e (models: BOS of the generation settings counts where generation begins from embeddings; sizes said twice must agree)
         model.adopt(generation)
         return model
     }

@@ -110,7 +110,7 @@ private struct Fields {
     static let harmless = [
         "processor_class", "feature_extractor_type", "do_convert_rgb", "data_format", "input_data_format", "return_tensors",
         "device",
-        "disable_grouping", "image_seq_length", "_processor_class",
+        "disable_grouping", "image_seq_length", "_valid_processor_keys",
     ]
 
     let value: JSON

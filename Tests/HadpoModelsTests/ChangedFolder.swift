@@ -153,6 +153,7 @@ final class ChangedFolder {
         let described: [String] = [
             model.family.rawValue, folder.layoutName, "\(model.decoder.config)", "\(model.decoder.config.inverseFrequencies)",
             model.visionDescription.text(), model.pipeline.identity, "\(model.imageRows)", "\(model.eosIDs)",
+            "\(model.conversation.history([5], rule: .v431))",
             "\(model.generation)",
             (model as? LLaVA15).map { model in
                 var config = model.config

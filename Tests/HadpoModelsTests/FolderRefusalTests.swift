@@ -56,6 +56,9 @@ import Testing
         Stranger(
             name: "another CLIP", fixture: original, file: "openai/clip-vit-tiny-patch14-42/config.json",
             under: ["vision_config"], changes: ["model_type": "siglip_vision_model"], named: "/vision_config/model_type"),
+        Stranger(
+            name: "two sizes of a tower", fixture: original, file: "openai/clip-vit-tiny-patch14-42/config.json",
+            changes: ["vision_config_dict": ["hidden_size": 16, "patch_size": 7]], named: "/vision_config/patch_size"),
         Stranger(name: "LLaVA-1.6", fixture: hf, changes: ["model_type": "llava_next"], named: "/model_type"),
         Stranger(name: "VipLLaVA", fixture: hf, changes: ["model_type": "vipllava"], named: "/model_type"),
         Stranger(name: "LLaVA-OneVision", fixture: hf, changes: ["model_type": "llava_onevision"], named: "/model_type"),

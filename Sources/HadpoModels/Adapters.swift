@@ -233,7 +233,7 @@ extension VisionLanguageModel {
     /// - Parameters:
     ///   - pairs: those that were trained.
     ///   - adapter: the configuration of pairs that started at the base.
-    ///   - start: the adapter that was continued: all of it is written, trained or not, under the names that it came with.
+    ///   - start: the adapter that was continued: all of it is written, trained or not.
     ///   - writesProjector: beside the adapter, when it was trained.
     package func saveAdapter(
         folder: String, pairs: [AdapterTarget: AdapterPair], config adapter: AdapterConfig, layout: AdapterLayout,
@@ -244,7 +244,7 @@ extension VisionLanguageModel {
             tensors.append((name + ".weight", layer.weight.data))
             if let bias = layer.bias { tensors.append((name + ".bias", bias.data)) }
         }
-        if let start {
+        if let start, start.file.keepsNames(in: layout) {
             let inside = start.file.projector.compactMap { saved in
                 tensors.first { $0.name == saved.name }.map { (key: saved.key, tensor: $0.tensor) }
             }
@@ -253,7 +253,8 @@ extension VisionLanguageModel {
             try start.file.write(
                 folder: folder, config: start.config, pairs: pairs, projector: inside, progress: progress)
         } else if !pairs.isEmpty {
-            try AdapterFile.write(folder: folder, config: adapter, pairs: pairs, layout: layout, progress: progress)
+            try AdapterFile.write(
+                folder: folder, config: start?.config ?? adapter, pairs: pairs, layout: layout, progress: progress)
         }
         guard writesProjector, !tensors.isEmpty else { return }
         try ProjectorFile.write(folder: folder, tensors, progress: progress)

@@ -34,6 +34,16 @@ extension AdapterFile {
         try File.writeAtomically(File.join(folder, AdapterConfig.fileName), written.json.text(indent: 2) + "\n")
     }
 
+    /// Whether it is written again as it came. Pairs on the language model alone are written under the names that PEFT has for the base, like
+    /// new ones: upstream wraps the language model of a base that transformers opens as a whole. What else there is (pairs before it,
+    /// single ranks and alphas, a projector) is bound to its names.
+    package func keepsNames(in layout: AdapterLayout) -> Bool {
+        let isPlain =
+            projector.isEmpty && config.ranks == .none && config.alphas == .none
+            && entries.allSatisfy { if case .decoder = $0.place { true } else { false } }
+        return !isPlain || entries.allSatisfy { $0.module.hasPrefix(layout.prefix + "layers.") }
+    }
+
     /// Writes again what was read, under the names that it came with and with all that its configuration said: PEFT opens it as it opened
     /// the first.
     /// - Parameters:

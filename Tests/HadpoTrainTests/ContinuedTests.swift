@@ -294,6 +294,25 @@ private func parameters(_ run: TrainingRun) throws -> [[Float]] {
         #expect(third.model.loadedAdapter?.hasProjector == true)
     }
 
+    @Test("an adapter on a language model alone is saved under the names that the base has for it, whatever it came with")
+    func layouts() throws {
+        let temporary = try TemporaryFolder()
+        let subject = try Subject("llava")
+        let file = try AdapterFile.read(folder: subject.adapter, arena: Arena(), progress: quiet)
+        try AdapterFile.write(
+            folder: temporary["alone"], config: file.config, pairs: file.pairs, layout: .original, progress: quiet)
+        try subject.model.loadAdapter(folder: temporary["alone"], progress: quiet)
+        let run = try subject.train()
+        try run.save(to: temporary["saved"], progress: quiet)
+        func names(_ folder: String) throws -> [String] {
+            try Checkpoint.open(folder + "/adapter_model.safetensors", arena: Arena(), progress: quiet).names.sorted()
+        }
+        #expect(try names(temporary["alone"]) != names(subject.adapter))
+        #expect(try names(temporary["saved"]) == names(subject.adapter))
+        let again = try AdapterFile.read(folder: temporary["saved"], arena: Arena(), progress: quiet)
+        #expect(again.config.rank == 4 && again.config.alpha == 8 && again.pairs.count == file.pairs.count)
+    }
+
     // MARK: words
 
     @Test("what contradicts the adapter is refused by name; what is left out follows it")

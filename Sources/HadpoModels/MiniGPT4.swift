@@ -265,8 +265,7 @@ package final class MiniGPT4Folder: ModelFolder {
 <<<<<<< HEAD
             pipeline: pipeline)
 =======
-            pipeline: pipeline, fingerprint: try fingerprint(progress: progress) + "|" + pipeline.identity + weights.salt,
-            generationBOS: generation.bosID)
+            pipeline: pipeline, generationBOS: generation.bosID)
 >>>>>>> f74194e (models: BOS of the generation settings counts where generation begins from embeddings; sizes said twice must agree)
         model.adopt(generation)
         return model

@@ -262,11 +262,7 @@ package final class MiniGPT4Folder: ModelFolder {
         let model = try MiniGPT4(
             vision: vision, text: text, source: parameters(device: device, weights: weights), device: device,
             tokenizer: tokenizer,
-<<<<<<< HEAD
-            pipeline: pipeline)
-=======
             pipeline: pipeline, generationBOS: generation.bosID)
->>>>>>> f74194e (models: BOS of the generation settings counts where generation begins from embeddings; sizes said twice must agree)
         model.adopt(generation)
         return model
     }

@@ -17,8 +17,14 @@ package struct ScoredOrigin: Sendable {
         }
         var used: Set<Int> = []
         var strangers = 0
-        for line in try JSONLines.parse(File.read(path), source: path, dropTornLine: true) {
-            if let entry = beside[line.value] { used.insert(entry.origin) } else { strangers += 1 }
+        let bytes = try File.read(path)
+        if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "[") {
+            // Another tool made an array of them: its elements are read for their answers alone.
+            strangers = try JSON.parse(bytes, source: path).arrayValue?.count ?? 0
+        } else {
+            for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+                if let entry = beside[line.value] { used.insert(entry.origin) } else { strangers += 1 }
+            }
         }
         var origins: [AnswersOrigin] = []
         for place in used.sorted() {

@@ -82,6 +82,13 @@ def _(folder, n):
     return pope_score(folder, [question(1, "a.jpg") for i in range(n)], [{"question_id": 1, "answer": "No"} for i in range(n)])
 
 
+@case("pope score: records and origins of the identity beside", 100)
+def _(folder, n):
+    write(folder / "a.identity", "".join(json.dumps({"origin": {"about": i}}) + "\n" + json.dumps({"record": f"{i:016x}"}) + "\n"
+                                         for i in range(n)))
+    return pope_score(folder, [question(i, f"{i}.jpg") for i in range(n)], [{"question_id": i, "answer": "Yes."} for i in range(n)])
+
+
 @case("pope score: words of an answer", 4000)
 def _(folder, n):
     return pope_score(folder, [question(1, "a.jpg")], [{"question_id": 1, "answer": "there, is; " * n}])

@@ -164,6 +164,11 @@ class Identity(unittest.TestCase):
         report = hadpo.pope_evaluate(splits=[{"questions": str(self.folder / QUESTIONS), "answers": str(self.here / "answers.jsonl")}],
                                      resamples=0)
         self.assertIsNone(report["splits"][0]["run"]["origin"]["identity"])
+        # As an array, which is another tool's too.
+        self.pope("array.jsonl")
+        (self.here / "array.jsonl").write_text(json.dumps([json.loads(line) for line in (self.here / "array.jsonl").read_text().splitlines()], indent=1))
+        self.assertIn("records of array.jsonl were written by another tool",
+                      self.tool("pope", "score", "-q", QUESTIONS, "-A", "array.jsonl", "--resamples", "0").stdout)
         # A line that was changed, of a file that is ours.
         self.pope("own.jsonl")
         changed = (self.here / "own.jsonl").read_text().replace('"answer": "', '"answer": "No, ', 1)
@@ -234,6 +239,13 @@ class Identity(unittest.TestCase):
             self.assertNotEqual(trained["digest"], base["digest"])
             model.load_adapter(self.here / "saved")
             self.assertEqual(model.describe()["identity"], trained)
+
+    def test_scored_answers_of_one_picture(self):
+        picture = sorted((self.folder / PICTURES).iterdir())[0]
+        ask = ["score", "-m", "world/model", picture, "-Q", "What?", "-C", "A dog.", "--json"]
+        base, trained = (json.loads(self.tool(*ask, *more).stdout)["identity"] for more in ([], ["-a", "adapter"]))
+        self.assertIsNone(base["adapter"])
+        self.assertEqual(len(trained["adapter"]), 64)
 
     def test_verify(self):
         shown = json.loads(self.tool("inspect", "-m", "world/model", "--verify", "--json").stdout)

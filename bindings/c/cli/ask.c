@@ -109,6 +109,20 @@ static int score_image(session *session, const invocation *call, const hadpo_ima
     return DONE;
 }
 
+/* Whose number it is, into the result. */
+static int add_identity(session *session, json *result)
+{
+    hadpo_bytes *text = NULL;
+    hadpo_error *error = NULL;
+    hadpo_status status = hadpo_model_describe(session->model, &text, &error);
+    if (status != HADPO_OK) return fail("describing the model", status, error);
+    json *description = json_of_bytes(text);
+    json_object_object_add(result, "identity", json_object_get(path_get(description, "identity")));
+    json_object_put(description);
+    hadpo_bytes_free(text);
+    return DONE;
+}
+
 static int score(invocation *call)
 {
     if (call->n_files > 1) return usage_error(&score_command, "one picture at a time");
@@ -119,6 +133,7 @@ static int score(invocation *call)
     events_label("scoring");
     if (outcome == DONE && call->n_files == 1) outcome = decode_image(call->files[0], &image);
     if (outcome == DONE) outcome = score_image(&session, call, image, &result);
+    if (outcome == DONE && cli_switch(call, "json")) outcome = add_identity(&session, result);
     events_clear();
     if (outcome == DONE && cli_switch(call, "json")) print_json(result);
     if (outcome == DONE && !cli_switch(call, "json")) print_report(result);

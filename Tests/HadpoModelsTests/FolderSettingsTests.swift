@@ -104,4 +104,27 @@ private struct SettingsCase: Sendable, CustomStringConvertible {
         let found = try ask()
         #expect(!zip(found, found.dropFirst()).contains { $0 == (plain[0], plain[1]) })
     }
+
+    @Test("an evaluation, which has no key for it, waits for the folder's min_new_tokens")
+    func leastTokens() throws {
+        let folder = try ChangedFolder(FolderFixture.named("llava/old-f32"))
+        let plain = try folder.see(newTokens: 6).ids
+        let end = JSON.int(Int64(plain[0]))
+        try folder.change("generation_config.json", [.init("eos_token_id", end)])
+        #expect(try folder.see(newTokens: 6).ids == [plain[0]])
+        try folder.change("generation_config.json", [.init("eos_token_id", end), .init("min_new_tokens", 4)])
+        let ids = try folder.see(newTokens: 6).ids
+        #expect(ids.count >= 4 && !ids.prefix(4).contains(plain[0]))
+    }
+
+    @Test("a folder's repetition penalty is LLaVA's protocol's, whose script passes none; the others pass theirs")
+    func penalties() {
+        var folder = GenerationSettings()
+        folder.repetitionPenalty = 1.25
+        for kind in EvaluationProtocol.allCases {
+            let own = kind.questions.repetitionPenalty
+            #expect(kind.completing(kind.questions, from: folder).repetitionPenalty == (kind == .llava ? 1.25 : own))
+            #expect(kind.completing(kind.questions, from: GenerationSettings()) == kind.questions)
+        }
+    }
 }

@@ -38,8 +38,26 @@ package final class AnswerGauge: ModelGauge {
         self.model = model
         self.pope = pope
         self.descriptions = descriptions
-        if let pope { try PopeRun.check(model: model, config: pope, progress: progress) }
+        if let pope {
+            try PopeRun.check(model: model, config: pope, progress: progress)
+            try checkPictures(pope, progress: progress)
+        }
         for path in descriptions?.paths ?? [] { _ = try pixels(path) }
+    }
+
+    private func checkPictures(_ pope: PopeRunConfig, progress: any Progress) throws(HadpoError) {
+        let questions = try File.bytes(pope.questions).withBytes { (raw) throws(HadpoError) in
+            try PopeQuestion.read(raw, source: pope.questions)
+        }
+        var seen: Set<String> = []
+        for question in pope.limit > 0 ? questions.prefix(pope.limit) : questions[...] where seen.insert(question.image).inserted
+        {
+            try progress.tick()
+            let path = try pope.pictures.file(question.image, at: "question \(question.id) of \(pope.questions)")
+            guard let reason = try PictureCheck.reason(path, decoding: false, budget: model.device.arena) else { continue }
+            throw HadpoError(
+                .format, "a picture of the guard cannot be read", at: path, found: reason, expected: "a PNG or JPEG file")
+        }
     }
 
     /// `repetition` is the part of four-word sequences that a description had before: near 1 when it goes round in circles.

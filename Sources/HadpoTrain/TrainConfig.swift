@@ -50,6 +50,8 @@ package struct TrainConfig: Sendable {
 
     package init(_ r: inout ConfigReader) throws(HadpoError) { try self.init(&r, family: .llava) }
 
+    static let standardTemplate = "hadpo-train"
+
     /// - Parameters:
     ///   - family: the opened model's.
     ///   - loaded: the adapter that is on the model, which the training continues.
@@ -61,7 +63,7 @@ package struct TrainConfig: Sendable {
         method = try r.choice("method", default: .dpo, help: "dpo: preference pairs; sft: language-model loss on samples")
         data = try r.object("data", help: "what to train on") { r throws(HadpoError) in try DataConfig(&r, recipe) }
         template = try r.choice(
-            "template", default: "hadpo-train", of: ["hadpo-train", "hadpo-eval", "hf", "raw"],
+            "template", default: TrainConfig.standardTemplate, of: ["hadpo-train", "hadpo-eval", "hf", "raw"],
             help: "prompt template of questions")
         maxLength = try r.int("max_length", default: 2048, in: 8...1 << 20, help: "longest sequence in rows, picture included")
         maxPrompt = try r.int(
@@ -82,17 +84,17 @@ package struct TrainConfig: Sendable {
         steps = try r.int(
             "steps", default: passes == nil ? recipe.steps : 0, in: 0...1_000_000_000, help: "optimizer steps; 0: whole epochs")
         epochs = passes ?? 1
-        if steps == 0 { r.settle("epochs", JSON(epochs)) }
         try r.check(
             passes == nil || steps == 0, "epochs", "epochs and steps both say how long the training is",
             found: "epochs \(epochs), steps \(steps)", expected: "one of them, or steps 0")
         batch = try r.int("batch", default: recipe.batch, in: 1...65536, help: "samples per forward and backward pass")
         accumulation = try r.int("accumulation", default: recipe.accumulation, in: 1...65536, help: "batches per optimizer step")
-        fitsBatch = try r.bool(
+        let fits = try r.bool(
             "fit_batch", default: !r.isGiven("batch") && !r.isGiven("accumulation"),
             help:
-                "a step takes at most a sixteenth of the samples, so that small data make steps enough; false: batch * accumulation; "
-                + "false when one of those is given")
+                "where batch and accumulation are the recipe's, a step takes at most a sixteenth of the samples, so that small data make "
+                + "steps enough; false when one of those is given")
+        fitsBatch = fits && batch == recipe.batch && accumulation == recipe.accumulation
         lastBatch = try r.choice(
             "last_batch", default: .short,
             help: "the last step of an epoch: short takes what is left; filled goes on in the next epoch")
@@ -272,19 +274,27 @@ package struct TrainConfig: Sendable {
 
         init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             kind = try r.choice("kind", default: .cosine, help: "after the warm-up")
-            warmupSteps = try r.int(
-                "warmup_steps", default: r.isGiven("warmup_ratio") ? 0 : recipe.warmupSteps, in: 0...1_000_000_000,
+            let steps = try r.int(
+                "warmup_steps", default: recipe.warmupSteps, in: 0...1_000_000_000,
                 help: "steps in which the rate rises; 0: by ratio")
-            warmupRatio = try r.double(
-                "warmup_ratio", default: warmupSteps > 0 && r.isGiven("warmup_steps") ? 0 : recipe.warmupRatio, in: 0...1,
-                help: "ceil(ratio * steps) when warmup_steps is 0")
-            fitsWarmup = try r.bool(
+            let ratio = try r.double(
+                "warmup_ratio", default: recipe.warmupRatio, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
+            let fits = try r.bool(
                 "fit_warmup", default: !r.isGiven("warmup_steps") && !r.isGiven("warmup_ratio"),
-                help: "at most a tenth of the steps warm up; false when warmup_steps or warmup_ratio is given")
+                help:
+                    "where the warm-up is the recipe's, at most a tenth of the steps; false when warmup_steps or warmup_ratio is given"
+            )
+            fitsWarmup = fits && steps == recipe.warmupSteps && ratio == recipe.warmupRatio
+            let differs = (steps: r.differs("warmup_steps"), ratio: r.differs("warmup_ratio"))
             try r.check(
-                warmupSteps == 0 || warmupRatio == 0, "warmup_ratio",
+                steps == 0 || ratio == 0 || !differs.steps || !differs.ratio, "warmup_ratio",
                 "warmup_steps and warmup_ratio both say how long the rate rises",
-                found: "warmup_steps \(warmupSteps), warmup_ratio \(warmupRatio)", expected: "one of them")
+                found: "warmup_steps \(steps), warmup_ratio \(ratio)", expected: "one of them")
+            // What is asked for takes the place of the recipe's.
+            warmupSteps = differs.ratio && ratio > 0 && !differs.steps ? 0 : steps
+            warmupRatio = warmupSteps > 0 ? 0 : ratio
+            r.settle("warmup_steps", JSON(warmupSteps))
+            r.settle("warmup_ratio", JSON(warmupRatio))
         }
     }
 

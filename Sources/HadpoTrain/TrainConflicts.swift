@@ -10,14 +10,16 @@ extension TrainConfig {
         try refuseDataWithoutEffect(r)
         let isSupervised = method == .sft
         try r.refuse(
-            ["beta", "gamma", "reference/frontend", "reference/prompts", "reference/cache"], unless: !isSupervised,
+            (gamma > 0 ? ["gamma"] : []) + ["beta", "reference/frontend", "reference/prompts", "reference/cache"],
+            unless: !isSupervised,
             because: "method sft has no reference model and one loss", expected: "method \"dpo\", or the configuration without it"
         )
         try r.refuse(
             ["reference/cache"], unless: frontend == .initial, because: "reference.frontend \"policy\" keeps no log-probabilities"
         )
         try r.refuse(
-            ["lora/rank", "lora/alpha", "lora/target", "lora/init"], unless: !allWeights && !visionTower,
+            (lora.rank > 0 ? ["lora/rank"] : []) + ["lora/alpha", "lora/target", "lora/init"],
+            unless: !allWeights && !visionTower,
             because: allWeights ? "all_weights trains the decoder itself" : "vision_tower trains the tower, without adapters")
         try r.refuse(["lora/alpha", "lora/target", "lora/init"], unless: lora.rank > 0, because: "lora.rank 0: no adapters")
         try r.refuse(["feature_cache_bytes"], unless: !visionTower, because: "vision_tower: features are computed at every step")

@@ -11,6 +11,8 @@ package struct TrainingData {
     /// The form in which the data were, as the key "format" calls it, and the pairs that can be trained on.
     package let format: String
     package let pairCount: Int
+    /// Whether a question is put into the template.
+    private let usesTemplate: Bool
 
     package init(_ model: any VisionLanguageModel, _ config: TrainConfig, progress: any Progress) throws(HadpoError) {
         let data = config.data
@@ -39,6 +41,8 @@ package struct TrainingData {
         problems = pairs.problems + captions.problems
         format = pairs.form ?? data.format.rawValue
         pairCount = pairs.samples.count
+        let prompts = pairs.samples.map(\.prompt) + captions.samples.map(\.prompt)
+        usesTemplate = prompts.contains { if case .question = $0 { true } else { false } }
 
         var samples = SampleTokens(model, config)
         var auxiliary = SampleTokens(model, config)
@@ -76,6 +80,11 @@ package struct TrainingData {
         let (count, what) = (samples.samples.count, "a training in which nothing can move")
         if count == 0 {
             return HadpoError(.config, "there is nothing to train on", at: "/data", expected: "at least one sample")
+        }
+        if !usesTemplate, config.template != TrainConfig.standardTemplate {
+            return HadpoError(
+                .config, "a key that has no effect here", at: "/template", found: "every sample brings its whole prompt",
+                expected: "samples with a question, or the configuration without it")
         }
         if samples.equal == count {
             return HadpoError(

@@ -8,10 +8,24 @@ struct TrainingPlaces {
     private let best: String?
     private let log: String?
     private let overwrites: Bool
-    /// Folders whose saves are this training's: it wrote them, or it was resumed from them.
-    private var own: Set<String> = []
+    /// Saves that are this training's: it wrote them, or it was resumed from them.
+    private var own: Set<Save> = []
     /// Whether the log is this training's.
     private(set) var ownsLog = false
+
+    /// A folder by what it is, and the save in it by its list of files: one that another run has put there since is not ours.
+    private struct Save: Hashable {
+        let folder: String
+        let files: String?
+
+        init?(_ folder: String) {
+            guard let identity = File.identity(folder) else { return nil }
+            self.folder = identity
+            // A killed save's list lies in a folder of its own until the next one puts its files in their place.
+            let unfinished = try? SaveManifest.read(File.join(folder, FolderSave.nextName))
+            files = (unfinished ?? (try? SaveManifest.read(folder)))?.text
+        }
+    }
 
     init(_ config: TrainConfig) {
         output = config.output
@@ -20,9 +34,9 @@ struct TrainingPlaces {
         best = config.bestFolder
     }
 
-    /// What is in a folder belongs to this training from now on.
+    /// What is saved in a folder belongs to this training from now on.
     mutating func claim(_ folder: String) {
-        if let identity = File.identity(folder) { own.insert(identity) }
+        if let save = Save(folder) { own.insert(save) }
     }
 
     mutating func claimLog() { ownsLog = true }
@@ -37,7 +51,7 @@ struct TrainingPlaces {
     /// An error when a save into the folder would take the place of another training's.
     func check(_ folder: String) throws(HadpoError) {
         if overwrites { return }
-        if let identity = File.identity(folder), own.contains(identity) { return }
+        if let save = Save(folder), own.contains(save) { return }
         for name in Self.saved where File.exists(File.join(folder, name)) {
             throw HadpoError(
                 .io, "the folder holds what another training has saved", at: folder, found: name,
@@ -53,16 +67,25 @@ struct TrainingPlaces {
 
     /// Whether everything could be written, without writing anything.
     func check() throws(HadpoError) {
+        try checkFolders()
+        guard let log else { return }
+        if File.isDirectory(log) {
+            throw HadpoError(.io, "the log is a folder", at: log, expected: "a file, new or of this training")
+        }
+        try checkLog()
+    }
+
+    private func checkFolders() throws(HadpoError) {
         for folder in [output, best].compactMap({ $0 }) {
             try check(folder)
             try File.checkCanMake(folder)
         }
-        guard let log else { return }
-        try File.checkCanMake(File.folder(of: log))
-        if File.isDirectory(log) {
-            throw HadpoError(.io, "the log is a folder", at: log, expected: "a file, new or of this training")
-        }
-        guard !overwrites, !ownsLog, File.isFile(log), try File.size(log) > 0 else { return }
+        if let log { try File.checkCanMake(File.folder(of: log)) }
+    }
+
+    /// Of an opened log: that it is locked is said before what it holds.
+    func checkLog() throws(HadpoError) {
+        guard let log, !overwrites, !ownsLog, File.isFile(log), try File.size(log) > 0 else { return }
         throw HadpoError(
             .io, "the log holds another training's records", at: log, found: "\(try File.size(log)) bytes",
             expected: "a new file; or resume the training that wrote it, or \"overwrite\": true to begin it anew")
@@ -70,7 +93,7 @@ struct TrainingPlaces {
 
     /// Makes the folders and writes a file into each.
     func prepare() throws(HadpoError) {
-        try check()
+        try checkFolders()
         for folder in [output, best].compactMap({ $0 }) {
             try File.makeDirectories(folder)
             try File.checkCanWrite(folder)

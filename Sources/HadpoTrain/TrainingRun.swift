@@ -111,6 +111,7 @@ package final class TrainingRun {
         if !isPrepared { try places.prepare() }
         if log == nil, let path = trainer.config.log {
             let opened = try LineAppender(path)
+            try places.checkLog()
             if trainer.config.overwrites, !places.ownsLog, File.isFile(path), try File.size(path) > 0 {
                 try opened.replace(with: [])
             }

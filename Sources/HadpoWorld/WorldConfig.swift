@@ -45,6 +45,7 @@ package struct WorldBaseConfig: Sendable {
         stages = try r.strings("stages", default: names, help: "which stages to run: \(names.joined(separator: ", "))")
         keepStages = try r.bool("keep_stages", default: false, help: "write the model after each stage to stages/NAME")
         scale = try r.double("scale", default: 1, in: 0...100, help: "factor on the number of steps of every stage")
+        try r.refuse(["tower"], unless: family != .llava, because: "the tower of LLaVA's world is trained from nothing")
         for name in stages {
             try r.check(
                 names.contains(name), "stages", "unknown stage", found: "'\(name)'", expected: names.joined(separator: ", "))

@@ -95,7 +95,7 @@ class World:
             Command("train", training, go_on=from_the_last_save, **steps),
             Command("train --resume", [*training, "--resume", "adapter"], prepare=stopped_half_way,
                     **dict(steps, stops=(["--stop-after", "1"],))),
-            Command("train over an older adapter", training, prepare=a_saved_adapter, go_on=from_the_beginning, **steps),
+            Command("train over an older adapter", [*training, "--overwrite"], prepare=a_saved_adapter, go_on=from_the_beginning, **steps),
             Command("pope", ["pope", *self.pope(), "-q", self.folder / "random.json", "-o", "random.jsonl",
                              "-q", self.folder / "popular.json", "-o", "popular.jsonl"], lines=("random.jsonl", "random.jsonl.identity", "popular.jsonl", "popular.jsonl.identity")),
             Command("pope build", ["pope", "build", "-f", self.folder / "objects.json", "-o", "built", "--images", "2", "--per-image", "1"]),

@@ -82,6 +82,7 @@ private func refusal(_ json: JSON, _ family: ModelFamily = .llava) -> HadpoError
         #expect(epochs.steps == 0 && epochs.epochs == 3)
         let ratio = try read(asked(#""schedule": {"warmup_ratio": 0.1}"#), .minigpt4).config
         #expect(ratio.schedule.warmupSteps == 0 && ratio.schedule.warmupRatio == 0.1)
+        #expect(try read(asked(#""schedule": {"warmup_ratio": 0}"#), .minigpt4).config.schedule.warmupSteps == 100)
         // As transformers has it: 0 steps leave it to the ratio.
         #expect(try read(asked(#""schedule": {"warmup_steps": 0}"#)).config.schedule.warmupRatio == 0.03)
         #expect(try read(asked(#""schedule": {"warmup_steps": 2}"#)).config.schedule.warmupRatio == 0)
@@ -146,6 +147,18 @@ private func refusal(_ json: JSON, _ family: ModelFamily = .llava) -> HadpoError
         let minigpt4 = try plan(#""gamma": 0, "steps": 50"#, 10_000, .minigpt4)
         #expect(minigpt4.perStep == 32 && minigpt4.schedule.warmupSteps == 5)
         #expect(try plan(#""gamma": 0"#, 10_000, .minigpt4).schedule.warmupSteps == 100)
+    }
+
+    @Test("what is given beside written out defaults counts as it does without them")
+    func besideDefaults() throws {
+        var whole = try read(asked("")).resolved
+        whole["batch"] = 5
+        whole["schedule"]?["warmup_steps"] = 3
+        let found = TrainingPlan(try read(whole).config, samples: 40)
+        #expect(found == (try plan(#""batch": 5, "schedule": {"warmup_steps": 3}"#, 40)))
+        #expect(found.perStep == 5 && found.schedule.warmupSteps == 3)
+        whole["steps"] = 9
+        #expect(try read(whole).config.steps == 9)
     }
 
     @Test("a rate above 0 is found at the first three steps or nowhere")

@@ -89,6 +89,8 @@ static void test_wrong_json(void)
         {"{\"schema\":\"hadpo.engine/1\",\"kernels\":\"vax\"}", HADPO_E_CONFIG, "unknown kernels"},
         {"{\"schema\":\"hadpo.train/1\",\"optimizer\":{\"learning_rate\":-1}}", HADPO_E_CONFIG, "a negative learning rate"},
         {"{\"schema\":\"hadpo.train/1\",\"optimizer\":7}", HADPO_E_CONFIG, "a number for an object"},
+        {"{\"schema\":\"hadpo.generate/1\",\"question\":\"q\",\"temperature\":0.5}", HADPO_E_CONFIG, "a temperature where nothing is drawn"},
+        {"{\"schema\":\"hadpo.train/1\",\"data\":{\"desc\":\"d\"},\"epochs\":2,\"steps\":3}", HADPO_E_CONFIG, "epochs and steps"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         hadpo_bytes *json = (hadpo_bytes *)&json;
@@ -96,6 +98,15 @@ static void test_wrong_json(void)
         check_status(hadpo_config_resolve(cases[i].text, strlen(cases[i].text), &json, &error), cases[i].status, &error, cases[i].what);
         check(json == NULL, "%s: out is NULL after the failure", cases[i].what);
     }
+    /* What need not be whole is checked as far as it goes. */
+    hadpo_bytes *whole = NULL;
+    hadpo_error *why = NULL;
+    const char *part = "{\"schema\":\"hadpo.generate/1\",\"num_beams\":2}", *wrong = "{\"schema\":\"hadpo.generate/1\",\"seed\":2}";
+    if (check_status(hadpo_config_complete(part, HADPO_NUL, NULL, &whole, &why), HADPO_OK, &why, "a config without what is required"))
+        check(strstr(hadpo_bytes_data(whole), "\"num_beams\": 2") != NULL && strstr(hadpo_bytes_data(whole), "\"max_new_tokens\": 512") != NULL,
+              "what is given and what is not stand in a completed config%s", "");
+    hadpo_bytes_free(whole);
+    check_status(hadpo_config_complete(wrong, HADPO_NUL, NULL, &whole, &why), HADPO_E_CONFIG, &why, "a key without effect, completed");
     hadpo_engine *engine = NULL;
     hadpo_error *error = NULL;
     hadpo_config_resolve("{\"schema\":\"hadpo.engine/1\",\"treads\":2}", HADPO_NUL, (hadpo_bytes **)&engine, &error);

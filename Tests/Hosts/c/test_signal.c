@@ -141,7 +141,7 @@ static hadpo_trainer *open_long_training(hadpo_model *model)
     snprintf(config, sizeof config,
              "{\"schema\":\"hadpo.train/1\",\"data\":{\"format\":\"pairs\",\"pairs\":\"%s/llava/dpo/pairs.jsonl\",\"images\":\"%s/llava/"
              "pictures\"},\"steps\":100000,\"batch\":2,\"lora\":{\"rank\":2,\"alpha\":4},\"optimizer\":{\"learning_rate\":1e-3},"
-             "\"schedule\":{\"kind\":\"constant\",\"warmup_steps\":0}}", fixtures, fixtures);
+             "\"schedule\":{\"kind\":\"constant\",\"warmup_steps\":0},\"overwrite\":true}", fixtures, fixtures);
     check_status(hadpo_trainer_open(model, config, HADPO_NUL, &trainer, &error), HADPO_OK, &error, "a long training opens");
     return trainer;
 }

@@ -36,7 +36,7 @@ class ExportOfTrainedParts(unittest.TestCase):
             model = hadpo.Model(engine, str(path))
             before = model.score(image, **ask)
             trainer = hadpo.Trainer(
-                model, method="sft", steps=1, batch=1, accumulation=1, gamma=0.0, lora={"rank": 0, "alpha": 1},
+                model, method="sft", steps=1, batch=1, accumulation=1, gamma=0.0, lora={"rank": 0},
                 optimizer={"learning_rate": 0.01}, schedule={"kind": "constant", "warmup_ratio": 0.0},
                 data={"format": "samples", "samples": str(self.folder / "samples.jsonl"), "images": str(PICTURE.parent)}, **parts)
             trainer.run()

@@ -69,7 +69,7 @@ for step in (1, 2):
 USERS = {"README.md": b"mine", "best/note": b"mine", "log.jsonl": b"{}"}
 
 def work(start):
-    _, trainer = opened()
+    _, trainer = opened(overwrite=True)
     trainer.resume(folder / "step2")
     start()
     trainer.save(place)

@@ -116,6 +116,17 @@ def answers_among_notes(model):
     model.pope(QUESTIONS, pathlib.Path(PICTURE).parent, answers="notes.jsonl")
 
 
+def over_another_training(model):
+    with model.trainer(**SMALL) as trainer:
+        trainer.save("adapter")
+
+
+def into_the_log_of_another_training(model):
+    for _ in range(2):
+        with model.trainer(**SMALL, log="log.jsonl") as trainer:
+            trainer.run(1)
+
+
 def provocations(engine, model):
     """(status, what a host did wrong)"""
     little = hadpo.Model(hadpo.Engine(memory_limit=1 << 20), "world/model")
@@ -140,6 +151,11 @@ def provocations(engine, model):
         ("CONFIG", lambda: hadpo.pope_build(annotations="a.json")),
         ("CONFIG", lambda: hadpo.config_default("hadpo.train/2")),
         ("CONFIG", lambda: model.trainer(data={"format": "hadpo"})),
+        ("CONFIG", lambda: model.generate(PICTURE, question="What is there?", temperature=0.2)),
+        ("CONFIG", lambda: hadpo.Model(engine, "world/model", image_size=448)),
+        ("CONFIG", lambda: model.trainer(**{**SMALL, "optimizer": {"learning_rate": 0}})),
+        ("IO", lambda: over_another_training(model)),
+        ("IO", lambda: into_the_log_of_another_training(model)),
         ("IO", lambda: hadpo.Model(engine, "llava-1.5-7b")),
         ("IO", lambda: model.load_adapter("world")),
         ("IO", lambda: model.pope(QUESTIONS, "world")),

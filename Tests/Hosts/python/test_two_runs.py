@@ -65,7 +65,7 @@ def train(model, **keys):
 
 
 def log(model, folder):
-    train(model, log=os.path.join(folder, "file"))
+    train(model, log=os.path.join(folder, "file"), overwrite=True)
 
 
 def cache(model, folder):

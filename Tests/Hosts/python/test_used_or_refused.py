@@ -92,7 +92,7 @@ class Configurations(Edges):
             hadpo.config_resolve({"schema": "hadpo.generate/1", "question": "q", **keys})
 
     def test_the_model_says_whose_defaults(self):
-        expected = {"llava": ("hadpo-llava", 128, 0, 1), "instructblip": ("hadpo-instructblip", 64, 0, 1),
+        expected = {"llava": ("hadpo-llava", 128, 0, None), "instructblip": ("hadpo-instructblip", 64, 0, None),
                     "minigpt4": ("hadpo-minigpt4", 64, 1000, None)}
         with hadpo.Engine(threads=1) as engine:
             for family, (recipe, rank, steps, epochs) in expected.items():
@@ -155,7 +155,7 @@ class Flags(Edges):
             (2, ["check", "-m", LLAVA, "--pairs", PAIRS, "stray"]), (2, ["export", "-m", LLAVA, "-o", "x", "stray"]),
             (2, ["pope", "-q", "q", "--score", "a", "-m", LLAVA]), (2, ["pope", "-q", "q", "--score", "a", "-n", "3"]),
             (2, ["pope", "-q", "q", "--score", "a", "-q", "r"]), (2, ["chair", "--pictures", PICTURES]),
-            (2, ["world", "make", "-o", "w", "-m", LLAVA]),
+            (2, ["world", "make", "-o", "w", "-m", LLAVA]), (2, ["inspect", "-m", LLAVA, "-Q", "What?"]),
         ]:
             with self.subTest(" ".join(map(str, arguments))):
                 self.tool(*arguments, code=code)
@@ -197,6 +197,15 @@ class Trainings(Edges):
             self.assertIn("all of it warm-up", run.stderr)
         self.assertFalse((self.folder / "adapter").exists())
 
+    def test_a_template_that_no_sample_uses_is_refused(self):
+        line = {"image": "wide.jpg", "prompt": "USER: <image>\nWhat? ASSISTANT:", "chosen": "A cup.", "rejected": "A dog."}
+        (self.folder / "raw.jsonl").write_text(json.dumps(line) + "\n")
+        keys = merged(self.keys, {"data": {"pairs": str(self.folder / "raw.jsonl")}})
+        with hadpo.Engine(threads=1) as engine, hadpo.Model(engine, LLAVA) as model:
+            self.assertEqual(model.check(**keys)["refused"], [])
+            self.assertEqual(model.check(**keys, template="hf")["refused"][0]["where"], "/template")
+            self.refused(lambda: model.trainer(**keys, template="hf"), "/template")
+
     def test_four_pairs_and_one_epoch_are_four_draws(self):
         (self.folder / "four.jsonl").write_text("".join(self.hundred().read_text().splitlines(True)[:4]))
         run = self.tool("train", "-m", LLAVA, "--pairs", "four.jsonl", "--outside", "--rank", "2", "--batch", "128", "--epochs", "1",
@@ -223,6 +232,21 @@ class Trainings(Edges):
         run = self.tool("train", *flags, "-o", "out", code=4)
         for name in kinds:
             self.assertIn(f"{name}.png", run.stderr)
+
+    def test_the_guards_pictures_are_looked_at_too(self):
+        (self.folder / "img").mkdir()
+        good = (PICTURES / "tall.png").read_bytes()
+        (self.folder / "img/a.png").write_bytes(good)
+        (self.folder / "img/b.png").write_bytes(good[: len(good) // 2])
+        questions = [{"question_id": number, "image": name, "text": "Is there a cup?", "label": "yes"}
+                     for number, name in enumerate(["a.png", "b.png"])]
+        (self.folder / "q.json").write_text("".join(json.dumps(line) + "\n" for line in questions))
+        flags = ["-m", LLAVA, "--pairs", PAIRS, "-i", PICTURES, "--rank", "2", "--batch", "2", "--steps", "2", "--guard-pope", "q.json",
+                 "--guard-images", "img"]
+        self.assertIn("b.png", self.tool("check", *flags, code=4).stderr)
+        self.assertIn("b.png", self.tool("train", *flags, "-o", "out", code=4).stderr)
+        (self.folder / "img/b.png").write_bytes(good)
+        self.tool("check", *flags)
 
     def test_the_adapter_and_log_of_another_training_stay(self):
         place, log = self.folder / "adapter", self.folder / "log.jsonl"

@@ -185,6 +185,8 @@ static int inspect(invocation *call)
     const char *output = cli_text(call, "output");
     if (output == NULL && call->n_files > 0) return usage_error(&inspect_command, "a picture is given, but no -o FILE");
     if (call->n_files > 1) return usage_error(&inspect_command, "one picture at a time");
+    if (output == NULL && json_object_object_length(call->request) > 1)
+        return usage_error(&inspect_command, "a question or another key of the computation is given, but no -o FILE");
     session session = {NULL, NULL};
     hadpo_image *image = NULL;
     int outcome = open_model(&session, call);

@@ -104,6 +104,10 @@ class _TrainReportAlways(TypedDict):
     truncated: int
     """Samples that max_length cut."""
     skipped: int
+    equal: int
+    """Pairs whose answers are the same tokens."""
+    plan: dict[str, Any]
+    """Samples of a step, epochs, warm-up: what the configuration comes to on the data."""
     seconds: float
     peak_arena_bytes: int
     memory: dict[str, Any]
@@ -143,10 +147,15 @@ class DataCheck(TypedDict):
     problems: list[Problem]
     truncated: int
     skipped: int
+    equal: int
+    """Pairs whose answers are the same tokens."""
     longest: int
     """Tokens of the longest sample."""
     steps: int
+    plan: dict[str, Any]
     memory: dict[str, Any]
+    refused: list[dict[str, Any]]
+    """Why a training would be refused before its first step: status, message, where, found, expected."""
 
 
 class ModelDescription(TypedDict):

@@ -143,9 +143,8 @@ static int gather(invocation *call)
         char path[32];
         snprintf(path, sizeof path, "pope.%s", keys[i]);
         json *value = path_get(call->request, keys[i]);
-        if (value == NULL) continue;
-        if (path_get(call->request, path) == NULL) path_set(call->request, path, json_object_get(value));
-        /* The page's own are of SHR and CHAIR. */
+        if (value != NULL && path_get(call->request, path) == NULL) path_set(call->request, path, json_object_get(value));
+        /* POPE's alone: the library refuses a key that nothing on the page uses. */
         if (path_get(call->request, "shr") == NULL && path_get(call->request, "chair") == NULL)
             json_object_object_del(call->request, keys[i]);
     }

@@ -78,6 +78,9 @@ const command describe_command = {
 
 /* ---- score ------------------------------------------------------------------------------------------------------- */
 
+/* JSON has no word for what is beyond a number. */
+static json *finite_number(double value) { return isfinite(value) ? json_object_new_double(value) : NULL; }
+
 static int score_image(session *session, const invocation *call, const hadpo_image *image, json **result)
 {
     const char *request = json_text(call->request);
@@ -104,7 +107,7 @@ static int score_image(session *session, const invocation *call, const hadpo_ima
     json_object_object_add(*result, "tokens", json_object_new_int64((int64_t)count));
     json_object_object_add(*result, "logprob", json_object_new_double(sum));
     json_object_object_add(*result, "mean", json_object_new_double(count > 0 ? sum / (double)count : 0));
-    json_object_object_add(*result, "perplexity", json_object_new_double(count > 0 ? exp(-sum / (double)count) : 1));
+    json_object_object_add(*result, "perplexity", finite_number(count > 0 ? exp(-sum / (double)count) : 1));
     json_object_object_add(*result, "logps", list);
     return DONE;
 }

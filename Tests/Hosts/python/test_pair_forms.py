@@ -79,7 +79,7 @@ class PairForms(unittest.TestCase):
         for word in ("pairs.jsonl:1", "keys picture, better, worse", "trl", "llama-factory", "ms-swift", "rlhf-v", "rlaif-v", "povid"):
             self.assertIn(word, text)
         path.write_bytes(b"PAR1\x15\x04\x15\x10")
-        self.assertIn("a Parquet file", self.check(path, code=4))
+        self.assertIn("a Parquet file", self.check(path, code=3))
         self.files(record)
         report = self.check(path, "--format", "povid", code=3)
         self.assertIn("read as povid; the record looks like trl", report["problems"][0]["reason"])

@@ -68,6 +68,11 @@ package struct PopeClaims: Sendable, Equatable {
     /// Whether a prompt asks the question: it is in there, with an instruction or a template around it, or the file's question has
     /// the instruction that the prompt lacks. Case and blanks differ between tools.
     static func says(_ prompt: String, _ question: String) -> Bool {
+        // The usual case, without a copy: the question, or the question and an instruction on its own line.
+        if prompt.utf8.starts(with: question.utf8) {
+            let next = prompt.utf8.dropFirst(question.utf8.count).first
+            if next == nil || next == UInt8(ascii: "\n") && !question.utf8.isEmpty { return true }
+        }
         let prompt = Array(prompt.lowercased().pythonWords.joined(separator: " ").utf8)
         let question = Array(question.lowercased().pythonWords.joined(separator: " ").utf8)
         if prompt == question { return true }

@@ -278,6 +278,55 @@ class Report(unittest.TestCase):
         # Two names of one picture; the third climbs from a folder that is not there.
         self.assertEqual((wide["gallery"]["embedded"], wide["gallery"]["missing"]), (2, 1))
 
+    def test_pictures_are_found_by_their_number(self):
+        def page(name, *files, **keys):
+            for old in (self.folder / "pictures").rglob("*.*"):
+                old.unlink()
+            for number, file in enumerate(files):
+                self.file(f"pictures/{file}", png(5, 5, number))
+            questions = self.lines("q.json", [{"question_id": 0, "image": name, "text": "Is there a cup?", "label": "no"}])
+            answers = self.lines("a.jsonl", [{"question_id": 0, "answer": "Yes"}])
+            return hadpo.report_write(self.folder / "report.html", pictures=[str(self.folder / "pictures")],
+                                      pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0}, **keys)["gallery"]
+
+        names = ("7", "000000000007.jpg", "COCO_val2014_000000000007.jpg", "val2014/COCO_val2014_000000000007.jpg")
+        for name in names:
+            for file in ("COCO_val2014_000000000007.jpg", "val2014/COCO_val2014_000000000007.jpg", "000000000007.jpg", "7.png",
+                         "val2014/COCO_val2014_000000000007.png"):
+                with self.subTest(name=name, file=file):
+                    self.assertEqual((page(name, file, "8.png")["embedded"]), 1)
+        # The set that a name speaks of is looked in alone; a number in two sets has no meaning, unless the files are the same.
+        train, val = "COCO_train2014_000000000007.jpg", "COCO_val2014_000000000007.jpg"
+        self.assertEqual(page(val, train, val)["embedded"], 1)
+        for name in ("7", "000000000007.jpg"):
+            with self.assertRaises(hadpo.FormatError) as refused:
+                page(name, train, val)
+            self.assertIn("two meanings", str(refused.exception))
+        for keys in ({}, {"partial": True}):
+            self.file("pictures/x.png", png(5, 5, 1))
+            if keys:
+                self.assertEqual(page(val, train, **keys)["missing"], 1)
+                continue
+            with self.assertRaises(hadpo.FormatError) as refused:
+                page(val, train)
+            self.assertIn(f"nothing called '{val}'", str(refused.exception))
+
+    def test_runs_of_other_pictures_do_not_pass_for_before_and_after(self):
+        def words(name, *images):
+            return self.lines(name, [{"image_id": image, "caption": "a dog", "outcome": "scored", "mscoco_hallucinated_words": [],
+                                      "mscoco_gt_words": ["dog"], "mscoco_generated_words": ["dog"], "words": ["a", "dog"]} for image in images])
+        def page(run, baseline, **keys):
+            return hadpo.report_write(self.folder / "report.html", chair={"records": run, "baseline": baseline}, resamples=10, **keys)
+        one, same, other = words("a", "7", "8"), words("b", "000000000008.jpg", "val2014/COCO_val2014_000000000007.jpg"), words("c", "7", "9")
+        result = page(one, same)["chair"]["run"]
+        self.assertEqual((result["asked"], result["scored"], result["missing"]), (2, 2, 0))
+        with self.assertRaises(hadpo.FormatError) as refused:
+            page(one, other)
+        self.assertIn("1 of 3 pictures scored; missing only in the run: 8", str(refused.exception))
+        page(one, other, partial=True)
+        with self.assertRaises(hadpo.FormatError):
+            page(words("d", "7", "COCO_val2014_000000000007.jpg"), one, partial=True)
+
     def test_nothing_of_a_file_that_is_no_picture_stands_on_the_page(self):
         self.file("pictures/0.png", b"zeppelin:x:0:0")
         questions = self.lines("q.json", [{"question_id": 0, "image": "0.png", "text": "Is there a cup?", "label": "no"}])

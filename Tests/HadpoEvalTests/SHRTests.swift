@@ -10,8 +10,11 @@ func readSHRRequests(_ keys: [JSON.Member]) throws -> JSON {
 }
 
 func scoreSHR(_ keys: [JSON.Member], partial: Bool = false) throws -> JSON {
+    // Requests are made of annotations, replies are scored without them.
+    let isAnnotated = keys.contains { $0.key == "judge" && $0.value == "annotations" }
+    let used = keys.filter { isAnnotated || !["vg", "image_data", "regions"].contains($0.key) }
     let config = JSON.object(
-        [.init("schema", "hadpo.shr-score/1"), .init("resamples", 200), .init("partial", .bool(partial))] + keys)
+        [.init("schema", "hadpo.shr-score/1"), .init("resamples", 200), .init("partial", .bool(partial))] + used)
     return try SHRScore.run(ConfigReader.read(config, schema: "hadpo.shr-score/1", SHRScoreConfig.init).config)
 }
 

@@ -52,7 +52,10 @@ private struct Change: Sendable, CustomTestStringConvertible {
             }
         },
         .keys("template", "hf"), .keys("max_new_tokens", 7), .keys("num_beams", 2), .keys("repetition_penalty", 1.5),
-        .keys("length_penalty", 0.5), .keys("stop", ["."]), .keys("compat", "hadpo"),
+        // Of beams alone.
+        Change(
+            name: "length_penalty", kind: .keys(["length_penalty": 0.5, "num_beams": 2]), says: "length_penalty: these "),
+        .keys("stop", ["."]), .keys("compat", "hadpo"),
         Change(
             name: "picture",
             kind: .folder { try $0.write("tall.png", File.read(File.join(fixtureFolder, "llava/pictures/wide.jpg"))) },

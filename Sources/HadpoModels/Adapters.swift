@@ -224,6 +224,11 @@ extension VisionLanguageModel {
     /// What a training that names no other starts from.
     package var startingAdapter: LoadedAdapter? { loadedAdapter.flatMap { $0.isOfTraining ? nil : $0 } }
 
+    /// Every linear layer that has a pair of an adapter or a training, by the network's name.
+    package var adaptedLinears: [Linear] {
+        (adaptable.map(\.linear) + outerLinears.map(\.linear)).filter { $0.adapter != nil }
+    }
+
     /// Whether `features` depends on an adapter.
     package var hasTowerAdapter: Bool { outerLinears.contains { $0.isTower && $0.linear.adapter != nil } }
 

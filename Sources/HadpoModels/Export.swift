@@ -74,7 +74,7 @@ package enum Export {
         }
         for (name, value) in model.trainedParameters { try replace(name, value.data) }
         // Behind what replaces: a trained projector may have a pair too.
-        for linear in model.adaptable.map(\.linear) + model.outerLinears.map(\.linear) {
+        for linear in model.adaptedLinears {
             if let lora = linear.adapter { try change(linear.name + ".weight", nil, lora) }
         }
         let device = model.device

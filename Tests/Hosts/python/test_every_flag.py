@@ -119,7 +119,9 @@ class EveryFlag(unittest.TestCase):
         record.write_text("")
         shutil.rmtree(self.folder / "out", ignore_errors=True)
         (self.folder / "out").mkdir()
-        environment = dict(os.environ, LD_PRELOAD=str(self.folder / "recorder.so"), CALLS=str(record))
+        # Behind a sanitizer's runtime, which must come first.
+        preload = f"{os.environ.get('LD_PRELOAD', '')} {self.folder}/recorder.so".strip()
+        environment = dict(os.environ, LD_PRELOAD=preload, CALLS=str(record))
         run = subprocess.run([TOOL, *command.split(), *map(str, arguments)], cwd=self.folder, env=environment, capture_output=True, text=True,
                              timeout=120)
         return record.read_text(), run.returncode, run.stderr

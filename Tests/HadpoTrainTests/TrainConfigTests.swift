@@ -10,6 +10,8 @@ private func read(_ json: JSON, _ family: ModelFamily = .llava) throws(HadpoErro
 /// A configuration of pairs with some keys more, `{"a": {"b": 1}}` beside those of `data`.
 private func asked(_ text: String) throws -> JSON {
     var json: JSON = ["schema": "hadpo.train/1", "data": ["format": "pairs", "pairs": "p.jsonl"]]
+    let adapter = File.join(File.folder(of: File.folder(of: #filePath)), "Fixtures/llava/dpo/adapter")
+    let text = text.split(separator: "ADAPTER", omittingEmptySubsequences: false).joined(separator: adapter)
     for member in try JSON.parse(Array("{\(text)}".utf8), source: "test").objectValue ?? [] {
         if member.key == "data", var data = json["data"], let more = member.value.objectValue {
             for each in more { data[each.key] = each.value }
@@ -51,12 +53,12 @@ private func refusal(_ json: JSON, _ family: ModelFamily = .llava) -> HadpoError
             (#""reference": {"cache": "c", "frontend": "policy"}"#, "/reference/cache"),
             (#""reference": {"prompts": "own"}"#, "/reference/prompts"),
             (supervised + #""all_weights": true, "lora": {"rank": 4}"#, "/lora/rank"),
-            (supervised + #""vision_tower": true, "lora": {"init": "a"}"#, "/lora/init"),
+            (supervised + #""vision_tower": true, "lora": {"init": "ADAPTER"}"#, "/vision_tower"),
             (supervised + #""vision_tower": true, "feature_cache_bytes": 4"#, "/feature_cache_bytes"),
             (#""lora": {"rank": 0, "alpha": 4}"#, "/lora/alpha"), (#""lora": {"rank": 0, "target": ["q_proj"]}"#, "/lora/target"),
             (#""epochs": 1, "steps": 5"#, "/epochs"),
             (#""schedule": {"warmup_steps": 3, "warmup_ratio": 0.1}"#, "/schedule/warmup_ratio"),
-            (#""data": {"order": "file"}, "lora": {"init": "a"}, "seed": 7"#, "/seed"),
+            (#""data": {"order": "file"}, "lora": {"init": "ADAPTER"}, "seed": 7"#, "/seed"),
         ])
     func withoutEffect(_ text: String, _ place: String) throws {
         let error = refusal(try asked(text))

@@ -56,6 +56,9 @@ package struct PictureName: Sendable {
     /// Written as COCO's files are called: in one of its sets, or with twelve digits.
     package var isCOCO: Bool { number != nil && (set.map { $0.family != "VG" } ?? isPadded) }
 
+    /// Written with one of COCO's sets, so that its number is COCO's and no other collection's.
+    package var isOfCOCOSet: Bool { self.set.map { $0.family != "VG" } ?? false }
+
     /// How a file may be called below a folder of pictures: as written, then as the likeliest kinds, each in its spellings.
     package var spellings: [[String]] {
         let endings = [".jpg", ".png", ".jpeg"]
@@ -95,7 +98,10 @@ package struct PictureIndex: Sendable {
     /// The pictures of a number: one, but for folders that number their own.
     private var numbered: [Int: [Int]] = [:]
 
-    package init(_ source: String) { self.source = source }
+    /// Whether a number alone may be COCO's: not in an evaluation of other pictures, whose numbers COCO's files have too.
+    private let mixesCOCO: Bool
+
+    package init(_ source: String, mixesCOCO: Bool = true) { (self.source, self.mixesCOCO) = (source, mixesCOCO) }
 
     package var count: Int { names.count }
 
@@ -140,6 +146,12 @@ package struct PictureIndex: Sendable {
     }
 
     private func check(_ a: PictureName, _ b: PictureName, in file: String? = nil) throws(HadpoError) {
+        if !mixesCOCO, a.isOfCOCOSet != b.isOfCOCOSet {
+            throw HadpoError(
+                .format, "a picture of COCO meets a number that is not COCO's", at: file ?? source,
+                found: file == nil ? "'\(b.text)' and '\(a.text)'" : "'\(a.text)'; \(source) has '\(b.text)'",
+                expected: "names of one collection: COCO's file and Visual Genome's image of one number are two pictures")
+        }
         guard a.contradicts(b) else { return }
         throw HadpoError(
             .format, "a picture's number stands in two sets", at: file ?? source,

@@ -104,9 +104,14 @@ import Testing
         return try scoreSHR(all + keys, partial: partial)
     }
 
-    @Test("descriptions, evaluation and replies meet whatever their spelling", arguments: JoiningCaptions.spellings)
-    func spelled(_ name: String) throws {
-        for other in JoiningCaptions.spellings {
+    /// Of Visual Genome's image 7, and of COCO's picture 7: one number, two pictures.
+    static let collections = [
+        ["7", "000000000007.jpg", "VG_100K/7.jpg"], ["val2014/COCO_val2014_000000000007.jpg", "COCO_val2014_000000000007.jpg"],
+    ]
+
+    @Test("descriptions, evaluation and replies meet whatever their spelling", arguments: collections)
+    func spelled(_ names: [String]) throws {
+        for (name, other) in names.flatMap({ name in names.map { (name, $0) } }) {
             let report = try score(
                 .object([.init(name, "A dog.")]), [reply("run1/\(other)")], val: [["image_id": .string(other)]])
             #expect(report["scored"] == 1 && report["asked"] == 1 && report["corrected"]?["hal_sents_ratio"] == 0.0)
@@ -171,7 +176,64 @@ import Testing
             ConfigReader.read(config, schema: "hadpo.shr-agree/1", SHRAgreementConfig.init).config)
     }
 
-    @Test("judges agree on images of one number, and on the same sentences only", arguments: JoiningCaptions.spellings)
+    @Test("COCO's picture is not Visual Genome's image of its number", arguments: collections[1]) func coco(_ coco: String) throws
+    {
+        for (described, listed, replied) in [(coco, "7", "7"), ("7", coco, coco), ("7", "7", coco), (coco, coco, "7")] {
+            let error = #expect(throws: HadpoError.self) {
+                try score(
+                    .object([.init(described, "A dog.")]), [reply("run1/\(replied)")], val: [["image_id": .string(listed)]],
+                    partial: true)
+            }
+            #expect(error?.message.hasPrefix("a picture of COCO meets") == true && error?.found?.contains(coco) == true)
+        }
+        // A record may say in "image" whose number "image_id" is.
+        #expect(throws: HadpoError.self) {
+            try score([["image_id": 7, "image": .string(coco), "description": "A dog."]], [reply("run1/7")])
+        }
+        #expect(throws: HadpoError.self) { try agree([sentence("7", 1)], [sentence(coco, 1)], partial: true) }
+        let folder = try TemporaryFolder()
+        try folder.write("b.jsonl", sentence(coco, 1).text() + "\n")
+        #expect(throws: HadpoError.self) {
+            try score(["7": "A dog."], [reply("run1/7")], keys: [.init("baseline", .string(folder["b.jsonl"]))])
+        }
+    }
+
+    @Test("a record that contradicts itself is refused, with both values") func contradiction() throws {
+        for (record, found) in [
+            (
+                ["image_id": 7, "image": "VG_100K_2/8.png", "description": "A dog."],
+                "'image_id': '7', and 'image': 'VG_100K_2/8.png'"
+            ),
+            (["image_id": 7, "description": "A dog.", "caption": "A cat."], "'description': 'A dog.', and 'caption': 'A cat.'"),
+            (["image_id": 7, "answer": "A dog.", "text": "A cat."], "'answer': 'A dog.', and 'text': 'A cat.'"),
+        ] as [(JSON, String)] {
+            let error = #expect(throws: HadpoError.self) { try score([record], [reply("run1/7")]) }
+            #expect(error?.found == found && error?.place?.hasSuffix("d.json[0]") == true)
+        }
+        let mistyped = #expect(throws: HadpoError.self) {
+            try score([["image_id": 7, "description": 5, "caption": "A dog."]], [reply("run1/7")])
+        }
+        #expect(mistyped?.place?.hasSuffix("key 'description'") == true)
+        let same: JSON = ["image_id": 7, "image": "VG_100K_2/7.png", "description": "A dog.", "text": "A dog.", "caption": nil]
+        #expect(try score([same], [reply("run1/7")])["scored"] == 1)
+    }
+
+    @Test("a verdict that cannot be read names the key") func verdictKeys() throws {
+        let good = sentence("7", 1)
+        for (key, value, found) in [
+            ("class", "maybe", "'class' is 'maybe', which is none of 'hallucination', "), ("class", nil, "no 'class'"),
+            ("image_id", 7, "'image_id' is 7, which is not a string"), ("text", nil, "no 'text'"),
+            ("sentence", "1", "'sentence' is \"1\", which is not a whole number"),
+        ] as [(String, JSON, String)] {
+            var line = good
+            line[key] = value.isNull ? nil : value
+            let error = #expect(throws: HadpoError.self) { try agree([good], [line]) }
+            #expect(error?.found?.hasPrefix(found) == true, "\(error?.found ?? "")")
+        }
+    }
+
+    @Test(
+        "judges agree on images of one number, and on the same sentences only", arguments: collections[0])
     func agreement(_ name: String) throws {
         let mine = [sentence("7", 1), sentence("7", 2, "A cat.")]
         let report = try agree(mine, [sentence(name, 2, "A cat."), sentence(name, 1)])

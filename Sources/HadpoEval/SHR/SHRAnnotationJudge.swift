@@ -16,9 +16,9 @@ struct SHRAnnotationJudge {
     init(_ annotations: SHRAnnotations, synonyms: String?, objects path: String?, ids: [String]) throws(HadpoError) {
         var listed: [String: [String]] = [:]
         if let path {
-            var pictures = PictureIndex("the images of the evaluation")
+            var pictures = PictureIndex("the images of the evaluation", mixesCOCO: false)
             for id in ids { try pictures.add(id) }
-            var own = PictureIndex(path)
+            var own = PictureIndex(path, mixesCOCO: false)
             for member in try File.readJSON(path).objectValue ?? [] {
                 let names = member.value.arrayValue?.compactMap(\.stringValue)
                 guard let names, names.count == member.value.arrayValue?.count else {

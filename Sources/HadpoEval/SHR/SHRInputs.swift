@@ -27,7 +27,7 @@ package struct SHRDescriptions: Sendable {
     /// `answer`, `text`).
     package init(_ path: String) throws(HadpoError) {
         self.path = path
-        pictures = PictureIndex(path)
+        pictures = PictureIndex(path, mixesCOCO: false)
         let bytes = try File.read(path)
         sha256 = SHA256.hex(bytes)
         let records: [(place: String, value: JSON)]
@@ -51,19 +51,52 @@ package struct SHRDescriptions: Sendable {
             records = try JSONLines.parse(bytes, source: path, dropTornLine: true).map { ("\(path):\($0.number)", $0.value) }
         }
         for (place, record) in records {
-            let id = record["image_id"] ?? record["image"] ?? .null
-            let keys = ["description", "caption", "answer", "text"]
-            let text = keys.lazy.compactMap { record[$0]?.stringValue }.first
-            guard let name = id.stringValue ?? id.intValue.map(String.init), let text else {
-                throw Self.fault(place, Self.keys(record))
+            let name = try Self.oneValue(of: ["image_id", "image"], in: record, place, Self.name) {
+                Self.isOnePicture($0, $1)
             }
-            try add(name, text, place)
+            let text = try Self.oneValue(of: ["description", "caption", "answer", "text"], in: record, place, \.stringValue) {
+                $0.hasSameBytes($1)
+            }
+            guard let name, let text else { throw Self.fault(place, Self.keys(record)) }
+            // "image" may say more than the number does: whose number it is.
+            let file = record["image"].flatMap(Self.name)
+            try add(file.map { PictureName($0).isOfCOCOSet } ?? false ? file ?? name : name, text, place)
         }
         try requireSome()
     }
 
     private func requireSome() throws(HadpoError) {
         if ids.isEmpty { throw Self.fault(path, "no record") }
+    }
+
+    /// The value that several keys of a record give, which must be one.
+    private static func oneValue(
+        of keys: [String], in record: JSON, _ place: String, _ read: (JSON) -> String?, same: (String, String) -> Bool
+    ) throws(HadpoError) -> String? {
+        var first: (key: String, value: String)?
+        for key in keys {
+            guard let member = record[key], !member.isNull else { continue }
+            guard let value = read(member) else { throw fault("\(place), key '\(key)'", member.kind) }
+            guard let known = first else {
+                first = (key, value)
+                continue
+            }
+            guard same(known.value, value) else {
+                throw HadpoError(
+                    .format, "a description's record contradicts itself", at: place,
+                    found: "'\(known.key)': '\(known.value.shortened(to: 200))', and '\(key)': '\(value.shortened(to: 200))'",
+                    expected: "one image and one description a record; remove the key that is not meant")
+            }
+        }
+        return first?.value
+    }
+
+    private static func name(_ value: JSON) -> String? { value.stringValue ?? value.intValue.map(String.init) }
+
+    /// Names of which one has no number do not contradict each other: files may be called anything.
+    private static func isOnePicture(_ a: String, _ b: String) -> Bool {
+        let (a, b) = (PictureName(a), PictureName(b))
+        return a.number == nil || b.number == nil || a.isSame(as: b)
     }
 
     private static func keys(_ record: JSON) -> String {
@@ -144,7 +177,7 @@ package struct SHRFiles: Sendable {
         guard let validation else { return (descriptions.ids, []) }
         var ids: [String] = []
         var doubled: [String] = []
-        var known = PictureIndex(validation)
+        var known = PictureIndex(validation, mixesCOCO: false)
         try JSONStream.elements(ofFile: validation) { _, element throws(HadpoError) in
             let record = try element.parse()
             let id = record["image_id"] ?? record
@@ -178,7 +211,7 @@ package struct SHRAnnotations: Sendable {
     package private(set) var images: [String: Image] = [:]
 
     package init(_ files: SHRFiles, ids: [String]) throws(HadpoError) {
-        var pictures = PictureIndex("the images of the evaluation")
+        var pictures = PictureIndex("the images of the evaluation", mixesCOCO: false)
         for id in ids { try pictures.add(id) }
         let numbers = Set(ids.compactMap { PictureName($0).number })
         var images: [String: Image] = [:]

@@ -35,7 +35,7 @@ package struct SHRRecord: Sendable {
     static func named(
         _ records: [SHRRecord], as others: [SHRRecord], in path: String, of: String
     ) throws(HadpoError) -> [SHRRecord] {
-        var index = PictureIndex(of)
+        var index = PictureIndex(of, mixesCOCO: false)
         var names: [String] = []
         var last: String?
         for record in others where last.map({ !$0.hasSameBytes(record.image) }) ?? true {
@@ -103,7 +103,7 @@ package struct SHRRecord: Sendable {
                 let name = value["class"]?.stringValue, let known = SHRVerdicts.Class(rawValue: name)
             else {
                 throw HadpoError(
-                    .format, "no verdict", at: "\(path):\(line.number)", found: value.kind,
+                    .format, "no verdict", at: "\(path):\(line.number)", found: fault(of: value),
                     expected: "a line of sentences.jsonl: run, image_id, sentence, text, class")
             }
             records.append(
@@ -113,6 +113,21 @@ package struct SHRRecord: Sendable {
                     outcome: value["outcome"]?.stringValue ?? "judged"))
         }
         return records
+    }
+
+    /// Which key of a line is missing, or is not what it should be.
+    private static func fault(of value: JSON) -> String {
+        guard value.objectValue != nil else { return value.kind }
+        for key in ["run", "image_id", "sentence", "text", "class"] {
+            guard let member = value[key], !member.isNull else { return "no '\(key)'" }
+            let isNumber = key == "sentence"
+            if isNumber ? member.intValue == nil : member.stringValue == nil {
+                let shown = member.objectValue == nil && member.arrayValue == nil ? member.text().shortened(to: 80) : member.kind
+                return "'\(key)' is \(shown), which is not \(isNumber ? "a whole number" : "a string")"
+            }
+        }
+        let classes = SHRVerdicts.Class.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")
+        return "'class' is '\((value["class"]?.stringValue ?? "").shortened(to: 80))', which is none of \(classes)"
     }
 
     private static func judgement(_ run: JSON.Member, _ path: String) throws(HadpoError) -> [SHRRecord] {

@@ -101,7 +101,7 @@ package struct SHRScore {
         self.ids = ids
         let evaluation = config.files.validation ?? config.answers
         self.evaluation = evaluation
-        var pictures = PictureIndex(evaluation)
+        var pictures = PictureIndex(evaluation, mixesCOCO: false)
         var texts: [String: String] = [:]
         var described: Set<String> = []
         for id in ids {

@@ -35,6 +35,7 @@ enum OutcomeText {
         "not_requested": "the judge was never asked",
         "foreign_reply": "a reply without a single word of a verdict: in another language, or no answer",
         "count_mismatch": "a reply with more or fewer lines than sentences: which is whose cannot be told",
+        "unread_verdicts": "a reply with a verdict that is none of the three",
         "no_judgement": "a reply without its heading, whose lines cannot be told apart",
         "only_draft": "a reply that is nothing but what the judge thought before it would have answered",
         "failed": "the request failed at the judge",

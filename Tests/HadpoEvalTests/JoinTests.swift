@@ -138,6 +138,28 @@ import Testing
         #expect(unheard?.found == "custom_id 'run1/5'" && unheard?.expected?.contains("'run1/1'") == true)
     }
 
+    @Test("sentences whose verdict cannot be read are not scored") func unread() throws {
+        let answers: JSON = ["1": "A dog. A cat.", "2": "A cat."]
+        let replies = [
+            reply("run1/1", "Judgement:\n1. correct: a\n2. incorrect: b"), reply("run1/2", "Judgement:\n1. correct: a"),
+        ]
+        let error = #expect(throws: HadpoError.self) { try score(answers, replies) }
+        #expect(error?.found?.hasPrefix("1 of 2 descriptions") == true)
+        #expect(
+            error?.found?.hasSuffix("missing unread_verdicts: 1; 1 of 3 sentences have a verdict that is none of the three")
+                == true)
+        let part = try score(answers, replies, partial: true)
+        #expect(part["scored"] == 1 && part["outcomes"]?["unread_verdicts"]?["first"] == ["1"])
+        #expect(part["corrected"]?["sentences"]?["unrecognised"] == 1 && part["upstream"]?["mean_hal_ratio"] == 0.0)
+        // Read back without their report, and as a baseline.
+        let folder = try TemporaryFolder()
+        try folder.write("b.jsonl", sentence("2", 1, "A cat.", "unrecognised").text() + "\n")
+        #expect(try SHRScored(folder["b.jsonl"], resamples: 0, seed: 0).coverage == Coverage(asked: 1, scored: 0))
+        let baseline = [JSON.Member("baseline", .string(folder["b.jsonl"]))]
+        let one = #expect(throws: HadpoError.self) { try score(["2": "A bus."], [replies[1]], keys: baseline) }
+        #expect(one?.message == "sentences of the baseline without a verdict")
+    }
+
     @Test("what is said twice must be the same") func twice() throws {
         let one = reply("run1/7")
         func list(_ second: String) -> JSON {

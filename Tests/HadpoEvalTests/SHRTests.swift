@@ -274,13 +274,57 @@ private struct Recorded {
         }
     }
 
+    @Test("verdicts on other descriptions are refused, and replies that nobody asked for do not count") func others() throws {
+        let folder = try world()
+        _ = try readSHRRequests(files(folder) + [.init("output", .string(folder["r.jsonl"]))])
+        func score(_ descriptions: JSON, _ lines: [JSON], requests: Bool = true, partial: Bool = true) throws -> JSON {
+            try folder.write("other.json", descriptions.text())
+            try folder.write("replies.jsonl", lines.map { $0.text() + "\n" }.joined())
+            return try scoreSHR(
+                [.init("answers", .string(folder["other.json"])), .init("replies", .string(folder["replies.jsonl"]))]
+                    + (requests ? [.init("requests", .string(folder["r.jsonl"]))] : []), partial: partial)
+        }
+        let one = batchLine("run1/1", "Judgement:\n1. correct: a"),
+            two = batchLine("run1/1", "Judgement:\n1. correct\n2. correct")
+        for (text, reply, sentence, found) in [
+            ("A dog. A cow.", two, 2, "'A cat'"), ("A dog.", one, 2, "'A cat'"),
+            ("A dog. A cat. A cow.", two, 3, "no sentence 3"),
+            ("A cow. A cat.", two, 1, "'A dog'"),
+        ] {
+            let error = #expect(throws: HadpoError.self) { try score(["1": .string(text)], [reply]) }
+            #expect(error?.message == "the judge was asked about another description")
+            #expect(error?.place?.hasSuffix("image 1, sentence \(sentence)") == true && error?.found == found, "\(text)")
+        }
+        // Its own key makes a reply one to another prompt, and so a missing one, whichever way custom_id is spelled.
+        for name in ["run1/1", "run1/000000000001.jpg", "1"] {
+            var stale = batchLine(name, "Judgement:\n1. correct\n2. correct")
+            stale["key"] = "00"
+            #expect(try score(["1": "A cow. A cat."], [stale])["outcomes"]?["stale"]?["count"] == 1)
+            #expect(throws: HadpoError.self) { try score(["1": "A cow. A cat."], [stale], partial: false) }
+        }
+        // Image 7 has no regions, so that it was never asked about.
+        let never = try score(["1": "A dog. A cat.", "7": "A dog."], [two, batchLine("run1/7", "Judgement:\n1. correct: a")])
+        #expect(never["outcomes"]?["not_requested"]?["first"] == ["7"] && never["scored"] == 1)
+        let notes = never["judge"]?["notes"]?.arrayValue?.compactMap(\.stringValue) ?? []
+        #expect(notes.count == 1 && notes[0].hasPrefix("2 of 2 replies have no key"))
+        let loose = try score(["1": "A cow. A cat."], [two], requests: false)
+        #expect(loose["judge"]?["notes"]?[0]?.stringValue?.hasPrefix("no requests are given") == true)
+        var keyed = two
+        keyed["key"] = .string(try #require(SHRAsked.read(folder["r.jsonl"])["run1/1"]).key)
+        #expect(try score(["1": "A dog. A cat."], [keyed])["judge"]?["notes"] == [])
+        try folder.write(
+            "r.jsonl", #"{"custom_id": "run1/1", "body": {"messages": [{"role": "user", "content": "Is it? A dog"}]}}"# + "\n")
+        let own = try score(["1": "A dog. A cat."], [two])["judge"]?["notes"]?.arrayValue?.compactMap(\.stringValue) ?? []
+        #expect(own.count == 2 && own[1].hasPrefix("1 requests have a prompt of their own"))
+    }
+
     @Test("the content hash covers the body's bytes as they stand in the file") func keys() throws {
         let folder = try TemporaryFolder()
         let body = "{ \"model\":\"m\",\"x\": \"\\\"body\\\": {\", \"t\":1e0 }"
         try folder.write("r.jsonl", "{\"custom_id\": \"a\", \"note\": {\"body\": 1}, \"body\" : \(body) , \"z\": \"body\"}\n\n")
-        #expect(try SHRReplies.keys(requests: folder["r.jsonl"]) == ["a": SHA256.hex(Array(body.utf8))])
+        #expect(try SHRAsked.read(folder["r.jsonl"]).mapValues(\.key) == ["a": SHA256.hex(Array(body.utf8))])
         try folder.write("r.jsonl", "{\"custom_id\": \"a\", \"body\": {}}\n{\"custom_id\": \"a\", \"body\": {}}\n")
-        #expect(throws: HadpoError.self) { try SHRReplies.keys(requests: folder["r.jsonl"]) }
+        #expect(throws: HadpoError.self) { try SHRAsked.read(folder["r.jsonl"]) }
     }
 }
 

@@ -173,6 +173,11 @@ struct SHRComparison {
             missing: [("only in the run", onlyRun), ("only in the baseline", onlyBaseline)].filter { !$0.1.isEmpty }.map {
                 "\($0.0): \(Coverage.first($0.1))"
             }.joined(separator: "; "), expected: "the same images")
+        let compared = baseline.filter { mine.sentences[.init(run: $0.run, image: $0.image)] != nil }
+        let unread = compared.filter { !$0.isJudged }.map { "\($0.image) (\($0.sentence))" }
+        try Coverage(asked: compared.count, scored: compared.count - unread.count).require(
+            partial: partial, "sentences of the baseline without a verdict", at: path, "sentences",
+            missing: "image_id (sentence) \(Coverage.first(unread))", expected: "a verdict on every sentence")
     }
 
     var json: JSON {

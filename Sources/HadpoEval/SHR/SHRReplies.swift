@@ -15,8 +15,13 @@ package struct SHRReplies: Sendable {
     /// custom_ids with several good replies; the first counts.
     package private(set) var doubled: [String] = []
 
-    /// - Parameter keys: content hash of each request, to tell replies to another prompt.
-    package init(_ path: String, keys: [String: String]?) throws(HadpoError) {
+    /// custom_ids whose reply does not say which request it answers, or whose request nobody has.
+    private(set) package var keyless: Set<String> = []
+
+    /// - Parameter key: content hash of the request of a custom_id, to tell replies to another prompt.
+    package init(
+        _ path: String, key expected: (String) throws(HadpoError) -> String? = { (_) throws(HadpoError) in nil }
+    ) throws(HadpoError) {
         var known: Set<String> = []
         let lines = try JSONLineReader(path, dropTornLine: true, isHashed: true)
         while let line = try lines.next() {
@@ -27,7 +32,8 @@ package struct SHRReplies: Sendable {
             }
             var reply = Self.read(line.value)
             let key = (line.value["request_key"] ?? line.value["key"])?.stringValue
-            if let key, let expected = keys?[id], key != expected { reply = .bad("stale") }
+            let asked = try expected(id)
+            if let key, let asked, !key.hasSameBytes(asked) { reply = .bad("stale") }
             if case .text = reply {
                 if let model = line.value["response"]?["body"]?["model"]?.stringValue, known.insert(model).inserted {
                     models.append(model)
@@ -46,6 +52,7 @@ package struct SHRReplies: Sendable {
                 continue
             }
             replies[id] = reply
+            if case .text = reply, key == nil || asked == nil { keyless.insert(id) }
         }
         sha256 = lines.sha256 ?? ""
     }
@@ -75,7 +82,7 @@ package struct SHRReplies: Sendable {
     private static let filtered: Set<String> = ["content_filter", "content_filtered", "safety"]
 
     /// A content's text: a string, or chunks, of which those of type "text" are the answer and others the draft.
-    private static func text(_ content: JSON) -> String? {
+    static func text(_ content: JSON) -> String? {
         switch content {
         case .string(let text): return text
         case .array(let chunks): return chunks.compactMap { text($0) }.joined()
@@ -84,58 +91,5 @@ package struct SHRReplies: Sendable {
             return type == "text" || type == "output_text" ? content["text"]?.stringValue : nil
         default: return nil
         }
-    }
-
-    /// custom_id to content hash, from a requests file. The hash is of the body's bytes as they stand in the line.
-    package static func keys(requests path: String) throws(HadpoError) -> [String: String] {
-        var keys: [String: String] = [:]
-        for (number, line) in try File.read(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            let bytes = Array(line)
-            if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
-            let place = "\(path):\(number + 1)"
-            let value = try JSON.parse(bytes, source: place)
-            guard let id = value["custom_id"]?.stringValue, let body = member("body", of: bytes) else {
-                throw HadpoError(.format, "no request", at: place, found: value.kind, expected: "'custom_id' and 'body'")
-            }
-            guard keys.updateValue(SHA256.hex(body), forKey: id) == nil else {
-                throw HadpoError(.format, "a custom_id is used twice", at: place, found: "'\(id)'", expected: "each once")
-            }
-        }
-        return keys
-    }
-
-    /// The bytes of an object's member in a line that is known to be JSON.
-    private static func member(_ key: String, of line: [UInt8]) -> [UInt8]? {
-        let quoted = Array("\"\(key)\"".utf8)
-        var depth = 0
-        var at = 0
-        var valueStart: Int?
-        while at < line.count {
-            switch line[at] {
-            case UInt8(ascii: "\""):
-                let start = at
-                at += 1
-                while at < line.count, line[at] != UInt8(ascii: "\"") { at += line[at] == UInt8(ascii: "\\") ? 2 : 1 }
-                if depth == 1, valueStart == nil, at < line.count, line[start...at].elementsEqual(quoted) {
-                    var next = at + 1
-                    while next < line.count, line[next] <= 0x20 { next += 1 }
-                    // A key is followed by a colon, a value is not.
-                    if next < line.count, line[next] == UInt8(ascii: ":") {
-                        next += 1
-                        while next < line.count, line[next] <= 0x20 { next += 1 }
-                        valueStart = next
-                        at = next
-                        continue
-                    }
-                }
-            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
-            case UInt8(ascii: "}"), UInt8(ascii: "]"):
-                depth -= 1
-                if depth == 1, let valueStart, line[valueStart] == UInt8(ascii: "{") { return Array(line[valueStart...at]) }
-            default: break
-            }
-            at += 1
-        }
-        return nil
     }
 }

@@ -75,7 +75,7 @@ package struct SHRScore {
         }
         try score.coverage.require(
             partial: config.partial, "descriptions without verdicts", at: config.replies ?? config.answers,
-            "descriptions of \(score.evaluation)", missing: score.outcomes.summary(without: Self.notMissing),
+            "descriptions of \(score.evaluation)", missing: score.missing,
             expected: "a verdict on every sentence of every image")
         let report = try score.report()
         if let folder = config.output {
@@ -121,6 +121,12 @@ package struct SHRScore {
     /// Every pass of the judge over every image.
     private var coverage: Coverage { Coverage(asked: ids.count * runs.count, scored: outcomes.count("judged")) }
 
+    private var missing: String {
+        let unread = records.count { $0.classification == .unrecognised }
+        return outcomes.summary(without: Self.notMissing)
+            + (unread == 0 ? "" : "; \(unread) of \(records.count) sentences have a verdict that is none of the three")
+    }
+
     /// Outcomes that leave no image of the evaluation without a verdict.
     private static let notMissing: Set<String> = [
         "judged", "image_listed_twice", "described_twice", "judged_twice", "not_in_the_evaluation", "reply_to_an_unknown_image",
@@ -129,12 +135,16 @@ package struct SHRScore {
     // MARK: judges
 
     private mutating func judgeByReplies() throws(HadpoError) {
-        var keys: [String: String]?
-        if let path = config.requests { keys = try SHRReplies.keys(requests: path) }
         let path = config.replies ?? ""
-        let replies = try SHRReplies(path, keys: keys)
+        var asked: [String: SHRAsked]?
+        if let requests = config.requests { asked = try byImage(SHRAsked.read(requests), requests).known }
+        let (ids, pictures, requested) = (ids, pictures, asked)
+        let replies = try SHRReplies(path) { (custom) throws(HadpoError) in
+            guard let requested, let place = try pictures.place(Self.imageID(custom), in: path) else { return nil }
+            return requested["\(Self.runName(custom))/\(ids[place])"]?.key
+        }
         var names = Set(replies.replies.keys.map(Self.runName))
-        if let keys { names.formUnion(keys.keys.map(Self.runName)) }
+        if let requested { names.formUnion(requested.keys.map(Self.runName)) }
         if names.isEmpty { names = ["run1"] }
         for id in replies.doubled { outcomes.add("judged_twice", id) }
         let given = try byImage(replies.replies, path)
@@ -145,8 +155,6 @@ package struct SHRScore {
                 found: "custom_id \(PictureIndex.examples(given.unknown, of: given.unknown.count))",
                 expected: "a run and an image of \(evaluation), such as 'run1/\(ids.first ?? "")'")
         }
-        var requested: Set<String>?
-        if let keys { requested = Set(try byImage(keys, config.requests ?? "").known.keys) }
         // Every pass has a verdict, or none, on every sentence: names without end would multiply the descriptions.
         guard names.count <= SHRRequestsConfig.mostRuns else {
             throw HadpoError(
@@ -156,17 +164,40 @@ package struct SHRScore {
         }
         // run2 before run10.
         let ordered = names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
+        var foreign = 0
         for name in ordered {
+            for id in ids {
+                guard let request = requested?["\(name)/\(id)"], case .text? = given.known["\(name)/\(id)"] else { continue }
+                if try !isOf(request, "\(name)/\(id)", id) { foreign += 1 }
+            }
             try judge(name, ordered.count) { id in
                 let custom = "\(name)/\(id)"
-                switch given.known[custom] {
-                case .text(let text): return .text(text)
-                case .bad(let why): return .bad(why)
-                case nil: return .bad(requested.map { !$0.contains(custom) } ?? false ? "not_requested" : "no_reply")
-                }
+                if let requested, requested[custom] == nil { return .bad("not_requested") }
+                return given.known[custom] ?? .bad("no_reply")
             }
         }
-        judgeName = ["kind": "model", "models": JSON(replies.models), "replies_sha256": .string(replies.sha256)]
+        judgeName = [
+            "kind": "model", "models": JSON(replies.models), "replies_sha256": .string(replies.sha256),
+            "notes": JSON(SHRNotes.replies(replies, hasRequests: requested != nil, foreignPrompts: foreign)),
+        ]
+    }
+
+    /// Whether a request has the sentences of the description; false where its prompt does not show them.
+    private func isOf(_ request: SHRAsked, _ custom: String, _ id: String) throws(HadpoError) -> Bool {
+        guard let text = texts[id] else { return true }
+        let sentences = SHRText.sentences(text)
+        if sentences.isEmpty { return true }
+        switch request.match(sentences) {
+        case .same: return true
+        case .unknown: return false
+        case .other(let number, let asked):
+            let ours = number <= sentences.count ? "'\(sentences[number - 1].shortened(to: 200))'" : "no sentence \(number)"
+            throw HadpoError(
+                .format, "the judge was asked about another description",
+                at: "\(config.requests ?? ""), custom_id '\(custom)', image \(id), sentence \(number)",
+                found: asked.map { "'\($0.shortened(to: 200))'" } ?? "no sentence \(number)",
+                expected: "\(ours), as in \(config.answers); ask the judge again, with requests made of these descriptions")
+        }
     }
 
     /// What belongs to "run/image" with the evaluation's name of the image; batch files of other tools may name the image alone.
@@ -234,6 +265,7 @@ package struct SHRScore {
                 case .bad(let why): outcome = why
                 case .judged(let verdicts):
                     classes = verdicts.map(\.classification)
+                    if classes.contains(.unrecognised) { outcome = "unread_verdicts" }
                     lines = verdicts.map(\.line)
                 }
                 // Upstream keeps asking until the word is there, and stores what it then cannot parse as nulls.

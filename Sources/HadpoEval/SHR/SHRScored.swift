@@ -39,11 +39,13 @@ package struct SHRScored: Sendable {
             return
         }
         var outcomes = SHROutcomes()
-        var known: Set<String> = []
-        for record in records where known.insert(record.run + "/" + record.image).inserted {
-            outcomes.add(record.outcome, record.image)
+        let descriptions = SHRDescriptionRecords(records).ordered
+        for sentences in descriptions {
+            guard let first = sentences.first else { continue }
+            let isUnread = first.outcome.hasSameBytes("judged") && !sentences.allSatisfy(\.isJudged)
+            outcomes.add(isUnread ? "unread_verdicts" : first.outcome, first.image)
         }
-        coverage = Coverage(asked: known.count, scored: outcomes.count("judged"))
+        coverage = Coverage(asked: descriptions.count, scored: outcomes.count("judged"))
         if let stored {
             report = stored
             return

@@ -11,8 +11,8 @@ package enum SHRText {
     }
 
     /// The same sentences numbered for the prompt, without their stops.
-    package static func numbered(_ sentences: [String]) -> String {
-        sentences.enumerated().map { "\($0.offset + 1). \(String($0.element.unicodeScalars.dropLast()))\n" }.joined()
+    package static func numbered(_ sentences: [String], from first: Int = 1) -> String {
+        sentences.enumerated().map { "\($0.offset + first). \(String($0.element.unicodeScalars.dropLast()))\n" }.joined()
     }
 
     /// Words as upstream counts them: parts between single spaces.

@@ -71,11 +71,22 @@ struct SHRSection {
             return """
                 <p><span class="judge">\(names.baseline): \(lines[0])</span> <span class="judge">\(names.run): \(lines[1])</span></p>
                 <p class="note"><b class="worry">Two judges:</b> figures of different judges do not compare.</p>
+                \(judgeNotes)
                 """
         }
         let note: HTML =
             place["run"]["report"]["judge"]["rule"].json.stringValue.map { "<p class=\"note\">Rule: \(said($0)).</p>" } ?? ""
-        return "<p><span class=\"judge\">\(lines.first ?? "")</span></p>\n\(note)"
+        return "<p><span class=\"judge\">\(lines.first ?? "")</span></p>\n\(note)\(judgeNotes)"
+    }
+
+    /// What the verdicts do not say by themselves, of each run.
+    private var judgeNotes: [HTML] {
+        runs.flatMap { role, report in notes(report["judge"]["notes"], of: runs.count > 1 ? title(role) : nil) }
+    }
+
+    private func notes(_ notes: Place, of run: String? = nil) -> [HTML] {
+        let texts = (notes.json.arrayValue ?? []).compactMap(\.stringValue)
+        return texts.map { "<p class=\"note\">\(run.map { $0 + ": " } ?? "")\(said($0)).</p>" }
     }
 
     private func judge(_ judge: Place) -> HTML {
@@ -230,7 +241,7 @@ struct SHRSection {
         }
         let looked = [
             "no_description", "empty_description", "no_regions", "no_reply", "not_requested", "foreign_reply", "count_mismatch",
-            "no_judgement", "only_draft", "described_twice", "judged_twice", "not_in_the_evaluation",
+            "unread_verdicts", "no_judgement", "only_draft", "described_twice", "judged_twice", "not_in_the_evaluation",
         ].filter { !outcomes.contains($0) }
         return """
             <h3>Every image</h3>

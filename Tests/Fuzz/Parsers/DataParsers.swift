@@ -102,10 +102,12 @@ enum DataParsers {
             try annotations(["factual": [.string(path)], "answers": ["1": "A dog."]])
         },
         Parser("shr-replies", file: "replies.jsonl") { path in
-            let replies = try SHRReplies(path, keys: ["run0/1": "0123"]).replies
+            let replies = try SHRReplies(path, key: { (id) throws(HadpoError) in id == "run0/1" ? "0123" : nil }).replies
             for case .text(let text) in replies.values { verdicts(text) }
         },
-        Parser("shr-requests", file: "requests.jsonl") { path in _ = try SHRReplies.keys(requests: path) },
+        Parser("shr-requests", file: "requests.jsonl") { path in
+            for asked in try SHRAsked.read(path).values { _ = asked.match(["A dog."]) }
+        },
         Parser("shr-verdicts", .bytes) { bytes in verdicts(String(decoding: bytes, as: UTF8.self)) },
         Parser("shr-sentences", file: "sentences.jsonl") { path in
             for record in try SHRRecord.read(path) { _ = (record.words, record.json) }

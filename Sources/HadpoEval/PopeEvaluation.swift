@@ -96,6 +96,8 @@ package struct PopeEvaluation {
         if let path = given.baseline {
             let other = try Run(split, path, config)
             try ScoredOrigin.requireDifferent(scored.origin.json, other.origin.json, at: path)
+            try ScoredOrigin.requireDifferentFiles(
+                (scored.sha256, scored.origin.json), (other.sha256, other.origin.json), at: path)
             report["baseline"] = other.report(config)
             report["comparison"] = scored.comparison(with: other, config)
             baseline = other

@@ -45,6 +45,21 @@ package struct ScoredOrigin: Sendable {
         return json
     }
 
+    /// A copy of the run's file is no baseline. Two models that say the same are one, where it is known that they are two.
+    package static func requireDifferentFiles(
+        _ run: (sha256: String, origin: JSON?), _ baseline: (sha256: String, origin: JSON?), at place: String
+    ) throws(HadpoError) {
+        guard run.sha256.hasSameBytes(baseline.sha256) else { return }
+        let areKnown = [run.origin, baseline.origin].allSatisfy { $0?["identity"]?.objectValue != nil }
+        if areKnown {
+            // Throws where they are one.
+            return try requireDifferent(run.origin, baseline.origin, at: place)
+        }
+        throw HadpoError(
+            .config, "the baseline is the run itself", at: place, found: "the same bytes, SHA-256 \(run.sha256.prefix(16))",
+            expected: "another model's, or the same model's before its training; was the wrong file given?")
+    }
+
     /// Two columns of one model with the same settings are no comparison.
     package static func requireDifferent(_ run: JSON?, _ baseline: JSON?, at place: String) throws(HadpoError) {
         guard let run, let baseline, run["identity"]?.objectValue != nil, baseline["identity"]?.objectValue != nil else { return }

@@ -275,6 +275,47 @@ import Testing
         #expect(throws: HadpoError.self) { try agree([], mine, partial: true) }
     }
 
+    @Test("a copy of the run is no baseline, and two judges are named") func sameDescriptions() throws {
+        let folder = try TemporaryFolder()
+        func reply(_ verdict: String, _ model: String) -> JSON {
+            let body: JSON = [
+                "model": .string(model), "choices": [["message": ["content": .string("Judgement:\n1. \(verdict): a")]]],
+            ]
+            return ["custom_id": "run1/7", "response": ["body": body]]
+        }
+        func judged(_ text: String, _ reply: JSON, against: String? = nil, into: String? = nil) throws -> JSON? {
+            var keys: [JSON.Member] = []
+            if let against { keys.append(.init("baseline", .string(folder[against]))) }
+            if let into { keys.append(.init("output", .string(folder[into]))) }
+            return try score(["7": .string(text)], [reply], keys: keys)["comparison"]
+        }
+        _ = try judged("A dog.", reply("correct", "m"), into: "one")
+        try folder.write("copy.jsonl", String(decoding: File.read(folder["one/sentences.jsonl"]), as: UTF8.self))
+        for path in ["one/sentences.jsonl", "copy.jsonl"] {
+            let error = #expect(throws: HadpoError.self) { try judged("A dog.", reply("correct", "m"), against: path) }
+            #expect(error?.message == "the baseline is the run itself")
+        }
+        let (one, copy) = try (
+            SHRScored(folder["one"], resamples: 0, seed: 0), SHRScored(folder["copy.jsonl"], resamples: 0, seed: 0)
+        )
+        #expect(throws: HadpoError.self) { try one.comparison(with: copy, resamples: 0, seed: 0, partial: false) }
+        func notes(_ comparison: JSON?) -> [String] { comparison?["notes"]?.arrayValue?.compactMap(\.stringValue) ?? [] }
+        let two = try judged("A dog.", reply("hallucination", "n"), against: "one/sentences.jsonl")
+        #expect(two?["judge"]?["differs"] == true && two?["same_descriptions"] == 1)
+        #expect(notes(two).map { $0.prefix(10) } == ["two judges", "two judges"])
+        let same = try judged("A dog.", reply("hallucination", "m"), against: "one/sentences.jsonl")
+        #expect(same?["judge"]?["differs"] == false && notes(same).count == 1)
+        let unknown = try judged("A cow.", reply("hallucination", "m"), against: "copy.jsonl")
+        #expect(unknown?["judge"]?["differs"] == .some(.null) && notes(unknown).count == 1)
+        #expect(try notes(judged("A cow.", reply("correct", "m"), against: "one/sentences.jsonl")) == [])
+        #expect(try notes(judged("A cow.", reply("correct", "n"), against: "one/sentences.jsonl")).count == 1)
+        // One file of replies by two models.
+        let more = try score(
+            ["7": "A dog.", "8": "A dog."],
+            [reply("correct", "m"), ["custom_id": "8", "response": reply("correct", "n")["response"] ?? .null]])
+        #expect(more["judge"]?["notes"]?[1]?.stringValue?.hasPrefix("the replies are of 2 models, m, n") == true)
+    }
+
     @Test("a baseline of other images is an error, or compared on those of both") func baseline() throws {
         let folder = try TemporaryFolder()
         let answers: JSON = ["7": "A dog.", "8": "A dog."]

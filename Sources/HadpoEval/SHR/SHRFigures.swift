@@ -155,6 +155,7 @@ struct SHRComparison {
     let path: String
     let resamples: Int
     let seed: Int
+    let judges: SHRJudges
 
     /// Two runs compare on the images of both.
     func requireSame(partial: Bool) throws(HadpoError) {
@@ -188,6 +189,10 @@ struct SHRComparison {
             "baseline": .string(path), "of": "run - baseline", "descriptions_of_both": JSON(shared.count),
             "only_in_run": JSON(mine.keys.count - shared.count), "only_in_baseline": JSON(theirs.keys.count - shared.count),
         ]
+        let alike = pairs.count { $0.elementsEqual($1) { $0.text.hasSameBytes($1.text) } }
+        report["same_descriptions"] = JSON(alike)
+        report["judge"] = judges.json
+        report["notes"] = JSON(judges.notes(isSameText: alike == shared.count))
         let images = shared.map(\.image)
         report["plain"] = compare(images, pairs)
         report["same_number_of_sentences"] = compare(

@@ -86,8 +86,7 @@ package struct SHRScore {
             try File.writeAtomically(File.join(place, "judgement.json"), upstream.judgement.text(ascii: true))
             try File.writeAtomically(
                 File.join(place, "metrics.json"), upstream.metrics(modelPath: config.modelPath).text(ascii: true))
-            try File.writeAtomically(
-                File.join(place, "sentences.jsonl"), score.records.map { $0.json.text(ascii: true) + "\n" }.joined())
+            try File.writeAtomically(File.join(place, "sentences.jsonl"), score.sentences)
             try File.writeAtomically(File.join(place, "report.json"), report.text(indent: 2) + "\n")
             try save.commit(progress: SilentProgress())
         }
@@ -288,6 +287,8 @@ package struct SHRScore {
 
     // MARK: the report
 
+    private var sentences: String { records.map { $0.json.text(ascii: true) + "\n" }.joined() }
+
     private func report() throws(HadpoError) -> JSON {
         let upstream = SHRUpstream(runs: runs, ids: ids, texts: texts).metrics(modelPath: config.modelPath)
         let figures = SHRFigures(records: records, resamples: config.resamples, seed: config.seed)
@@ -301,9 +302,13 @@ package struct SHRScore {
             "output": JSON(config.output), "origin": try ScoredOrigin(beside: config.answers).json,
         ]
         if let path = config.baseline {
+            let baseline = try SHRScored(path, resamples: 0, seed: 0)
+            try ScoredOrigin.requireDifferentFiles(
+                (SHA256.hex(Array(sentences.utf8)), report["origin"]), (baseline.sha256, baseline.report["origin"]), at: path)
             let comparison = try SHRComparison(
-                run: records, baseline: SHRRecord.named(SHRRecord.read(path), as: records, in: path, of: config.answers),
-                path: path, resamples: config.resamples, seed: config.seed)
+                run: records, baseline: SHRRecord.named(baseline.records, as: records, in: path, of: config.answers),
+                path: path, resamples: config.resamples, seed: config.seed,
+                judges: SHRJudges(run: judgeName, baseline: baseline.report["judge"] ?? .null))
             try comparison.requireSame(partial: config.partial)
             report["comparison"] = comparison.json
         }

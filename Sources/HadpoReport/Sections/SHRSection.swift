@@ -204,6 +204,7 @@ struct SHRSection {
                 (only in \(names.run): \(compared["only_in_run"].count), only in \(names.baseline): \(compared["only_in_baseline"].count)).
                 """,
                 head: ["", "\(names.baseline)", "sentences", "\(names.run)", "sentences", "change"], rows: rows))
+            \(notes(compared["notes"]))
             """
     }
 

@@ -111,7 +111,7 @@ def files(note):
                                               annotations="world/POPE/segmentation/coco_ground_truth_segmentation.json"))
     folders = {"answers": "descriptions.jsonl", "vg": "world/VG", "shr": "world/shr"}
     note("hadpo_shr_requests", hadpo.shr_requests(output="requests.jsonl", **folders))
-    note("hadpo_shr_score", hadpo.shr_score(judge="annotations", output="scored", **folders))
+    note("hadpo_shr_score", hadpo.shr_score(judge="annotations", synonyms="world/synonyms.txt", output="scored", **folders))
     note("hadpo_shr_score", hadpo.shr_score(judge="annotations", baseline="scored/sentences.jsonl", **folders))
     note("hadpo_shr_agree", hadpo.shr_agree("scored/sentences.jsonl", "scored/sentences.jsonl"))
     pathlib.Path("objects.json").write_text(json.dumps({str(int(o["image"][-16:-4])): o["objects"] for o in objects}))

@@ -148,19 +148,31 @@ static void comparison_row(const char *name, json *row)
     say("\n");
 }
 
+static void print_notes(json *notes)
+{
+    for (size_t i = 0; i < length_of(notes); i++) say("note: %s\n", json_object_get_string(json_object_array_get_idx(notes, i)));
+}
+
 static void show_score(json *report)
 {
     bool annotations = strcmp(text_at(report, "judge.kind", ""), "annotations") == 0;
     if (annotations)
-        say("judge: annotations, no model: %s\n\n", text_at(report, "judge.rule", ""));
+        say("judge: annotations, no model: %s\n", text_at(report, "judge.rule", ""));
     else
-        say("judge: %s\n\n", json_text(path_get(report, "judge.models")));
+        say("judge: %s\n", json_text(path_get(report, "judge.models")));
+    print_notes(path_get(report, "judge.notes"));
+    say("\n");
     print_origin("described by", path_get(report, "origin"));
     json *corrected = path_get(report, "corrected");
     char coverage[40] = "";
     coverage_text(report, coverage, sizeof coverage);
     say("%-34s%21s\n", "SHR, % [95 %]", "");
     say("%-34s%21s\n", "scored of asked", coverage);
+    json *sentences = path_get(corrected, "sentences");
+    double total = number_at(sentences, "total", 0);
+    char read[40] = "";
+    snprintf(read, sizeof read, "%.0f of %.0f", total - number_at(sentences, "unrecognised", 0) - number_at(sentences, "unjudged", 0), total);
+    say("%-34s%21s\n", "sentences with a verdict", read);
     ratio_row("hallucinated sentences", corrected, "hal_sents_ratio", path_get(corrected, "bootstrap_95.hal_sents_ratio"));
     ratio_row("hallucinated words", corrected, "hal_words_ratio", path_get(corrected, "bootstrap_95.hal_words_ratio"));
     ratio_row("as upstream computes it", report, "upstream.mean_hal_ratio", NULL);
@@ -182,6 +194,7 @@ static void show_score(json *report)
         comparison_row("as they are", path_get(comparison, "plain"));
         comparison_row("same number of sentences", path_get(comparison, "same_number_of_sentences"));
         comparison_row("same number of words", path_get(comparison, "same_number_of_words"));
+        print_notes(path_get(comparison, "notes"));
     }
     const char *output = text_at(report, "output", NULL);
     if (output != NULL) say("\n%s: judgement.json, metrics.json, sentences.jsonl, report.json\n", output);

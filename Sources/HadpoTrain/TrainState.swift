@@ -1,4 +1,5 @@
 import HadpoBase
+import HadpoModels
 import HadpoTensor
 import HadpoWeights
 
@@ -86,9 +87,12 @@ package enum TrainState {
                 .format, "not a training state", at: path, found: metadata["schema"] ?? "no schema", expected: schema)
         }
         if let start = metadata["start"], start != origin.start {
-            func said(_ content: String) -> String { content == "base" ? "no adapter" : "the adapter of content \(content)" }
+            func said(_ content: String) -> String {
+                content == "base" ? "no adapter" : "the adapter of content \(shortened(hash: content))"
+            }
             throw HadpoError(
-                .config, "the saved training started from another adapter", at: path, found: said(origin.start),
+                .config, "the saved training started from another adapter", at: path,
+                found: "what the training starts from: \(said(start)) then, now \(said(origin.start))",
                 expected: "\(said(start)) to start from, as it was at the beginning")
         }
         if let reference = metadata["reference"], reference != origin.reference {

@@ -198,19 +198,28 @@ private func parameters(_ run: TrainingRun) throws -> [[Float]] {
             for _ in 0..<4 { _ = try cached.trainer.takeStep(progress: quiet) }
             #expect(try parameters(cached) == parameters(plain))
         }
-        #expect(try temporary.text("reference.jsonl").split(separator: "\n").count == 6)
-        // Another reference, and another adapter, find nothing there.
-        func lines(_ adapter: String?, _ reference: JSON, steps: Int) throws -> Int {
+        // Whose they are, and one line for each pair.
+        let whole = try temporary.text("reference.jsonl")
+        #expect(whole.split(separator: "\n").count == 1 + 6)
+        func lines(_ adapter: String?, _ reference: JSON, _ name: String, steps: Int) throws -> Int {
             let subject = try Subject("llava")
             try subject.model.loadAdapter(folder: adapter ?? subject.adapter, progress: quiet)
-            let run = try subject.train(["reference": ["model": reference, "cache": file]])
+            let run = try subject.train(["reference": ["model": reference, "cache": .string(temporary[name])]])
             for _ in 0..<steps { _ = try run.trainer.takeStep(progress: quiet) }
-            return try temporary.text("reference.jsonl").split(separator: "\n").count
+            return try temporary.text(name).split(separator: "\n").count
         }
-        #expect(try lines(path, "base", steps: 3) == 12)
-        #expect(try lines(nil, "start", steps: 1) == 14)
+        // Another reference, and another adapter's start, are refused by name.
+        for (adapter, reference, now): (String?, JSON, String) in [
+            (path, "base", "now there is none"), (nil, "start", "now there is one of content "),
+        ] {
+            let error = #expect(throws: HadpoError.self) { try lines(adapter, reference, "reference.jsonl", steps: 1) }
+            #expect(error?.found?.hasPrefix("the adapter: its log-probabilities were made with one of content ") == true)
+            #expect(error?.found?.contains(now) == true, "\(error?.found ?? "")")
+            #expect(try temporary.text("reference.jsonl") == whole)
+        }
         // The base is the same under every adapter.
-        #expect(try lines(nil, "base", steps: 3) == 14)
+        #expect(try lines(path, "base", "base.jsonl", steps: 3) == 1 + 6)
+        #expect(try lines(nil, "base", "base.jsonl", steps: 3) == 1 + 6)
     }
 
     @Test("a resumed training is the uninterrupted one; with another reference or another start it is refused by name")

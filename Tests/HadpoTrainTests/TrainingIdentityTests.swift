@@ -71,7 +71,7 @@ private struct Change: Sendable, CustomTestStringConvertible {
         },
         Change("beta", "beta: these were made with ") { opening, _ in opening.keys["beta"] = 0.25 },
         Change("template", "template: these were made with ") { opening, _ in opening.keys["template"] = "hf" },
-        Change("adapter", "what the training starts from: content ") { opening, folder in
+        Change("adapter", "what the training starts from: no adapter then, now the adapter of content ") { opening, folder in
             // Another start under the same name is no other training's only by its content.
             opening.adapter = File.join(fixtures, "dpo/adapter")
         },

@@ -16,6 +16,21 @@ package enum File {
         return slash == path.utf8.startIndex ? "/" : String(decoding: path.utf8[..<slash], as: UTF8.self)
     }
 
+    /// One text for every spelling of one place, also where nothing is yet: links followed as far as they lead, "." and double slashes left
+    /// out.
+    package static func place(of path: String) -> String {
+        let whole = FileLock.target(of: path)
+        if exists(whole) { return whole }
+        var parts: [Substring] = []
+        for part in path.split(separator: "/") where part != "." {
+            if part == "..", let last = parts.last, last != ".." { parts.removeLast() } else { parts.append(part) }
+        }
+        let name = parts.popLast() ?? ""
+        let isAbsolute = path.utf8.first == UInt8(ascii: "/")
+        let folder = (isAbsolute ? "/" : parts.isEmpty ? "." : "") + parts.joined(separator: "/")
+        return join(FileLock.target(of: folder), String(name))
+    }
+
     /// Everything behind the last slash.
     package static func name(of path: String) -> String {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }

@@ -37,7 +37,14 @@ package struct RecordOrigins: Sendable {
 
     init(_ bytes: [UInt8], path: String) throws(HadpoError) {
         // A torn last line was to become a record's that is not there either.
-        for line in try JSONLines.parse(bytes, source: path, dropTornLine: true) {
+        let lines: [JSONLines.Line]
+        do throws(HadpoError) {
+            lines = try JSONLines.parse(bytes, source: path, dropTornLine: true)
+        } catch {
+            if error.status == .noMemory { throw error }
+            throw RecordOrigins.unreadable(at: error.place ?? path, found: error.found ?? error.message)
+        }
+        for line in lines {
             if let origin = line.value["origin"], origin.objectValue != nil {
                 add(origin: origin)
             } else if let hash = line.value["record"]?.stringValue, let origin = last,
@@ -45,12 +52,15 @@ package struct RecordOrigins: Sendable {
             {
                 entries[hash] = Entry(origin: origin, picture: line.value["picture"]?.stringValue)
             } else {
-                throw HadpoError(
-                    .format, "the file that says who made the records beside it cannot be read", at: "\(path):\(line.number)",
-                    found: line.value.shortText(120),
-                    expected: "what was written there; take the file away to score the records alone")
+                throw RecordOrigins.unreadable(at: "\(path):\(line.number)", found: line.value.shortText(120))
             }
         }
+    }
+
+    package static func unreadable(at place: String?, found: String?) -> HadpoError {
+        HadpoError(
+            .format, "the file that says which model made the records beside it cannot be read", at: place, found: found,
+            expected: "what a run wrote there; remove this file to score the records as another tool's")
     }
 
     fileprivate mutating func add(origin: JSON) {

@@ -143,6 +143,12 @@ struct AnswersFile<Key: Hashable & Sendable> {
             others.append(earlier)
             return
         }
+        if let verification = origin.identity.verification(from: earlier.identity, "some of these \(words.records)") {
+            warnings.append([
+                "event": "warning",
+                "message": .string("\(path): \(verification); a change between the samples of a tensor would not be seen"),
+            ])
+        }
         let lastBits = origin.identity.lastBits.differences(from: earlier.identity.lastBits, "some of these \(words.records)")
         if !lastBits.isEmpty {
             warnings.append([

@@ -96,8 +96,8 @@ package struct PopeEvaluation {
         if let path = given.baseline {
             let other = try Run(split, path, config)
             try ScoredOrigin.requireDifferent(scored.origin.json, other.origin.json, at: path)
-            try ScoredOrigin.requireDifferentFiles(
-                (scored.sha256, scored.origin.json), (other.sha256, other.origin.json), at: path)
+            try ScoredOrigin.requireTwoFiles(
+                (given.answers, scored.sha256, scored.origin.json), (path, other.sha256, other.origin.json))
             report["baseline"] = other.report(config)
             report["comparison"] = scored.comparison(with: other, config)
             baseline = other

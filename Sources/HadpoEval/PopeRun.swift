@@ -87,8 +87,9 @@ package struct PopeRunConfig: Sendable {
         [
             "template": .string(template.rawValue),
             "prompt": .string(model.conversation.text(question: "{}", template: template)),
-            "max_new_tokens": JSON(maxNewTokens), "num_beams": JSON(beamCount), "do_sample": false,
-            "repetition_penalty": JSON(repetitionPenalty), "length_penalty": JSON(lengthPenalty), "stop": JSON(stop),
+            "max_new_tokens": JSON(maxNewTokens), "min_new_tokens": JSON(model.generation.minNewTokens ?? 0),
+            "num_beams": JSON(beamCount), "do_sample": false, "repetition_penalty": JSON(repetitionPenalty),
+            "length_penalty": JSON(lengthPenalty), "stop": JSON(stop),
             "scores": JSON(scores), "compat": .string(compat.rawValue),
         ]
     }
@@ -172,7 +173,8 @@ package struct PopeRun {
             "template": .string(config.template.rawValue),
             "prompt": .string(model.conversation.text(question: "{}", template: config.template)),
             "name": .string(config.evaluation.rawValue), "max_new_tokens": JSON(config.maxNewTokens),
-            "num_beams": JSON(config.beamCount), "do_sample": false, "repetition_penalty": JSON(config.repetitionPenalty),
+            "min_new_tokens": JSON(model.generation.minNewTokens ?? 0), "num_beams": JSON(config.beamCount), "do_sample": false,
+            "repetition_penalty": JSON(config.repetitionPenalty),
             "length_penalty": JSON(config.lengthPenalty), "stop": JSON(config.stop),
             "compat": .string(config.compat.rawValue), "model": .string(run.identity.digest),
             "weights": .string(model.decoder.weightType.rawValue), "numerics": .string(model.device.numerics.rawValue),
@@ -222,9 +224,9 @@ package struct PopeRun {
         var known: Set<String> = []
         for (_, answers) in files {
             guard let answers else { continue }
-            guard known.insert(answers).inserted else {
+            guard known.insert(File.place(of: answers)).inserted else {
                 throw HadpoError(
-                    .config, "two question files with one answers file", at: "/further", found: "'\(answers)'",
+                    .config, "two question files name one answers file", at: "/further", found: "'\(answers)'",
                     expected: "a file for each")
             }
         }

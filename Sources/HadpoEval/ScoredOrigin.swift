@@ -28,7 +28,11 @@ package struct ScoredOrigin: Sendable {
         }
         var origins: [AnswersOrigin] = []
         for place in used.sorted() {
-            origins.append(try AnswersOrigin(beside.origins[place], at: RecordOrigins.path(for: path)))
+            do throws(HadpoError) {
+                origins.append(try AnswersOrigin(beside.origins[place], at: RecordOrigins.path(for: path)))
+            } catch {
+                throw RecordOrigins.unreadable(at: error.place, found: error.found)
+            }
         }
         // Of what differs in its last bits alone the last run stands for all.
         let differs = origins.contains { origins.last?.differences(from: $0, "").isEmpty == false }
@@ -45,26 +49,27 @@ package struct ScoredOrigin: Sendable {
         return json
     }
 
-    /// A copy of the run's file is no baseline. Two models that say the same are one, where it is known that they are two.
-    package static func requireDifferentFiles(
-        _ run: (sha256: String, origin: JSON?), _ baseline: (sha256: String, origin: JSON?), at place: String
+    /// A file compared with itself, or with its copy. Equal answers of two models are no copies, where what lies beside says whose they
+    /// are.
+    package static func requireTwoFiles(
+        _ run: (path: String, sha256: String, origin: JSON?), _ baseline: (path: String, sha256: String, origin: JSON?)
     ) throws(HadpoError) {
-        guard run.sha256.hasSameBytes(baseline.sha256) else { return }
-        let areKnown = [run.origin, baseline.origin].allSatisfy { $0?["identity"]?.objectValue != nil }
-        if areKnown {
-            // Throws where they are one.
-            return try requireDifferent(run.origin, baseline.origin, at: place)
-        }
+        guard run.sha256 == baseline.sha256 else { return }
+        let isKnown = [run.origin, baseline.origin].allSatisfy { $0?["identity"]?.objectValue != nil }
+        if isKnown { return try requireDifferent(run.origin, baseline.origin, at: baseline.path) }
         throw HadpoError(
-            .config, "the baseline is the run itself", at: place, found: "the same bytes, SHA-256 \(run.sha256.prefix(16))",
-            expected: "another model's, or the same model's before its training; was the wrong file given?")
+            .config, "run and baseline are the same file", at: baseline.path,
+            found: run.path == baseline.path
+                ? "one path for both" : "the bytes of \(run.path) (SHA-256 \(run.sha256.prefix(16)))",
+            expected: "before and after, or two models: two files")
     }
 
     /// Two columns of one model with the same settings are no comparison.
     package static func requireDifferent(_ run: JSON?, _ baseline: JSON?, at place: String) throws(HadpoError) {
         guard let run, let baseline, run["identity"]?.objectValue != nil, baseline["identity"]?.objectValue != nil else { return }
         let (one, other) = (try AnswersOrigin(run, at: place), try AnswersOrigin(baseline, at: place))
-        guard one.differences(from: other, "").isEmpty else { return }
+        // Where one was read whole and the other was not, nobody knows.
+        guard one.differences(from: other, "").isEmpty, one.identity.verification(from: other.identity, "") == nil else { return }
         throw HadpoError(
             .config, "run and baseline are of one model with the same settings", at: place,
             found: "identity \(one.identity.digest.prefix(16)) in both",

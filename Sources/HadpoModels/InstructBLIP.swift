@@ -150,7 +150,10 @@ package struct InstructBLIPConversation: Conversation {
     }
 
     /// The Q-Former's is one of them.
-    package var vocabulary: String { tokenizer.fingerprint + "+" + instructionTokenizer.fingerprint }
+    package var vocabulary: String {
+        // One hash: whoever sees its first digits sees a change in either.
+        SHA256.hex(Array((tokenizer.fingerprint + "+" + instructionTokenizer.fingerprint).utf8))
+    }
 
     package func text(question: String, template: PromptTemplate) -> String {
         template == .raw ? question : PromptTemplate.image + question

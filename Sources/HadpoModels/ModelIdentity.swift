@@ -42,7 +42,7 @@ package struct ModelIdentity: Sendable, Equatable {
     package var imagePipeline: String
     /// Of all vocabularies, with their rules.
     package var tokenizer: String
-    /// Of the texts around a question, and of the ids that end an answer.
+    /// Of the texts around a question, of the ids that end an answer, and of what else generation_config.json decides.
     package var prompts: String
     package var cache: String
     package var numerics: String
@@ -196,6 +196,16 @@ extension ModelIdentity {
         }
         return sentences
     }
+
+    /// That one of the two was read whole and the other was not, so that nobody knows whether they are equal byte for byte; nil where
+    /// both were or neither.
+    package func verification(from earlier: ModelIdentity, _ these: String) -> String? {
+        switch (earlier.verified, verified) {
+        case (.some, nil): "\(these) were made with verified weights, now they are not read whole (verify)"
+        case (nil, .some): "\(these) were made with weights that were not read whole, now they are verified"
+        default: nil
+        }
+    }
 }
 
 /// A hash as it stands in a sentence.
@@ -213,7 +223,7 @@ extension ModelIdentity.Field {
         case .trained: "the trained weights"
         case .imagePipeline: "the way from pictures to numbers (image pipeline)"
         case .tokenizer: "the tokenizer"
-        case .prompts: "the prompts, or what ends an answer"
+        case .prompts: "the prompts, the folder's generation settings, or what ends an answer"
         case .cache: "keys and values while generating (kv_cache)"
         case .numerics: "the numerics"
         }
@@ -279,7 +289,8 @@ extension VisionLanguageModel {
             })
     }
 
-    /// What every template makes of a question, as text and as ids, what counts as said before, and what ends an answer.
+    /// What every template makes of a question, as text and as ids, what counts as said before, what ends an answer, and what the folder
+    /// says of choosing tokens.
     private var promptContent: String {
         var hash = SHA256()
         for template in PromptTemplate.allCases {
@@ -297,6 +308,7 @@ extension VisionLanguageModel {
             }
         }
         hash.update(record: "\(eosIDs) \(generation.bans)")
+        hash.update(record: "\(generation.minNewTokens ?? 0) \(generation.repetitionPenalty ?? 1)")
         return hash.hexDigest()
     }
 }

@@ -33,6 +33,10 @@ package struct Report {
                     missing: "\(scored.coverage.missing)", expected: "a score of every description")
             }
             try ScoredOrigin.requireDifferent(run.report["origin"], baseline?.report["origin"], at: part.baseline ?? part.scored)
+            if let baseline {
+                try ScoredOrigin.requireTwoFiles(
+                    (run.path, run.sha256, run.report["origin"]), (baseline.path, baseline.sha256, baseline.report["origin"]))
+            }
             results["shr"] = try SHRSection.results(run, baseline, config)
             scored = (run, baseline)
         }
@@ -41,6 +45,9 @@ package struct Report {
             let run = try CHAIRRecords(part.records)
             var baseline: CHAIRRecords?
             if let path = part.baseline { baseline = try CHAIRRecords(path) }
+            if let baseline {
+                try ScoredOrigin.requireTwoFiles((run.path, run.sha256, nil), (baseline.path, baseline.sha256, nil))
+            }
             try CHAIRSection.require(run, baseline, config)
             results["chair"] = CHAIRSection.results(run, baseline, config)
             captions = (run, baseline)

@@ -55,12 +55,12 @@ package final class ReferenceCache {
                 expected: "the model that it was made with, or another file for this one")
         }
         let lastBits = identity.lastBits.differences(from: earlier.lastBits, "some of its log-probabilities")
-        if !lastBits.isEmpty {
-            warning = [
-                "event": "warning",
-                "message": .string("\(path): \(lastBits.joined(separator: "; ")), which may differ in their last bits"),
-            ]
+        var said: [String] = []
+        if !lastBits.isEmpty { said.append("\(lastBits.joined(separator: "; ")), which may differ in their last bits") }
+        if let verification = identity.verification(from: earlier, "some of its log-probabilities") {
+            said.append("\(verification); a change between the samples of a tensor would not be seen")
         }
+        if !said.isEmpty { warning = ["event": "warning", "message": .string("\(path): \(said.joined(separator: "; "))")] }
     }
 
     package func key(_ sample: TrainingSample, imageHash: String) -> String {

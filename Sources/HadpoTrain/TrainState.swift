@@ -108,6 +108,12 @@ package enum TrainState {
                 found: differences.joined(separator: "; "),
                 expected: "the model, the configuration and the data that it was begun with, or a training without resume")
         }
+        if let verification = identity.model.verification(from: earlier.model, "its steps") {
+            try progress.emit([
+                "event": "warning",
+                "message": .string("\(path): \(verification); a change between the samples of a tensor would not be seen"),
+            ])
+        }
         let lastBits = identity.model.lastBits.differences(from: earlier.model.lastBits, "its steps")
         if !lastBits.isEmpty {
             try progress.emit([

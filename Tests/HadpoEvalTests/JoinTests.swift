@@ -293,7 +293,7 @@ import Testing
         try folder.write("copy.jsonl", String(decoding: File.read(folder["one/sentences.jsonl"]), as: UTF8.self))
         for path in ["one/sentences.jsonl", "copy.jsonl"] {
             let error = #expect(throws: HadpoError.self) { try judged("A dog.", reply("correct", "m"), against: path) }
-            #expect(error?.message == "the baseline is the run itself")
+            #expect(error?.message == "run and baseline are the same file")
         }
         let (one, copy) = try (
             SHRScored(folder["one"], resamples: 0, seed: 0), SHRScored(folder["copy.jsonl"], resamples: 0, seed: 0)

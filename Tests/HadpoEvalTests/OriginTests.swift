@@ -44,6 +44,13 @@ private struct Change: Sendable, CustomTestStringConvertible {
         .model("eos_token_id", "what ends an answer: these answers were made with content ") { opening in
             try opening.edit("generation_config.json") { $0 = Array("{\"eos_token_id\": [2, 5]}".utf8) }
         },
+        .model("min_new_tokens", "min_new_tokens: these answers were made with 0, now it is 3") { opening in
+            try opening.edit("generation_config.json") { $0 = Array("{\"eos_token_id\": 2, \"min_new_tokens\": 3}".utf8) }
+        },
+        .model("repetition_penalty of the folder", "generation settings, or what ends an answer: these answers were made with ") {
+            opening in
+            try opening.edit("generation_config.json") { $0 = Array("{\"eos_token_id\": 2, \"repetition_penalty\": 1.5}".utf8) }
+        },
         .model("tokenizer", "the tokenizer: these answers were made with content ") { opening in
             try opening.edit("tokenizer_config.json") { bytes in
                 var json = try JSON.parse(bytes, source: "tokenizer_config.json")
@@ -282,6 +289,56 @@ private enum Task: String, CaseIterable, Sendable {
         }
     }
 
+    @Test("weights that were read whole once and now are not are said, and are no model compared with itself")
+    func verifiedOnOneSide() throws {
+        let folder = try TemporaryFolder()
+        _ = try Task.pope.run(folder, Opening(verifies: true))
+        for (opening, says) in [
+            (Opening(), "were made with verified weights, now they are not read whole"), (Opening(verifies: true), nil),
+        ] {
+            let listener = Listener()
+            #expect(try Task.pope.run(folder, opening, progress: listener)["resumed"] == 2)
+            #expect(listener.warnings.contains { $0.contains("verified weights") } == (says != nil))
+            #expect(says.map { said in listener.warnings.contains { $0.contains(said) } } ?? true, "\(listener.warnings)")
+        }
+        let other = try TemporaryFolder()
+        _ = try Task.pope.run(other)
+        let listener = Listener()
+        _ = try Task.pope.run(other, Opening(verifies: true), progress: listener)
+        #expect(
+            listener.warnings.contains { $0.contains("were made with weights that were not read whole, now they are verified") })
+        let origins = try [folder, other].map { try ScoredOrigin(beside: $0[Task.pope.file]).json }
+        try ScoredOrigin.requireDifferent(origins[0], origins[1], at: "test")
+        for origin in origins {
+            #expect(throws: HadpoError.self) { try ScoredOrigin.requireDifferent(origin, origin, at: "test") }
+        }
+    }
+
+    @Test("a file beside answers that is no identity says what it is for")
+    func garbage() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("answers.jsonl", "{\"question_id\": 1, \"answer\": \"yes\"}\n")
+        for contents in ["garbage\n", "{\"notes\": 1}\n"] {
+            try folder.write("answers.jsonl" + RecordOrigins.suffix, contents)
+            let error = #expect(throws: HadpoError.self) { try ScoredOrigin(beside: file) }
+            #expect(
+                error?.place?.contains("answers.jsonl.identity") == true && error?.message.contains("which model made") == true)
+            #expect(error?.expected?.contains("remove this file") == true)
+        }
+    }
+
+    @Test("two spellings of one place are one, whether something is there or not")
+    func places() throws {
+        let folder = try TemporaryFolder()
+        for _ in 0..<2 {
+            let place = File.place(of: folder["one.jsonl"])
+            #expect(place == File.place(of: folder["./one.jsonl"]) && place == File.place(of: folder["a/../one.jsonl"]))
+            #expect(place != File.place(of: folder["two.jsonl"]))
+            try folder.write("one.jsonl", "x")
+        }
+        #expect(File.place(of: "no-such.jsonl") == File.place(of: "./no-such.jsonl"))
+    }
+
     @Test("what lies beside a file that is gone or empty counts for nothing", arguments: Task.allCases)
     fileprivate func begunAnew(_ task: Task) throws {
         let folder = try TemporaryFolder()
@@ -294,16 +351,13 @@ private enum Task: String, CaseIterable, Sendable {
 
     @Test("verify reads every byte: what samples do not tell apart is told apart, and a run without it goes on")
     func verified() throws {
+        // What one byte between samples does to the hash is the fingerprint's own test: a model of this size is read whole.
         var changed = Opening(verifies: true)
-        let source = Opening(verifies: true)
-        // A byte within a large tensor that no sample touches.
-        let checkpoint = try Checkpoint.open(
-            File.join(fixtureFolder, "llava/old-f32"), arena: Arena(), progress: SilentProgress())
-        let name = try #require(checkpoint.names.first { checkpoint.info($0)!.byteCount > 1 << 14 })
-        let info = try #require(checkpoint.info(name))
-        try changed.edit("model.safetensors") { $0[info.byteOffset + 65] ^= 1 }
-        let (one, other) = try (source.model().identity, changed.model().identity)
-        #expect(one.checkpoint == other.checkpoint && one.verified != other.verified)
+        try changed.edit("model.safetensors") { $0[$0.count - 2] ^= 1 }
+        let one = try Opening(verifies: true).model().identity
+        #expect(try changed.model().identity.verified != one.verified && one.verified?.utf8.count == 64)
+        var other = one
+        other.verified = String(repeating: "0", count: 64)
         #expect(other.differences(from: one).first?.hasPrefix("the checkpoint, byte for byte: ") == true)
         #expect(try Opening().model().identity.differences(from: one) == [])
     }

@@ -7,7 +7,9 @@ import Testing
 @Suite struct FingerprintTests {
     private let progress = SilentProgress()
 
-    @Test("a byte of a small tensor and 64 KiB of one of some MiB are seen, wherever they stand", arguments: [1 << 16, 1 << 18, 5 << 18])
+    @Test(
+        "a byte of a small tensor and 64 KiB of one of some MiB are seen, wherever they stand",
+        arguments: [1 << 16, 1 << 18, 5 << 18])
     func changes(_ count: Int) throws {
         let folder = try TemporaryFolder()
         let path = folder["x.safetensors"]

@@ -122,8 +122,9 @@ package struct SHRDescribe {
         [
             "question": .string(config.question), "template": .string(config.template.rawValue),
             "prompt": .string(model.conversation.text(question: config.question, template: config.template)),
-            "max_new_tokens": JSON(config.maxNewTokens), "num_beams": JSON(config.beamCount), "do_sample": false,
-            "repetition_penalty": JSON(config.repetitionPenalty), "length_penalty": JSON(config.lengthPenalty),
+            "max_new_tokens": JSON(config.maxNewTokens), "min_new_tokens": JSON(model.generation.minNewTokens ?? 0),
+            "num_beams": JSON(config.beamCount), "do_sample": false, "repetition_penalty": JSON(config.repetitionPenalty),
+            "length_penalty": JSON(config.lengthPenalty),
             "stop": JSON(config.stop), "compat": .string(config.compat.rawValue),
         ]
     }

@@ -303,8 +303,9 @@ package struct SHRScore {
         ]
         if let path = config.baseline {
             let baseline = try SHRScored(path, resamples: 0, seed: 0)
-            try ScoredOrigin.requireDifferentFiles(
-                (SHA256.hex(Array(sentences.utf8)), report["origin"]), (baseline.sha256, baseline.report["origin"]), at: path)
+            try ScoredOrigin.requireTwoFiles(
+                (config.answers, SHA256.hex(Array(sentences.utf8)), report["origin"]),
+                (path, baseline.sha256, baseline.report["origin"]))
             let comparison = try SHRComparison(
                 run: records, baseline: SHRRecord.named(baseline.records, as: records, in: path, of: config.answers),
                 path: path, resamples: config.resamples, seed: config.seed,

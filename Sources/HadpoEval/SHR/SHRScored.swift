@@ -74,8 +74,8 @@ package struct SHRScored: Sendable {
         with baseline: SHRScored, resamples: Int, seed: Int, partial: Bool
     ) throws(HadpoError) -> JSON {
         let theirs = try SHRRecord.named(baseline.records, as: records, in: baseline.path, of: path)
-        try ScoredOrigin.requireDifferentFiles(
-            (sha256, report["origin"]), (baseline.sha256, baseline.report["origin"]), at: baseline.path)
+        try ScoredOrigin.requireTwoFiles(
+            (path, sha256, report["origin"]), (baseline.path, baseline.sha256, baseline.report["origin"]))
         let comparison = SHRComparison(
             run: records, baseline: theirs, path: baseline.path, resamples: resamples, seed: seed,
             judges: SHRJudges(run: report["judge"] ?? .null, baseline: baseline.report["judge"] ?? .null))

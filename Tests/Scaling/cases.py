@@ -225,9 +225,13 @@ def report(folder, **keys):
     return "report_write", {"schema": "hadpo.report/1", "output": str(folder / "report.html"), "resamples": 0, **keys}, None
 
 
+# Without one a file is no log.
+STEP = {"event": "step", "step": 1, "loss": 1}
+
+
 @case("report: kinds of events", 250)
 def _(folder, n):
-    return report(folder, training=[lines(folder / "log", ({"event": f"kind {i}", "step": i, "x": i} for i in range(n)))])
+    return report(folder, training=[lines(folder / "log", ({"event": f"kind {i}" if i else "step", "step": i, "loss": 1, "x": i} for i in range(n)))])
 
 
 @case("report: steps", 200)
@@ -237,12 +241,12 @@ def _(folder, n):
 
 @case("report: members of an event", 500)
 def _(folder, n):
-    return report(folder, training=[lines(folder / "log", [{"event": "x", "k" * n: {f"m{i}": i for i in range(n)}}])])
+    return report(folder, training=[lines(folder / "log", [STEP, {"event": "x", "k" * n: {f"m{i}": i for i in range(n)}}])])
 
 
 @case("report: figures of the guard", 500)
 def _(folder, n):
-    return report(folder, training=[lines(folder / "log", [{"event": "guard", "step": 1, "figures": {f"f{i}": i for i in range(n)}}])])
+    return report(folder, training=[lines(folder / "log", [STEP, {"event": "guard", "step": 1, "figures": {f"f{i}": i for i in range(n)}}])])
 
 
 @case("report: questions on one picture", 100)
@@ -453,4 +457,4 @@ def _(folder, n):
 @case("text: flags", 2000)
 def _(folder, n):
     flags = "\U0001F1E6" * n
-    return report(folder, training=[lines(folder / "log", [{"event": flags, "step": i, flags: i} for i in range(3)])])
+    return report(folder, training=[lines(folder / "log", [STEP] + [{"event": flags, "step": i, flags: i} for i in range(3)])])

@@ -91,6 +91,7 @@ struct Gallery {
                     asked[question.id]?.answers.append(Answer(role: role, text: answer.text, verdict: rule.verdict(answer.text)))
                 }
             }
+            for (image, hash, answers) in split.pictures { try pictures.check(image, hash, of: answers) }
             for (id, image) in order {
                 guard let question = asked[id] else { continue }
                 try card(image) { $0.add(question) }
@@ -101,6 +102,7 @@ struct Gallery {
     mutating func add(_ run: SHRScored, _ baseline: SHRScored?) throws(HadpoError) {
         for (role, scored) in [(Role.before, baseline), (baseline == nil && !names.isPair ? .single : .after, run)] {
             guard let scored else { continue }
+            let recorded = try RecordedPictures.hashes(of: scored)
             var images: [String] = []
             var sentences: [String: [SHRRecord]] = [:]
             // Of several passes of the judge the first is shown.
@@ -111,6 +113,7 @@ struct Gallery {
             }
             for image in images {
                 let all = sentences[image] ?? []
+                if let hash = recorded.hashes[image] { try pictures.check(image, hash, of: recorded.path) }
                 try card(image) { card in
                     card.said.append((role, all))
                     card.wrong += all.count { $0.classification == .hallucination }

@@ -27,6 +27,8 @@ final class PictureFiles {
     private(set) var leftOut = 0
     private var paths: [String: String?] = [:]
     private var contents: [String: String] = [:]
+    /// XXH64 of files, as what lies beside answers has it.
+    private var marks: [String: String] = [:]
     /// The first of those missing.
     private var lost: [String] = []
     private var coco = PictureIndex("the page")
@@ -62,6 +64,33 @@ final class PictureFiles {
         do throws(HadpoError) { hash = try SHA256.hex(File.bytes(path, limit: 1 << 27)) } catch { hash = path }
         contents[path] = hash
         return hash
+    }
+
+    /// The picture of that name must be the one that the records were made of: another beside them would make them wrong.
+    /// - Parameters:
+    ///   - hash: XXH64 of the bytes that the model saw.
+    ///   - records: the file whose neighbour says so.
+    func check(_ name: String, _ hash: String, of records: String) throws(HadpoError) {
+        guard let path = try path(name) else { return }
+        var isNow = marks[path]
+        if isNow == nil {
+            do throws(HadpoError) {
+                var bytes = XXHash64()
+                try File.bytes(path, limit: 1 << 27).withBytes { (raw) throws(HadpoError) in bytes.update(raw) }
+                isNow = bytes.text
+            } catch {
+                // The page says by itself what cannot be read.
+                if error.status == .noMemory { throw error }
+                return
+            }
+            marks[path] = isNow
+        }
+        guard isNow == hash else {
+            throw HadpoError(
+                .format, "a picture is another one than when the model was asked about it", at: path,
+                found: "'\(name)' with other bytes: xxh64 \(isNow ?? "") now, \(hash) in \(RecordOrigins.path(for: records))",
+                expected: "the folders with the pictures that \(records) is about")
+        }
     }
 
     /// The first spelling that has a file; where several do, they must be one picture.

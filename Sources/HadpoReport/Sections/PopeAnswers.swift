@@ -7,6 +7,8 @@ package struct PopeAnswers {
         let split: PopeSplit
         let run: [(question: PopeQuestion, answer: PopeAnswer)]
         let baseline: [(question: PopeQuestion, answer: PopeAnswer)]
+        /// What lies beside the answers says of their pictures.
+        fileprivate(set) var pictures: [(image: String, hash: String, answers: String)] = []
     }
 
     private(set) var splits: [Split] = []
@@ -17,7 +19,33 @@ package struct PopeAnswers {
             let run = try Self.pairs(split, given.answers, config)
             var baseline: [(question: PopeQuestion, answer: PopeAnswer)] = []
             if let path = given.baseline { baseline = try Self.pairs(split, path, config) }
-            splits.append(Split(split: split, run: run, baseline: baseline))
+            var result = Split(split: split, run: run, baseline: baseline)
+            for (path, pairs) in [(given.answers, run)] + (given.baseline.map { [($0, baseline)] } ?? []) {
+                result.pictures += try Self.pictures(path, pairs)
+            }
+            splits.append(result)
+        }
+    }
+
+    private static func pictures(
+        _ path: String, _ pairs: [(question: PopeQuestion, answer: PopeAnswer)]
+    ) throws(HadpoError) -> [(image: String, hash: String, answers: String)] {
+        let hashes = try RecordedPictures.hashes(of: path) { $0["question_id"]?.intValue }
+        // An id that several questions carry says nothing of the picture.
+        var images: [Int: String?] = [:]
+        for (question, _) in pairs {
+            if let known = images[question.id] {
+                if known != question.image { images[question.id] = .some(nil) }
+            } else {
+                images[question.id] = .some(question.image)
+            }
+        }
+        var seen: Set<String> = []
+        return pairs.compactMap { question, _ in
+            guard images[question.id].flatMap({ $0 }) != nil, let hash = hashes[question.id],
+                seen.insert(question.image + "\u{0}" + hash).inserted
+            else { return nil }
+            return (question.image, hash, path)
         }
     }
 

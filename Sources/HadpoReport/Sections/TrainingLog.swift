@@ -23,10 +23,12 @@ struct TrainingLog {
         self.path = path
         var places: [Int: Int] = [:]
         var lookPlaces: [Int: Int] = [:]
+        var first: JSON?
         while let line = try lines.next() {
             let record = line.value
             let kind = (record["event"] ?? record["kind"] ?? record["type"])?.stringValue
             let step = record["step"]?.intValue
+            if first == nil { first = record }
             guard record.objectValue != nil else {
                 throw HadpoError(
                     .format, "no record of a training", at: "\(path):\(line.number)", found: record.kind, expected: "an object")
@@ -56,7 +58,29 @@ struct TrainingLog {
             }
         }
         sha256 = lines.sha256 ?? ""
+        guard steps.contains(where: { step in Self.figures.contains { step.record[$0] != nil } }) else {
+            throw HadpoError(
+                .format, "no log of a training", at: path, found: first.map(Self.kind) ?? "a file without records",
+                expected: "the file that a training's key \"log\" (--log) names: records with step and loss")
+        }
         steps.sort { $0.step < $1.step }
+    }
+
+    /// What a file is whose first record this is, and which is no log.
+    private static func kind(_ record: JSON) -> String {
+        let known: [(keys: [String], what: String)] = [
+            (["key", "logps"], "a reference cache"), (["key", "identity"], "a reference cache"),
+            (["question_id", "answer"], "answers to POPE questions"), (["question_id", "label"], "POPE questions"),
+            (["image_id", "description"], "descriptions"), (["image_id", "caption"], "captions"),
+            (["chosen", "rejected"], "preference pairs"), (["origin"], "what lies beside answers"),
+        ]
+        let what = known.first { $0.keys.allSatisfy { record[$0] != nil } }?.what ?? "no step among its records"
+        return "\(what); it begins with \(record.shortText(80))"
+    }
+
+    /// Steps with a loss that is null or no finite number, as of a training that has run away.
+    private var lossless: [Int] {
+        steps.filter { $0.record["loss"].map { !($0.doubleValue?.isFinite ?? false) } ?? false }.map(\.step)
     }
 
     /// Members of members by their path; arrays and objects without end are cut, and so is what a path repeats for every member.
@@ -136,7 +160,8 @@ struct TrainingLog {
         let seconds = series("seconds").map(\.y)
         return [
             "path": .string(path), "sha256": .string(sha256), "steps": JSON(steps.count), "first_step": JSON(steps.first?.step),
-            "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice),
+            "last_step": JSON(steps.last?.step), "logged_twice": JSON(loggedTwice), "steps_without_loss": JSON(lossless.count),
+            "first_step_without_loss": JSON(lossless.first),
             "other_records": .object(kinds.map { .init($0, JSON(kindCounts[$0] ?? 0)) }),
             "seconds": JSON(seconds.isEmpty ? nil : seconds.reduce(0, +)),
             "epoch": JSON(steps.last?.record["epoch"]?.doubleValue),

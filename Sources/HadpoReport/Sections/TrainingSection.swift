@@ -12,13 +12,19 @@ struct TrainingSection {
         let again: HTML =
             place["logged_twice"].json.intValue ?? 0 > 0
             ? " \(place["logged_twice"].count) steps stand in the log twice, after a resumption; the later record counts." : ""
+        let missing: HTML =
+            place["steps_without_loss"].json.intValue ?? 0 > 0
+            ? """
+             <span class="worry">\(place["steps_without_loss"].count) steps have no loss</span>, the first of them step \
+            \(place["first_step_without_loss"].count): the log has null there, or no finite number; they are not in the figures.
+            """ : ""
         let epoch: HTML = place["epoch"].isThere ? ", \(place["epoch"].figure(2)) epochs" : ""
         let time: HTML = place["seconds"].isThere ? ", \(place["seconds"].figure(1)) seconds" : ""
         return Section(
             id: number.map { "training-\($0)" } ?? "training", title: number.map { "Training \($0)" } ?? "Training",
             body: """
                 <p class="lede">\(place["steps"].count) steps\(epoch)\(time). The margin is how much more the trained model than the \
-                reference prefers the chosen answer to the rejected one.\(again)</p>
+                reference prefers the chosen answer to the rejected one.\(again)\(missing)</p>
                 <div class="charts">\(curves)</div>
                 \(table)
                 \(GuardPart(place["guard"]).html)

@@ -313,7 +313,7 @@ def given(space):
         "chair-score/instances": [[f / "nowhere"]], "chair-score/references": [[f / "nowhere"]],
         "*/answers": [f / "nowhere"], "shr-requests/judge/stop": [["@@"]], "shr-requests/judge/model": ["another"],
         "shr-requests/judge/max_tokens_key": ["max_completion_tokens"], "shr-requests/longest_prompt": [10],
-        "shr-score/replies": [f / "replies2.jsonl"], "shr-score/requests": [f / "nowhere"], "*/baseline": [f / "answers.jsonl"],
+        "shr-score/replies": [f / "replies2.jsonl"], "shr-score/requests": [f / "nowhere"], "*/baseline": [f / "other.jsonl"],
         "shr-score/model_path": ["some/model"],
         "report/picture_width": [16], "report/picture_bytes": [0], "report/title": ["Another"], "report/name": ["later"], "report/baseline_name": ["earlier"],
         "report/pope": [None], "report/shr": [f / "nowhere", {"score": f / "nowhere"}], "report/chair": [f / "nowhere", {"score": f / "nowhere"}],

@@ -39,7 +39,7 @@ class Identity(unittest.TestCase):
     def run_in(folder, *arguments, status=0, **environment):
         result = subprocess.run([TOOL, *map(str, arguments), "--quiet"], cwd=folder, env={**os.environ, **environment},
                                 capture_output=True, text=True)
-        if result.returncode != status:
+        if status is not None and result.returncode != status:
             raise AssertionError(f"hadpo {' '.join(map(str, arguments))}: status {result.returncode}\n{result.stdout}{result.stderr}")
         return result
 
@@ -226,6 +226,42 @@ class Identity(unittest.TestCase):
         self.assertIn("one model with the same settings", self.tool(*same, status=3).stderr)
         scored = self.tool("pope", "score", "-q", QUESTIONS, "-A", "after.jsonl", "--resamples", "0").stdout
         self.assertRegex(scored, re.escape(f"adapter {identity['adapter'][:12]}"))
+
+    def test_a_page_shows_no_other_pictures_than_the_model_saw(self):
+        pictures = self.here / "pictures"
+        shutil.copytree(self.folder / PICTURES, pictures)
+        ask = ["pope", "-m", "world/model", "-q", QUESTIONS, "-i", "pictures", "-o", "answers.jsonl"]
+        self.tool(*ask)
+        page = ["report", "-o", "page.html", "-q", QUESTIONS, "-A", "answers.jsonl", "--resamples", "0", "--pictures", "pictures"]
+        self.tool(*page)
+        names = sorted(pictures.iterdir())
+        names[0].write_bytes(names[1].read_bytes())
+        self.assertIn(names[0].name, (self.here / QUESTIONS).read_text())
+        refused = self.tool(*page, status=4).stderr
+        self.assertIn("a picture is another one than when the model was asked about it", refused)
+        self.assertIn(names[0].name, refused)
+        self.assertIn("another one", self.tool("pope", "score", "-q", QUESTIONS, "-A", "answers.jsonl", "--resamples", "0", "--report",
+                                               "page.html", "--pictures", "pictures", status=4).stderr)
+        # Nothing says what another tool saw.
+        (self.here / "answers.jsonl.identity").unlink()
+        self.tool(*page)
+
+    def test_what_lies_beside_answers_is_unreadable(self):
+        self.pope("answers.jsonl")
+        for contents in (b"garbage\n", b"{\"origin\": {}}\n", b"\xff\xfe\n"):
+            (self.here / "answers.jsonl.identity").write_bytes(contents)
+            refused = self.tool("pope", "score", "-q", QUESTIONS, "-A", "answers.jsonl", "--resamples", "0", status=None)
+            if contents.startswith(b"{"):
+                continue  # An origin without records: those are another tool's.
+            self.assertEqual(refused.returncode, 4)
+            self.assertIn("the file that says which model made the records beside it cannot be read", refused.stderr)
+            self.assertIn("remove this file to score the records as another tool's", refused.stderr)
+
+    def test_two_question_files_name_one_answers_file(self):
+        other = "world/POPE/output/coco/coco_pope_random.json"
+        refused = self.tool("pope", "-m", "world/model", "-i", PICTURES, "-q", QUESTIONS, "-o", "one.jsonl", "-q", other, "-o",
+                            "./one.jsonl", status=3).stderr
+        self.assertIn("two question files name one answers file", refused)
 
     def test_what_a_training_leaves_on_the_model_is_part_of_it(self):
         with hadpo.Engine() as engine, hadpo.Model(engine, self.here / "world/model") as model:

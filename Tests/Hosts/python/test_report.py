@@ -234,6 +234,7 @@ class Report(unittest.TestCase):
 
     def test_nothing_of_the_host_is_markup(self):
         questions, answers = self.pope("hostile", wrong={1, 2}, hostile=HOSTILE)
+        _, before = self.pope("hostile", wrong={1, 2, 3}, hostile=HOSTILE)
         after = self.scored("after", {HOSTILE: f"A cat{HOSTILE}. A dog", "7": "A cup"},
                             {HOSTILE: f"Judgement:\n1. hallucination: {HOSTILE}\n2. correct: a\n3. correct: b", "7": HOSTILE},
                             model=HOSTILE, partial=True)
@@ -247,7 +248,7 @@ class Report(unittest.TestCase):
         results = hadpo.report_write(
             out, title=HOSTILE, name=HOSTILE, baseline_name=HOSTILE,
             pope={"splits": [{"name": HOSTILE, "questions": questions, "answers": self.lines("a.jsonl", answers),
-                              "baseline": self.lines("b.jsonl", answers)}], "resamples": 50},
+                              "baseline": self.lines("b.jsonl", before)}], "resamples": 50},
             shr={"scored": after}, chair={"records": records}, training=[log], pictures=[str(self.folder / "pictures")], resamples=50,
             partial=True)
         page = self.check(out, results)
@@ -524,7 +525,10 @@ class Report(unittest.TestCase):
                         ("train", "-m", ".", "-o", "adapter"), ("pope", "-m", ".", "-q", questions, "-i", ".")):
             self.assertIn("--report needs", self.run_tool(*command, "--report", "x.html", code=2))
         self.assertFalse((self.folder / "x.html").exists())
-        said = self.run_tool("report", "-o", "x.html", "-q", questions, "-A", path, "-B", path, "--name", "mine", "--resamples", "50")
+        refused = self.run_tool("report", "-o", "x.html", "-q", questions, "-A", path, "-B", self.lines("copy.jsonl", answers), code=3)
+        self.assertIn("run and baseline are the same file", refused)
+        before = self.lines("b.jsonl", self.pope(wrong={1, 2})[1])
+        said = self.run_tool("report", "-o", "x.html", "-q", questions, "-A", path, "-B", before, "--name", "mine", "--resamples", "50")
         self.assertIn("report: x.html", said)
         self.assertIn("mine", Page((self.folder / "x.html").read_text()).text)
         self.assertIn("report: y.html", self.run_tool("pope", "-q", questions, "--score", path, "--report", "y.html"))

@@ -29,7 +29,8 @@ package enum Recipe: String, Sendable, CaseIterable {
         }
     }
     var maxGradNorm: Double { self == .llava ? 0 : 1 }
-    var warmupSteps: Int { self == .minigpt4 ? 100 : 0 }
+    /// nil: by `warmupRatio`.
+    var warmupSteps: Int? { self == .minigpt4 ? 100 : nil }
     var warmupRatio: Double { self == .llava ? 0.03 : 0 }
     var steps: Int { self == .minigpt4 ? 1000 : 0 }
     var batch: Int { self == .llava ? 128 : 4 }

@@ -104,7 +104,7 @@ package struct TrainConfig: Sendable {
                     "learning_rate", default: recipe.learningRate, in: 0...10, help: "peak of the schedule"))
             settings.beta1 = try r.double("beta1", default: 0.9, in: 0...1, help: "decay of the mean gradient")
             settings.beta2 = try r.double("beta2", default: 0.999, in: 0...1, help: "decay of the mean squared gradient")
-            settings.epsilon = try r.double("epsilon", default: 1e-8, in: 0...1, help: "beside the root in the divisor")
+            settings.epsilon = try r.double("epsilon", default: 1e-8, in: 1e-30...1, help: "beside the root in the divisor")
             settings.weightDecay = try r.double("weight_decay", default: 0, in: 0...10, help: "on matrices, decoupled")
             settings.maxGradNorm = try r.double(
                 "max_grad_norm", default: recipe.maxGradNorm, in: 0...1e9, help: "0 does not clip")
@@ -268,31 +268,33 @@ package struct TrainConfig: Sendable {
 
     package struct ScheduleConfig: Sendable {
         package let kind: LearningRateSchedule.Kind
-        package let warmupSteps: Int
+        /// nil: by `warmupRatio`.
+        package let warmupSteps: Int?
         package let warmupRatio: Double
         package let fitsWarmup: Bool
 
         init(_ r: inout ConfigReader, _ recipe: Recipe) throws(HadpoError) {
             kind = try r.choice("kind", default: .cosine, help: "after the warm-up")
-            let steps = try r.int(
-                "warmup_steps", default: recipe.warmupSteps, in: 0...1_000_000_000,
-                help: "steps in which the rate rises; 0: by ratio")
+            let given = try r.optionalInt(
+                "warmup_steps", in: 0...1_000_000_000,
+                help: "steps in which the rate rises, 0: none; null: as the recipe says, or by ratio")
             let ratio = try r.double(
-                "warmup_ratio", default: recipe.warmupRatio, in: 0...1, help: "ceil(ratio * steps) when warmup_steps is 0")
+                "warmup_ratio", default: recipe.warmupRatio, in: 0...1,
+                help: "ceil(ratio * steps) where warmup_steps is null")
             let fits = try r.bool(
-                "fit_warmup", default: !r.isGiven("warmup_steps") && !r.isGiven("warmup_ratio"),
+                "fit_warmup", default: given == nil && !r.isGiven("warmup_ratio"),
                 help:
                     "where the warm-up is the recipe's, at most a tenth of the steps; false when warmup_steps or warmup_ratio is given"
             )
-            fitsWarmup = fits && steps == recipe.warmupSteps && ratio == recipe.warmupRatio
-            let differs = (steps: r.differs("warmup_steps"), ratio: r.differs("warmup_ratio"))
+            let differs = (steps: given != nil && given != recipe.warmupSteps, ratio: r.differs("warmup_ratio") && ratio > 0)
             try r.check(
-                steps == 0 || ratio == 0 || !differs.steps || !differs.ratio, "warmup_ratio",
+                !differs.steps || !differs.ratio, "warmup_ratio",
                 "warmup_steps and warmup_ratio both say how long the rate rises",
-                found: "warmup_steps \(steps), warmup_ratio \(ratio)", expected: "one of them")
+                found: "warmup_steps \(given ?? 0), warmup_ratio \(ratio)", expected: "one of them")
             // What is asked for takes the place of the recipe's.
-            warmupSteps = differs.ratio && ratio > 0 && !differs.steps ? 0 : steps
-            warmupRatio = warmupSteps > 0 ? 0 : ratio
+            warmupSteps = differs.ratio ? nil : given ?? recipe.warmupSteps
+            warmupRatio = warmupSteps == nil ? ratio : 0
+            fitsWarmup = fits && warmupSteps == recipe.warmupSteps && ratio == recipe.warmupRatio
             r.settle("warmup_steps", JSON(warmupSteps))
             r.settle("warmup_ratio", JSON(warmupRatio))
         }

@@ -22,7 +22,7 @@ package struct TrainingPlan: Sendable, Equatable {
         let perStep = config.fitsBatch ? min(asked, max(1, samples / 16)) : asked
         let steps = config.steps > 0 ? config.steps : config.epochs * ((samples + perStep - 1) / perStep)
         let ratio = Int(exactly: (config.schedule.warmupRatio * Double(steps)).rounded(.up)) ?? steps
-        let warmup = config.schedule.warmupSteps > 0 ? config.schedule.warmupSteps : ratio
+        let warmup = config.schedule.warmupSteps ?? ratio
         self.samples = samples
         self.perStep = perStep
         self.steps = steps

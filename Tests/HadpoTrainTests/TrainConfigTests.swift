@@ -58,6 +58,9 @@ private func refusal(_ json: JSON, _ family: ModelFamily = .llava) -> HadpoError
             (#""lora": {"rank": 0, "alpha": 4}"#, "/lora/alpha"), (#""lora": {"rank": 0, "target": ["q_proj"]}"#, "/lora/target"),
             (#""epochs": 1, "steps": 5"#, "/epochs"),
             (#""schedule": {"warmup_steps": 3, "warmup_ratio": 0.1}"#, "/schedule/warmup_ratio"),
+            (#""schedule": {"warmup_steps": 0, "warmup_ratio": 0.1}"#, "/schedule/warmup_ratio"),
+            (#""optimizer": {"epsilon": 0}"#, "/optimizer/epsilon"),
+            (#""optimizer": {"epsilon": 1e-60}"#, "/optimizer/epsilon"),
             (#""data": {"order": "file"}, "lora": {"init": "ADAPTER"}, "seed": 7"#, "/seed"),
         ])
     func withoutEffect(_ text: String, _ place: String) throws {
@@ -83,10 +86,20 @@ private func refusal(_ json: JSON, _ family: ModelFamily = .llava) -> HadpoError
         let epochs = try read(asked(#""epochs": 3"#), .minigpt4).config
         #expect(epochs.steps == 0 && epochs.epochs == 3)
         let ratio = try read(asked(#""schedule": {"warmup_ratio": 0.1}"#), .minigpt4).config
-        #expect(ratio.schedule.warmupSteps == 0 && ratio.schedule.warmupRatio == 0.1)
+        #expect(ratio.schedule.warmupSteps == nil && ratio.schedule.warmupRatio == 0.1)
         #expect(try read(asked(#""schedule": {"warmup_ratio": 0}"#), .minigpt4).config.schedule.warmupSteps == 100)
-        // As transformers has it: 0 steps leave it to the ratio.
-        #expect(try read(asked(#""schedule": {"warmup_steps": 0}"#)).config.schedule.warmupRatio == 0.03)
+        // 0 is a number of steps like any other, in place of the recipe's ratio.
+        for family in ModelFamily.allCases {
+            let (config, resolved) = try read(asked(#""gamma": 0, "schedule": {"warmup_steps": 0}"#), family)
+            #expect(config.schedule.warmupSteps == 0 && config.schedule.warmupRatio == 0)
+            let plan = TrainingPlan(config, samples: 5000)
+            #expect(plan.schedule.warmupSteps == 0 && plan.note?.contains("warm-up") != true)
+            #expect(TrainingPlan(try read(resolved, family).config, samples: 5000) == plan)
+            #expect(try read(resolved, family).resolved == resolved)
+        }
+        var whole = try read(asked("")).resolved
+        whole["schedule"]?["warmup_steps"] = 0
+        #expect(TrainingPlan(try read(whole).config, samples: 5000).schedule.warmupSteps == 0)
         #expect(try read(asked(#""schedule": {"warmup_steps": 2}"#)).config.schedule.warmupRatio == 0)
     }
 

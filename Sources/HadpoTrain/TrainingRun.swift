@@ -323,11 +323,13 @@ package final class TrainingRun {
         let start = try startingAdapter(model, config, progress: progress)
         let memory = MemoryPlan(model, folder, config, start, longest: data.samples.longest)
         let plan = TrainingPlan(config, samples: data.samples.samples.count)
-        var refusals = [data.standstill(config, plan)].compactMap { $0 }
+        var refusals: [HadpoError] = []
         func note(_ body: () throws(HadpoError) -> Void) {
             do throws(HadpoError) { try body() } catch { refusals.append(error) }
         }
+        // What is wrong with the samples comes before what follows from it.
         note { () throws(HadpoError) in try data.requireClean() }
+        note { () throws(HadpoError) in if let refusal = data.standstill(config, plan) { throw refusal } }
         note { () throws(HadpoError) in try memory.check(limit: model.device.arena.limit) }
         note { () throws(HadpoError) in try TrainingPlaces(config).check() }
         return [

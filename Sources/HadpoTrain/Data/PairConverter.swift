@@ -7,15 +7,18 @@ struct PairConverter {
 
     static func convert(_ record: JSON, _ form: PairForm) throws(PairFault) -> ConvertedPair {
         let converter = PairConverter(record: record)
-        try converter.refuseTheRest()
-        switch form {
-        case .pairs, .rlaifV: return try converter.pair(of: record, "question")
-        case .trl: return try converter.trl()
-        case .llamaFactory: return try converter.llamaFactory()
-        case .msSwift: return try converter.msSwift()
-        case .rlhfV: return try converter.rlhfV()
-        case .povid: return try converter.povid()
-        }
+        try refuseExtras(record, extras + ["objects"])
+        let pair =
+            switch form {
+            case .pairs, .rlaifV: try converter.pair(of: record, "question")
+            case .trl: try converter.trl()
+            case .llamaFactory: try converter.llamaFactory()
+            case .msSwift: try converter.msSwift()
+            case .rlhfV: try converter.rlhfV()
+            case .povid: try converter.povid()
+            }
+        try converter.requireAgreement(pair)
+        return pair
     }
 
     // MARK: the forms
@@ -59,8 +62,7 @@ struct PairConverter {
     private func llamaFactory() throws(PairFault) -> ConvertedPair {
         let (chosen, rejected) = (try answer(record["chosen"], "chosen"), try answer(record["rejected"], "rejected"))
         if let instruction = record["instruction"], !instruction.isNull {
-            guard var text = instruction.stringValue else { throw PairFault("'instruction' is \(instruction.kind) and no text") }
-            if let input = record["input"]?.stringValue, !input.isEmpty { text += "\n" + input }
+            let text = try alpaca(instruction)
             return ConvertedPair(
                 image: try picture([]), prompt: .question(try Self.withoutPicture(text, "instruction")), chosen: chosen,
                 rejected: rejected)
@@ -70,6 +72,14 @@ struct PairConverter {
         return ConvertedPair(
             image: try picture(asked.pictures), prompt: .question(try Self.withoutPicture(asked.text, key)), chosen: chosen,
             rejected: rejected)
+    }
+
+    /// Alpaca's two fields stand on two lines.
+    private func alpaca(_ instruction: JSON) throws(PairFault) -> String {
+        guard let text = instruction.stringValue else { throw PairFault("'instruction' is \(instruction.kind) and no text") }
+        guard let input = record["input"], !input.isNull else { return text }
+        guard let more = input.stringValue else { throw PairFault("'input' is \(input.kind) and no text") }
+        return more.isEmpty ? text : text + "\n" + more
     }
 
     private func msSwift() throws(PairFault) -> ConvertedPair {
@@ -114,16 +124,82 @@ struct PairConverter {
     }
 
     /// What would change the meaning of the pair and has no place in it.
-    private func refuseTheRest() throws(PairFault) {
-        for key in [
-            "system", "history", "tools", "functions", "video", "videos", "audio", "audios", "rejected_images", "chosen_images",
-            "objects",
-        ] {
+    static let extras = [
+        "system", "history", "tools", "functions", "video", "videos", "audio", "audios", "rejected_images", "chosen_images",
+    ]
+
+    static func refuseExtras(_ record: JSON, _ keys: [String] = extras) throws(PairFault) {
+        for key in keys {
             switch record[key] ?? .null {
             case .null, .string(""), .array([]), .object([]): continue
             default: throw PairFault("'\(key)' is given, which a pair of one picture, one question and two answers cannot hold")
             }
         }
+    }
+
+    // MARK: what stands twice
+
+    /// Keys of several forms in one record say the same, or which is meant cannot be told.
+    private func requireAgreement(_ pair: ConvertedPair) throws(PairFault) {
+        for (keys, used) in [
+            (["chosen", "response", "output"], pair.chosen),
+            (["rejected", "rejected_response", "rejected_messages"], pair.rejected),
+        ] {
+            for key in keys {
+                guard let value = given(key) else { continue }
+                guard try answer(value, key).utf8.elementsEqual(used.utf8) else { throw Self.contradiction(key, "answer") }
+            }
+        }
+        for key in ["question", "query", "prompt"] {
+            guard let value = given(key) else { continue }
+            if !Self.asks(pair.prompt, try turn(value, key, role: .user).text) { throw Self.contradiction(key, "question") }
+        }
+        if let instruction = given("instruction"), !Self.asks(pair.prompt, try alpaca(instruction)) {
+            throw Self.contradiction("instruction", "question")
+        }
+        for (key, used) in [
+            ("messages", pair.chosen), ("conversations", pair.chosen), ("rejected_messages", pair.rejected),
+            ("rejected_conversations", pair.rejected),
+        ] {
+            guard let value = given(key) else { continue }
+            let turns = try turns(value, key)
+            if let asked = turns.first(where: { $0.role == .user }), !Self.asks(pair.prompt, asked.text) {
+                throw Self.contradiction(key, "question")
+            }
+            if let last = turns.last, last.role == .assistant, !last.text.utf8.elementsEqual(used.utf8) {
+                throw Self.contradiction(key, "answer")
+            }
+        }
+    }
+
+    private static func contradiction(_ key: String, _ what: String) -> PairFault {
+        PairFault("'\(key)' contradicts the rest of the record: another \(what)")
+    }
+
+    private func given(_ key: String) -> JSON? {
+        switch record[key] ?? .null {
+        case .null, .string(""), .array([]), .object([]): nil
+        case let value: value
+        }
+    }
+
+    /// Whether a text is the pair's question, or a template around it.
+    private static func asks(_ prompt: SamplePrompt, _ text: String) -> Bool {
+        func bare(_ text: String) -> String {
+            let text = (try? withoutPicture(text, "")) ?? text
+            let bytes = text.utf8.drop { $0 <= 0x20 }
+            guard let end = bytes.lastIndex(where: { $0 > 0x20 }) else { return "" }
+            return String(decoding: bytes[...end], as: UTF8.self)
+        }
+        let (used, isRaw) =
+            switch prompt {
+            case .question(let question): (question, false)
+            case .raw(let raw): (raw, true)
+            }
+        let (a, b) = (bare(used), bare(text))
+        if a.utf8.elementsEqual(b.utf8) { return true }
+        if isRaw, !b.isEmpty, contains(a, b) { return true }
+        return templateMarks.contains { contains(b, $0) } && !a.isEmpty && contains(b, a)
     }
 
     // MARK: turns
@@ -180,6 +256,7 @@ struct PairConverter {
         }
         var turns: [Turn] = []
         for message in messages {
+            try Self.refuseExtras(message, ["tool_calls", "function_call", "reasoning_content", "thinking", "audio"])
             guard let name = (message["role"] ?? message["from"])?.stringValue,
                 let content = message["content"] ?? message["value"]
             else { throw PairFault("'\(key)' has a message without role and content (or from and value)") }
@@ -209,18 +286,25 @@ struct PairConverter {
         var text = ""
         var pictures: [String] = []
         var places = 0
+        // Of the words: in front of the picture, behind it.
+        var isBefore = false
+        var isBehind = false
         for chunk in chunks {
             if let piece = chunk.stringValue ?? (chunk["type"]?.stringValue == "text" ? chunk["text"]?.stringValue : nil) {
                 text += piece
+                if piece.utf8.contains(where: { $0 > 0x20 }) { if places == 0 { isBefore = true } else { isBehind = true } }
                 continue
             }
             let type = chunk["type"]?.stringValue ?? "nothing"
             guard type == "image" || type == "image_url" else { throw PairFault("'\(key)' has a part of type '\(type)'") }
+            if role == .assistant { throw PairFault("'\(key)' has a picture in the answer") }
             places += 1
             let named = ["image", "path", "url", "image_url"].lazy.compactMap { chunk[$0] }.first { !$0.isNull }
             if let named { pictures.append(try Self.name(named, key)) }
         }
-        if places > 1 { throw PairFault("'\(key)' has a place for \(places) pictures; a pair has one") }
+        let all = places == 0 ? 0 : places + Self.places(text)
+        if all > 1 { throw PairFault("'\(key)' has a place for \(all) pictures; a pair has one") }
+        if isBefore, isBehind { throw Self.inTheMiddle(key) }
         return Turn(role: role, text: text, pictures: pictures)
     }
 
@@ -249,10 +333,13 @@ struct PairConverter {
             bytes = back.dropLast(marker.count)
             bytes = bytes[...(bytes.lastIndex { !isSpace($0) } ?? bytes.startIndex)]
         } else {
-            throw PairFault(
-                "'\(key)' has '<image>' in the middle of the question; a pair's picture stands before it or behind it")
+            throw inTheMiddle(key)
         }
         return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func inTheMiddle(_ key: String) -> PairFault {
+        PairFault("'\(key)' has '<image>' in the middle of the question; a pair's picture stands before it or behind it")
     }
 
     private func picture(_ inMessages: [String]) throws(PairFault) -> String {
@@ -264,8 +351,11 @@ struct PairConverter {
             if list.count > 1 { throw PairFault("'\(key)' has \(list.count) pictures; a pair has one") }
             if let first = list.first { names.append(try Self.name(first, key)) }
         }
-        if let path = record["image_path"]?.stringValue, !path.isEmpty, names.isEmpty || record["image"]?["path"] == nil {
-            names.append(path)
+        if let path = record["image_path"]?.stringValue, !path.isEmpty {
+            // Tools that pack pictures into records keep the end of the name.
+            let isPacked =
+                record["image"]?["path"] != nil && names.contains { Self.isEnd($0, of: path) || Self.isEnd(path, of: $0) }
+            if !isPacked { names.append(path) }
         }
         guard let name = names.first, !name.isEmpty else { throw PairFault("no picture under 'images', 'image' or 'image_path'") }
         if let other = names.first(where: { !$0.utf8.elementsEqual(name.utf8) }) {
@@ -274,7 +364,12 @@ struct PairConverter {
         return name
     }
 
-    private static func name(_ value: JSON, _ key: String) throws(PairFault) -> String {
+    /// Whether a path ends in another, whole parts only.
+    private static func isEnd(_ end: String, of path: String) -> Bool {
+        path.utf8.elementsEqual(end.utf8) || !end.isEmpty && path.utf8.suffix(end.utf8.count + 1).elementsEqual("/\(end)".utf8)
+    }
+
+    static func name(_ value: JSON, _ key: String) throws(PairFault) -> String {
         let inRecord = "the picture itself stands under '\(key)': write it to a file below the folder of pictures and name that"
         if let members = value.objectValue {
             if members.contains(where: { $0.key == "bytes" && !$0.value.isNull }) { throw PairFault(inRecord) }

@@ -41,6 +41,16 @@ struct SampleChecks {
         for marker in ["</s>", "<image>", " ASSISTANT: "] where contains(answer, marker) {
             return "\(key) contains '\(marker)'"
         }
+        if answer.utf8.drop(while: { $0 <= 0x20 }).starts(with: "<s>".utf8) { return "\(key) begins with '<s>'" }
+        return tagReason(answer, key)
+    }
+
+    /// Other tools put something in the place of these; as letters they are no question and no answer.
+    private static func tagReason(_ text: String, _ key: String) -> String? {
+        guard text.utf8.contains(UInt8(ascii: "<")) else { return nil }
+        for tag in ["<video>", "<audio>", "<bbox>", "<ref-object>", "<img>"] where contains(text, tag) {
+            return "\(key) contains '\(tag)', which other tools replace and this one does not"
+        }
         return nil
     }
 
@@ -49,9 +59,11 @@ struct SampleChecks {
         case .question(let text):
             if text.utf8.allSatisfy({ $0 <= 0x20 }) { return "empty question" }
             for marker in ["</s>", "<image>"] where contains(text, marker) { return "question contains '\(marker)'" }
+            return tagReason(text, "question")
         case .raw(let text):
             let count = occurrences(of: "<image>", in: text)
             if count != 1 { return "prompt contains '<image>' \(count) times instead of once" }
+            return tagReason(text, "prompt")
         }
         return nil
     }

@@ -104,9 +104,11 @@ package enum SampleFiles {
 
     private static func asked(_ value: JSON) throws(PairFault) -> (image: String, prompt: SamplePrompt) {
         guard value.objectValue != nil else { throw PairFault("the line is \(value.kind) instead of an object") }
-        guard let image = value["image"]?.stringValue, !image.isEmpty else {
+        try PairConverter.refuseExtras(value)
+        guard let given = value["image"], given.stringValue?.isEmpty == false else {
             throw PairFault("'image' is not the name of a picture")
         }
+        let image = try PairConverter.name(given, "image")
         switch (value["question"]?.stringValue, value["prompt"]?.stringValue) {
         case (let question?, nil): return (image, .question(withoutPlace(question)))
         case (nil, let raw?): return (image, .raw(raw))

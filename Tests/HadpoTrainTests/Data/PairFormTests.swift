@@ -210,6 +210,60 @@ private func text(_ text: String) -> JSON { [["type": "text", "text": .string(te
                     ["rejected_conversations": [human, shareGPT("gpt", good)], "conversations": [human, shareGPT("gpt", good)]]),
                 .povid, "same text"
             ),
+            (changed(.rlhfV, ["chosen": "Other."]), .rlhfV, "'chosen' contradicts"),
+            (changed(.rlhfV, ["rejected": "Other."]), .rlhfV, "'rejected' contradicts"),
+            (changed(.rlhfV, ["question": "Other?"]), .rlhfV, "'question' contradicts"),
+            (changed(.rlhfV, ["image_path": "b.png"]), .rlhfV, "two pictures are named"),
+            (changed(.rlhfV, ["image_path": "img/ba.png"]), .rlhfV, "two pictures are named"),
+            (
+                changed(.msSwift, ["rejected_messages": [turn("user", .string("<image>\(question)")), turn("assistant", "x")]]),
+                .msSwift,
+                "'rejected_response' contradicts"
+            ),
+            (changed(.msSwift, ["query": "Other?"]), .msSwift, "'query' contradicts"),
+            (changed(.msSwift, ["response": "Other."]), .msSwift, "'response' contradicts"),
+            (changed(.trl, ["question": "Other?"]), .trl, "'question' contradicts"),
+            (
+                changed(.trl, ["messages": [turn("user", .string(question)), turn("assistant", "x")]]), .trl,
+                "'messages' contradicts"
+            ),
+            (
+                changed(
+                    .trl,
+                    [
+                        "prompt": [
+                            turn(
+                                "user", [["type": "text", "text": "Is"], ["type": "image"], ["type": "text", "text": "a cat?"]])
+                        ]
+                    ]), .trl, "'prompt' has '<image>' in the middle"
+            ),
+            (
+                changed(.trl, ["prompt": [turn("user", [["type": "image"], ["type": "text", "text": "<image>Is there?"]])]]),
+                .trl,
+                "'prompt' has a place for 2"
+            ),
+            (changed(.trl, ["chosen": [turn("assistant", [["type": "image"]])]]), .trl, "'chosen' has a picture in the answer"),
+            (
+                changed(.trl, ["chosen": [["role": "assistant", "content": "No.", "tool_calls": [["id": "x"]]]]]), .trl,
+                "'tool_calls' is given"
+            ),
+            (changed(.povid, ["chosen": "Other."]), .povid, "'chosen' contradicts"),
+            (changed(.povid, ["rejected": "Other."]), .povid, "'rejected' contradicts"),
+            (changed(.llamaFactory, ["prompt": "Other?"]), .llamaFactory, "'prompt' contradicts"),
+            (changed(.llamaFactory, ["output": "Other."]), .llamaFactory, "'output' contradicts"),
+            (changed(.llamaFactory, ["instruction": .string(question), "input": 5]), .llamaFactory, "'input' is an integer"),
+            (changed(.pairs, ["system": "Be brief."]), .pairs, "'system' is given"),
+            (changed(.pairs, ["history": [["a", "b"]]]), .pairs, "'history' is given"),
+            (changed(.pairs, ["tools": ["x"]]), .pairs, "'tools' is given"),
+            (changed(.pairs, ["videos": ["v.mp4"]]), .pairs, "'videos' is given"),
+            (changed(.pairs, ["image": "https://example.org/a.png"]), .pairs, "'image' is an address"),
+            (changed(.pairs, ["image": "data:image/png;base64,iVBORw0KGgo="]), .pairs, "the picture itself stands under 'image'"),
+            (changed(.pairs, ["chosen": "<s> No."]), .pairs, "chosen begins with '<s>'"),
+            (changed(.pairs, ["question": "<video> Is it?"]), .pairs, "question contains '<video>'"),
+            (changed(.pairs, ["rejected": "At <bbox>."]), .pairs, "rejected contains '<bbox>'"),
+            (changed(.trl, ["prompt": "<ref-object> Is it?"]), .trl, "question contains '<ref-object>'"),
+            (changed(.trl, ["prompt": "USER: <image> <audio> ASSISTANT:"]), .trl, "prompt contains '<audio>'"),
+            (changed(.llamaFactory, ["chosen": shareGPT("gpt", "<img>b.png</img>")]), .llamaFactory, "chosen contains '<img>'"),
         ]
         for (record, form, reason) in cases {
             let fine = Self.records.first { $0.0 == form }?.1 ?? nil
@@ -217,6 +271,25 @@ private func text(_ text: String) -> JSON { [["type": "text", "text": .string(te
             #expect(set.samples.count == 2, "\(reason)")
             #expect(set.problems.count == 1 && set.problems[0].source.line == 2, "\(record.text())")
             #expect(set.problems.first?.reason.contains(reason) == true, "\(set.problems.first?.reason ?? "") is not \(reason)")
+        }
+    }
+
+    @Test("what stands twice and says the same is no contradiction") func agreeing() throws {
+        func changed(_ form: PairForm, _ changes: JSON) -> JSON {
+            var record = Self.records.first { $0.0 == form }?.1 ?? nil
+            for change in changes.objectValue ?? [] { record[change.key] = change.value }
+            return record
+        }
+        for (form, record) in [
+            (.rlhfV, changed(.rlhfV, ["image_path": "img/a.png", "chosen": .string(good), "question": .string(question)])),
+            (.msSwift, changed(.msSwift, ["query": .string("<image>\n\(question)"), "response": .string(good)])),
+            (.trl, changed(.trl, ["prompt": .string("USER: <image>\n\(question) ASSISTANT:"), "question": .string(question)])),
+            (.rlaifV, changed(.rlaifV, ["prompt": .string("USER: <image>\n\(question) ASSISTANT:")])),
+            (.llamaFactory, changed(.llamaFactory, ["output": "", "system": ""])),
+            (.pairs, changed(.pairs, ["objects": ["cat"], "notes": "of their owner", "system": nil])),
+        ] as [(PairForm, JSON)] {
+            let set = try read(record.text() + "\n", form: form)
+            #expect(set.samples.count == 1, "\(record.text()): \(set.problems.first?.reason ?? "")")
         }
     }
 

@@ -11,6 +11,11 @@ package struct PictureName: Sendable {
     private let folder: String?
     private let isPadded: Bool
 
+    /// Under which keys records of answers and captions name their picture.
+    package static let keys = [
+        "image", "image_id", "image_name", "image_file", "image_path", "image_source", "file_name",
+    ]
+
     package init(_ text: String) {
         self.text = text
         let slashes = text.utf8.map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
@@ -47,8 +52,10 @@ package struct PictureName: Sendable {
         return number == others && !contradicts(other)
     }
 
-    /// One number in two sets of one kind: COCO's train and val of 2014 have no picture in common.
-    func contradicts(_ other: PictureName) -> Bool {
+    /// One number in two sets that have no picture in common: COCO's train and val of 2014, or COCO and Visual Genome, which number
+    /// their own pictures.
+    package func contradicts(_ other: PictureName) -> Bool {
+        if isVisualGenome ? other.isCOCO : isCOCO && other.isVisualGenome { return true }
         guard let set, let others = other.set else { return false }
         return set.family == others.family && set.part != others.part
     }
@@ -58,6 +65,21 @@ package struct PictureName: Sendable {
 
     /// Written with one of COCO's sets, so that its number is COCO's and no other collection's.
     package var isOfCOCOSet: Bool { self.set.map { $0.family != "VG" } ?? false }
+    private var isVisualGenome: Bool { self.set?.family == "VG" }
+
+    /// Whether two fields of one record speak of different pictures. A number and a name without one may be of the same.
+    package func isOther(than other: PictureName) -> Bool {
+        if number != nil, other.number != nil { return !isSame(as: other) }
+        return number == nil && other.number == nil && !stem.utf8.elementsEqual(other.stem.utf8)
+    }
+
+    /// The file's name without folders and ending.
+    private var stem: String {
+        let name = text.utf8.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }.last ?? text.utf8[...]
+        let dot = name.lastIndex(of: UInt8(ascii: "."))
+        let end = dot.flatMap { Self.endings.contains(String(decoding: name[$0...].dropFirst(), as: UTF8.self)) ? $0 : nil }
+        return String(decoding: name[..<(end ?? name.endIndex)], as: UTF8.self)
+    }
 
     /// How a file may be called below a folder of pictures: as written, then as the likeliest kinds, each in its spellings.
     package var spellings: [[String]] {
@@ -111,6 +133,8 @@ package struct PictureIndex: Sendable {
         let name = PictureName(text)
         if let known = places[name.key] {
             try check(name, names[known])
+            // The spelling that says most, against those to come.
+            if names[known].set == nil, name.set != nil { names[known] = name }
             return known
         }
         places[name.key] = names.count
@@ -137,6 +161,11 @@ package struct PictureIndex: Sendable {
         return first
     }
 
+    /// Fails where another file's name for the picture at `place` is one of another set.
+    package func check(_ text: String, at place: Int, in file: String) throws(HadpoError) {
+        try check(PictureName(text), names[place], in: file)
+    }
+
     /// For errors: how the file spells its names.
     package var examples: String { Self.examples(names.prefix(4).map(\.text), of: names.count) }
 
@@ -156,6 +185,6 @@ package struct PictureIndex: Sendable {
         throw HadpoError(
             .format, "a picture's number stands in two sets", at: file ?? source,
             found: file == nil ? "'\(b.text)' and '\(a.text)'" : "'\(a.text)'; \(source) has '\(b.text)'",
-            expected: "one of them: COCO's sets have no picture in common")
+            expected: "one of them: COCO's sets, and Visual Genome's, have no picture in common")
     }
 }

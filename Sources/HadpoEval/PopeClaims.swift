@@ -4,7 +4,7 @@ import HadpoBase
 /// whatever question has it; what stands beside it tells whether that is the right one.
 package struct PopeClaims: Sendable, Equatable {
     private(set) var question: (key: String, text: String)?
-    private(set) var image: (key: String, name: String)?
+    private(set) var images: [(key: String, name: String)] = []
     private(set) var label: (key: String, text: String)?
     private(set) var category: String?
 
@@ -22,14 +22,16 @@ package struct PopeClaims: Sendable, Equatable {
         question = first(["question", "prompt", "query", "text"])
         label = first(["label", "gt_answer", "gt_ans", "ground_truth", "gt"])
         category = record["category"]?.stringValue
-        for key in ["image", "image_id", "image_name", "image_file", "image_path", "file_name"] {
+        for key in PictureName.keys {
             let value = record[key]
             guard let name = value?.stringValue ?? value?.intValue.map(String.init) ?? value?["path"]?.stringValue, !name.isEmpty
             else { continue }
-            image = (key, name)
-            break
+            images.append((key, name))
         }
     }
+
+    /// Whether anything but its number says which question is meant.
+    var namesQuestion: Bool { question != nil || !images.isEmpty }
 
     func asking(_ question: String) -> PopeClaims {
         var claims = self
@@ -49,7 +51,7 @@ package struct PopeClaims: Sendable, Equatable {
         if let question, !Self.says(question.text, asked.text) {
             return Mismatch(key: question.key, found: question.text, expected: asked.text)
         }
-        if let image, !PictureName(image.name).isSame(as: PictureName(asked.image)) {
+        for image in images where !PictureName(image.name).isSame(as: PictureName(asked.image)) {
             return Mismatch(key: image.key, found: image.name, expected: asked.image)
         }
         if let label {
@@ -93,7 +95,7 @@ package struct PopeClaims: Sendable, Equatable {
     }
 
     package static func == (a: PopeClaims, b: PopeClaims) -> Bool {
-        a.question?.text == b.question?.text && a.image?.name == b.image?.name && a.label?.text == b.label?.text
+        a.question?.text == b.question?.text && a.images.map(\.name) == b.images.map(\.name) && a.label?.text == b.label?.text
             && a.category == b.category
     }
 }

@@ -43,7 +43,12 @@ package struct PopeEvaluationConfig: Sendable {
             if !rules.contains(rule) { rules.append(rule) }
         }
         self.rules = rules
-        match = try r.choice("match", default: Match.automatic, help: "how an answer finds its question")
+        match = try r.choice(
+            "match", default: Match.automatic,
+            help: """
+                how an answer finds its question; by position a record's own id must be its question's, or a running number of \
+                another base beside the question or the picture
+                """)
         partial = try r.bool(
             "partial", default: false, help: "also score a part of what was asked; else what is missing is an error")
         records = try r.optionalString("records", help: "file for one line a question: answer and verdict under every rule")
@@ -145,6 +150,14 @@ extension PopePairing {
                 found: "\(answers.count) answers: \(found)",
                 expected:
                     "answers to \(split.path): question_id \(Coverage.first(split.questions.map { String($0.id) }))")
+        }
+        // Fewer answers than questions of one id: which of them is answered cannot be told.
+        let shared = Set(sharedIDs)
+        if match == .id, let id = missing.first(where: shared.contains) {
+            throw HadpoError(
+                .format, "a question id is used twice in the questions", at: split.path,
+                found: "question_id \(id) \(split.questions.count { $0.id == id }) times, answered less often",
+                expected: "each id once, or as many answers as questions of the id")
         }
         try coverage.require(
             partial: config.partial, "questions without an answer", at: source, "questions of \(split.path)",

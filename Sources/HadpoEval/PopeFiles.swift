@@ -162,12 +162,20 @@ extension JSON {
     }
 
     fileprivate func popeInteger(_ key: String, _ place: String) throws(HadpoError) -> Int {
-        guard let number = self[key]?.intValue else { throw wrong(key, place, "an integer") }
-        return number
+        let value = self[key]
+        if let number = value?.intValue { return number }
+        // Some tools write their numbers in quotes; "007" and "+7" are nobody's.
+        if let text = value?.stringValue, let number = Int(text), String(number).utf8.elementsEqual(text.utf8) { return number }
+        throw wrong(key, place, "an integer")
     }
 
     private func wrong(_ key: String, _ place: String, _ expected: String) -> HadpoError {
-        let found = objectValue == nil ? kind : self[key]?.kind ?? "keys \(objectValue?.map(\.key).joined(separator: ", ") ?? "")"
+        if let value = self[key] {
+            return HadpoError(
+                .format, "mistyped value", at: "\(place) /\(key)", found: "\(value.kind): \(value.text().shortened(to: 80))",
+                expected: expected)
+        }
+        let found = objectValue == nil ? kind : "keys \(objectValue?.map(\.key).joined(separator: ", ") ?? "")"
         return HadpoError(.format, "no '\(key)'", at: place, found: found, expected: "'\(key)': \(expected)")
     }
 }

@@ -52,9 +52,33 @@ package struct PopePairing: Sendable {
     }
 
     private mutating func pairByPosition(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) throws(HadpoError) {
+        try requireNumbers(questions, answers)
         for (question, answer) in zip(questions, answers) { try pair(question, answer) }
         missing = questions.dropFirst(answers.count).map(\.id)
         surplus = Array(answers.indices.dropFirst(questions.count)).map { $0 + 1 }
+    }
+
+    /// A record that has an id says which question it answers, also where the place decides. A running number of another base is
+    /// no such word, where every record names its question or its picture besides.
+    private func requireNumbers(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) throws(HadpoError) {
+        var wrong: (question: PopeQuestion, answer: PopeAnswer)?
+        var isRunning = true
+        var last: Int?
+        for (question, answer) in zip(questions, answers) {
+            guard let id = answer.id, id != question.id else {
+                isRunning = false
+                continue
+            }
+            if let last, last == .max || id != last + 1 { isRunning = false }
+            last = id
+            if !answer.claims.namesQuestion { isRunning = false }
+            if wrong == nil { wrong = (question, answer) }
+        }
+        guard let wrong, !isRunning else { return }
+        throw HadpoError(
+            .format, "an answer to another question", at: "\(wrong.answer.place(in: source)), key 'question_id'",
+            found: "question_id \(wrong.answer.id ?? 0)",
+            expected: "question_id \(wrong.question.id), that of the question at this position; or matching by id")
     }
 
     private mutating func pairByID(_ questions: [PopeQuestion], _ answers: [PopeAnswer]) throws(HadpoError) {

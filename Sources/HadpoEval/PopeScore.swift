@@ -3,7 +3,7 @@ import HadpoBase
 /// An answers file scored by the official rule.
 package struct PopeScore: Sendable {
     /// How an answer finds its question: by `question_id` with every check, or by place in the file as upstream does, where
-    /// the shorter file ends the counting and ids are not looked at.
+    /// the shorter file ends the counting and an id that a record has must be its question's (`PopePairing`).
     package enum Match: String, CaseIterable, Sendable { case id, position }
 
     package let match: Match

@@ -126,4 +126,101 @@ import Testing
         #expect(report["outcomes"]?["empty_caption"]?["count"] == 1)
         #expect(throws: HadpoError.self) { try score(folder, [.init("captions", .string(folder["said.json"]))]) }
     }
+
+    @Test("objects are known in the words of captions, and one that the table lacks is refused by name") func objects() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("synonyms.txt", "dog, puppy\ntraffic light, street light\ncar, auto\n")
+        try folder.write("said.json", "{\"1\": \"A dog, two cars and a traffic light.\"}")
+        func run(_ objects: String) throws -> JSON {
+            try folder.write("objects.json", objects)
+            return try score(
+                folder, [.init("captions", .string(folder["said.json"])), .init("objects", .string(folder["objects.json"]))])
+        }
+        #expect(try run("{\"1\": [\"Puppies\", \"Cars\", \"Street lights\"]}")["chair_i"] == 0.0)
+        for word in ["House", "houses", "building", ""] {
+            let error = #expect(throws: HadpoError.self) { try run("{\"1\": [\"dog\", \"\(word)\"]}") }
+            #expect(error?.place == "\(folder["objects.json"]) /1" && error?.found == "'\(word)'")
+        }
+    }
+
+    @Test(
+        "a record that speaks of two pictures is an error",
+        arguments: [
+            #"{"image_id": 1, "image": "COCO_val2014_000000000002.jpg", "caption": "A dog."}"#,
+            #"{"image_id": 1, "file_name": "COCO_val2014_000000000002.jpg", "caption": "A dog."}"#,
+            #"{"image": "VG_100K/1.jpg", "image_path": "COCO_val2014_000000000001.jpg", "caption": "A dog."}"#,
+            #"{"image_id": "a.jpg", "image": "b.jpg", "caption": "A dog."}"#,
+        ]) func twoPictures(_ record: String) throws
+    {
+        let folder = try TemporaryFolder()
+        try folder.write("synonyms.txt", "dog, puppy\n")
+        try folder.write("objects.json", "{\"1\": [\"dog\"], \"a.jpg\": [\"dog\"]}")
+        let keys: [JSON.Member] = [
+            .init("captions", .string(folder["said.jsonl"])), .init("objects", .string(folder["objects.json"])),
+        ]
+        try folder.write("said.jsonl", record + "\n")
+        let error = #expect(throws: HadpoError.self) { try score(folder, keys) }
+        #expect(error?.message == "a record speaks of two pictures")
+        try folder.write(
+            "said.jsonl", #"{"image_id": 1, "file_name": "val2014/COCO_val2014_000000000001.jpg", "caption": "A dog."}"#)
+        #expect(try score(folder, keys)["chair_i"] == 0.0)
+    }
+
+    @Test("a key that is there and mistyped is named") func mistyped() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("synonyms.txt", "dog, puppy\n")
+        try folder.write("objects.json", "{\"1\": [\"dog\"]}")
+        for (record, key, found) in [
+            (#"{"image_id": 1.0, "caption": "A dog."}"#, "image_id", "a number: 1.0"),
+            (#"{"image_id": [1], "caption": "A dog."}"#, "image_id", "an array: [1]"),
+            (#"{"image_id": 1, "caption": null}"#, "caption", "null: null"),
+            (#"{"image_id": 1, "caption": ["A dog."]}"#, "caption", #"an array: ["A dog."]"#),
+            (#"{"image_id": 1, "caption": 5, "text": "A dog."}"#, "caption", "an integer: 5"),
+        ] {
+            try folder.write("said.jsonl", record + "\n")
+            let error = #expect(throws: HadpoError.self) {
+                try score(
+                    folder,
+                    [.init("captions", .string(folder["said.jsonl"])), .init("objects", .string(folder["objects.json"]))])
+            }
+            #expect(error?.message == "mistyped value" && error?.found == found, "\(record): \(error?.found ?? "")")
+            #expect(error?.place?.hasSuffix("/\(key)") == true)
+        }
+    }
+
+    @Test(
+        "captions of another set than the annotations are refused, and a number that the annotations have in two sets",
+        arguments: [
+            ("COCO_train2014_000000000007.jpg", ["COCO_val2014_000000000007.jpg"], false),
+            ("VG_100K/7.jpg", ["COCO_val2014_000000000007.jpg"], false), ("VG_100K/7.jpg", ["000000000007.jpg"], false),
+            ("7", ["COCO_val2014_000000000007.jpg", "COCO_train2014_000000000007.jpg"], false),
+            ("7", ["COCO_val2014_000000000007.jpg"], true), ("7", ["COCO_val2014_000000000007.jpg", "000000000007.jpg"], true),
+            ("COCO_val2014_000000000007.jpg", ["COCO_val2014_000000000007.jpg"], true), ("7", ["a.jpg"], true),
+        ]) func sets(_ said: String, _ files: [String], _ fits: Bool) throws
+    {
+        let folder = try TemporaryFolder()
+        try folder.write("synonyms.txt", "dog, puppy\n")
+        try folder.write("said.json", "{\"\(said)\": \"A dog.\"}")
+        for asReferences in [false, true] {
+            var paths: [JSON] = []
+            for (index, file) in files.enumerated() {
+                let text =
+                    asReferences
+                    ? "\"annotations\": [{\"image_id\": 7, \"caption\": \"A dog.\"}]"
+                    : "\"annotations\": [{\"image_id\": 7, \"category_id\": 3}], \"categories\": [{\"id\": 3, \"name\": \"dog\"}]"
+                let path = try folder.write(
+                    "i\(index).json", "{\"images\": [{\"id\": 7, \"file_name\": \"\(file)\"}], \(text)}")
+                paths.append(.string(path))
+            }
+            let keys: [JSON.Member] = [
+                .init("captions", .string(folder["said.json"])), .init(asReferences ? "references" : "instances", .array(paths)),
+            ]
+            if fits {
+                #expect(try score(folder, keys)["chair_i"] == 0.0)
+            } else {
+                let error = #expect(throws: HadpoError.self) { try score(folder, keys) }
+                #expect(error?.message == "a picture's number stands in two sets")
+            }
+        }
+    }
 }

@@ -47,6 +47,7 @@ import Testing
             ("question", "Is there a cow in the image?"), ("prompt", "Is there a cow in the image?\nAnswer yes or no."),
             ("query", "USER: <image>\nIs there a cow in the image? ASSISTANT:"), ("text", "Is there a cow in the image?"),
             ("image", "COCO_val2014_000000000043.jpg"), ("image", "COCO_train2014_000000000042.jpg"), ("image_id", 43),
+            ("image", "VG_100K/42.jpg"), ("image_source", "COCO_val2014_000000000043"),
             ("image_path", "/data/val2014/COCO_val2014_000000000007.jpg"), ("image", ["path": "7.jpg"]), ("label", "no"),
             ("label", "perhaps"), ("gt_answer", "No"), ("category", "popular"),
         ] as [(String, JSON)], ["id", "position", "automatic"])
@@ -82,6 +83,52 @@ import Testing
         }
         let run = try score(folder(), questions: "q.json", answers: given, name: "random")
         #expect(run["rules"]?["official"]?["accuracy"] == 1.0 && run["scored"] == 6 && run["missing"] == 0)
+    }
+
+    @Test("every key that names the picture is compared, not the first one alone") func pictures() throws {
+        let given = answers { answer, id, _ in
+            answer["image"] = "COCO_val2014_000000000042.jpg"
+            if id == 2 { answer["image_source"] = "COCO_val2014_000000000043" }
+        }
+        let error = #expect(throws: HadpoError.self) { try score(folder(), questions: "q.json", answers: given) }
+        #expect(error?.place?.hasSuffix("key 'image_source'") == true)
+    }
+
+    @Test("ids in quotes are numbers; by position they must be the questions', or a running number beside the question")
+    func numbers() throws {
+        let folder = try folder()
+        func run(_ change: (inout JSON, _ id: Int, _ noun: String) -> Void) throws -> JSON {
+            try score(folder, questions: "q.json", answers: answers(change), keys: [.init("match", "position")])
+        }
+        #expect(try run { answer, id, _ in answer["question_id"] = .string("\(id)") }["scored"] == 6)
+        #expect(
+            try run { answer, id, noun in
+                answer["question_id"] = JSON(id - 1)
+                answer["text"] = .string("Is there a \(noun) in the image?")
+            }["scored"] == 6)
+        let bare = #expect(throws: HadpoError.self) { try run { answer, id, _ in answer["question_id"] = JSON(id - 1) } }
+        #expect(bare?.place == "\(folder["answers.jsonl"]):1, key 'question_id'" && bare?.found == "question_id 0")
+        #expect(bare?.expected?.hasPrefix("question_id 1,") == true)
+        let mixed = #expect(throws: HadpoError.self) {
+            try run { answer, id, noun in
+                answer["question_id"] = JSON(id == 5 ? 6 : id == 6 ? 5 : id)
+                answer["text"] = .string("Is there a \(noun) in the image?")
+            }
+        }
+        #expect(mixed?.place == "\(folder["answers.jsonl"]):5, key 'question_id'")
+    }
+
+    @Test("an id that two questions share and one answer has is named") func shared() throws {
+        let folder = try folder()
+        try folder.write("twice.json", lines((nouns + ["cow"]).enumerated().map { question($0.offset % 6 + 1, $0.element) }))
+        for partial in [false, true] {
+            let error = #expect(throws: HadpoError.self) {
+                try score(
+                    folder, questions: "twice.json", answers: answers { _, _, _ in }, keys: [.init("partial", .bool(partial))])
+            }
+            #expect(error?.message == "a question id is used twice in the questions")
+            #expect(error?.found?.hasPrefix("question_id 1 2 times") == true)
+        }
     }
 
     @Test("a part of the questions is an error, or a part: of answers by id, by position, and by no id that is asked")

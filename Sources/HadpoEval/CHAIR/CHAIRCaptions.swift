@@ -41,9 +41,14 @@ struct CHAIRCaptions {
     }
 
     private mutating func add(_ place: String, _ record: JSON) throws(HadpoError) {
-        let name = ["image_id", "image"].lazy.compactMap { record[$0].flatMap { $0.intValue.map(String.init) ?? $0.stringValue } }
-            .first
-        let text = ["caption", "description", "answer", "text"].lazy.compactMap { record[$0]?.stringValue }.first
+        let name = try Self.name(record, place)
+        let text = Self.textKeys.lazy.compactMap { record[$0]?.stringValue }.first
+        if let caption = record["caption"], !caption.isNull, caption.stringValue == nil {
+            throw Self.mistyped("caption", caption, place, "a text")
+        }
+        if text == nil, let key = Self.textKeys.first(where: { record[$0] != nil }), let value = record[key] {
+            throw Self.mistyped(key, value, place, "a text")
+        }
         guard let name, let text else {
             throw HadpoError(
                 .format, "no caption", at: place, found: Self.keys(record),
@@ -60,6 +65,45 @@ struct CHAIRCaptions {
                 expected: "one caption a picture")
         }
         all.append(Caption(picture: picture, id: firsts[picture].id, text: text, isFirst: isFirst))
+    }
+
+    private static let textKeys = ["caption", "description", "answer", "text"]
+
+    /// The first name that the record has for its picture; the others must not be another's.
+    private static func name(_ record: JSON, _ place: String) throws(HadpoError) -> String? {
+        var first: (key: String, name: String)?
+        var wrong: (key: String, value: JSON)?
+        for key in ["image_id", "image"] + PictureName.keys.filter({ $0 != "image_id" && $0 != "image" }) {
+            guard let value = record[key], !value.isNull else { continue }
+            guard let name = value.intValue.map(String.init) ?? value.stringValue ?? value["path"]?.stringValue else {
+                // The picture itself may stand there beside its name.
+                if value.objectValue == nil && value.arrayValue == nil { throw mistyped(key, value, place, naming) }
+                if wrong == nil { wrong = (key, value) }
+                continue
+            }
+            if name.isEmpty { continue }
+            guard let other = first else {
+                // The keys behind these only speak of a picture that one of them names.
+                guard key == "image_id" || key == "image" else { break }
+                first = (key, name)
+                continue
+            }
+            if PictureName(name).isOther(than: PictureName(other.name)) {
+                throw HadpoError(
+                    .format, "a record speaks of two pictures", at: "\(place), key '\(key)'", found: PictureFolder.shown(name),
+                    expected: "the picture of '\(other.key)', \(PictureFolder.shown(other.name))")
+            }
+        }
+        if first == nil, let wrong { throw mistyped(wrong.key, wrong.value, place, naming) }
+        return first?.name
+    }
+
+    private static let naming = "an integer or a text"
+
+    private static func mistyped(_ key: String, _ value: JSON, _ place: String, _ expected: String) -> HadpoError {
+        HadpoError(
+            .format, "mistyped value", at: "\(place) /\(key)", found: "\(value.kind): \(value.text().shortened(to: 80))",
+            expected: expected)
     }
 
     private static func keys(_ record: JSON) -> String {

@@ -128,6 +128,8 @@ struct CHAIRTruth {
     private(set) var nodes: [Int: Set<String>] = [:]
     private var names: [String] = []
     private var nameCount = 0
+    /// What the files call the captions' pictures, where that says more than a number.
+    private var named: [Int: (name: PictureName, file: String)] = [:]
 
     /// How the annotations call their pictures.
     var examples: String { PictureIndex.examples(names, of: nameCount) }
@@ -139,6 +141,7 @@ struct CHAIRTruth {
             for image in file.images {
                 note(String(image.id))
                 guard let place = try pictures.place(String(image.id), in: path) else { continue }
+                try call(place, image.file, path, pictures)
                 for category in image.categories {
                     guard let name = file.categories[category], let node = objects.node(name) else {
                         throw HadpoError(
@@ -158,7 +161,10 @@ struct CHAIRTruth {
                 if key == "images" { note(String(id)) }
                 guard let place = try pictures.place(String(id), in: path) else { return true }
                 if nodes[place] == nil { nodes[place] = [] }
-                if key == "images" { return true }
+                if key == "images" {
+                    if let name = try element.parse()["file_name"]?.stringValue { try call(place, name, path, pictures) }
+                    return true
+                }
                 guard let caption = try element.parse()["caption"]?.stringValue else {
                     throw HadpoError(.format, "no reference caption", at: element.name, expected: "'caption': a string")
                 }
@@ -179,17 +185,40 @@ struct CHAIRTruth {
                 note(member.key)
                 try own.add(member.key)
                 guard let place = try pictures.place(member.key, in: path) else { continue }
+                try call(place, member.key, path, pictures)
                 if let other = lists.updateValue(member, forKey: place), other.value != member.value {
                     throw HadpoError(
                         .format, "a picture has two lists of objects", at: "\(path) /\(member.key)",
                         found: "another one under '\(other.key)'", expected: "one list a picture")
                 }
                 if nodes[place] == nil { nodes[place] = [] }
-                // A name that is no entry of the table cannot be mentioned either.
-                for name in names { if let node = objects.node(name) { nodes[place, default: []].insert(node) } }
+                for name in names {
+                    // Left out, it would make every mention of the thing a hallucination.
+                    guard let node = objects.node(name) else {
+                        throw HadpoError(
+                            .format, "an object that the synonyms do not know", at: "\(path) /\(member.key)",
+                            found: PictureFolder.shown(name), expected: "a word of \(config.synonyms)")
+                    }
+                    nodes[place, default: []].insert(node)
+                }
             }
         }
         self.nodes = nodes
+    }
+
+    /// A file's name for a picture that was found by its number: neither the captions nor another file may speak of another set's.
+    private mutating func call(
+        _ place: Int, _ text: String, _ file: String, _ pictures: PictureIndex
+    ) throws(HadpoError) {
+        try pictures.check(text, at: place, in: file)
+        let name = PictureName(text)
+        if let other = named[place], name.contradicts(other.name) {
+            throw HadpoError(
+                .format, "a picture's number stands in two sets", at: file,
+                found: "'\(text)'; \(other.file) has '\(other.name.text)'",
+                expected: "annotations of one set for one number")
+        }
+        if named[place] == nil || !(named[place]?.name.isCOCO ?? false) { named[place] = (name, file) }
     }
 
     private mutating func note(_ name: String) {

@@ -52,8 +52,9 @@ package struct ObjectWords: Sendable {
 
     package var isPublished: Bool { sha256 == "b685537b36fe21b791c87151b96a991ceb582edff19f3da204dcc7a7905502f2" }
 
-    /// The table's name for a category's name; nil when it has none.
-    package func node(_ name: String) -> String? { nodes[name] }
+    /// The table's name for a category's name, as it is written or in the words that a caption would have for it, in lower case and
+    /// the singular; nil when it has none.
+    package func node(_ name: String) -> String? { nodes[name] ?? nodes[tokens(name).joined(separator: " ")] }
 
     private static func split(_ line: String) -> [String] {
         var words: [[Unicode.Scalar]] = [[]]

@@ -99,7 +99,7 @@ final class PictureFiles {
         for spellings in PictureName(name).spellings {
             var found: [String] = []
             for folder in folders {
-                for spelling in spellings {
+                for spelling in spellings where !isOfOtherSet(folder, spelling, name) {
                     if case .success(let path) = folder.find(spelling), !found.contains(path) { found.append(path) }
                 }
             }
@@ -112,6 +112,13 @@ final class PictureFiles {
             return first
         }
         return nil
+    }
+
+    /// A bare number in a folder of another data set, such as VG_100K for a picture of COCO's.
+    private func isOfOtherSet(_ folder: PictureFolder, _ spelling: String, _ name: String) -> Bool {
+        guard !spelling.utf8.elementsEqual(name.utf8), let last = folder.path.utf8.split(separator: UInt8(ascii: "/")).last
+        else { return false }
+        return PictureName("\(Substring(last))/\(spelling)").contradicts(PictureName(name))
     }
 
     /// Fails when pictures were given and cards have none.

@@ -74,6 +74,13 @@ class Evaluation(unittest.TestCase):
                          ["splits"][0]["run"]["complete"], True)
         self.run_tool("pope", "score", "-q", questions, code=2)
 
+    def test_pope_score_takes_contents_and_says_so(self):
+        for arguments in (("q.json", b""), (b"", "a.jsonl"), (pathlib.Path("q.json"), b"")):
+            with self.assertRaises(hadpo.ArgumentError) as caught:
+                hadpo.pope_score(*arguments)
+            self.assertIn("bytes", caught.exception.expected)
+            self.assertIn("is not the contents of a file", str(caught.exception))
+
     def test_several_question_files_are_asked_in_one_call(self):
         def questions(name, nouns):
             return self.lines(name, [{"question_id": i + 1, "image": "wide.jpg", "text": f"Is there a {noun} in the image?",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from . import _c
 from ._call import run_unstoppable
 from ._config import config
+from ._errors import make_error
 from ._results import PopeReport, Report
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def config_resolve(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def pope_score(questions: bytes, answers: bytes) -> PopeReport:
-    """The official rule over the contents of a questions file and an answers file of any model."""
+    """The official rule over the contents (bytes) of a questions file and an answers file of any model; `pope_evaluate` takes paths."""
+    for name, value in (("questions", questions), ("answers", answers)):
+        if not isinstance(value, bytes):
+            raise make_error(10, {
+                "name": "argument", "message": f"'{name}' is not the contents of a file", "found": type(value).__name__,
+                "expected": "bytes, such as Path(...).read_bytes(); hadpo.pope_evaluate takes paths"})
     result: PopeReport = run_unstoppable(lambda: _c.answer("hadpo_pope_score", questions, len(questions), answers, len(answers)))
     return result
 

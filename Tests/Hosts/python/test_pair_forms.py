@@ -71,7 +71,10 @@ class PairForms(unittest.TestCase):
         record = dict(FORMS)["trl"]
         path, array = self.files({**record, "images": ["wide.jpg", "tall.png"]})
         for file, place in ((path, 1), (array, None)):
-            report = self.check(file, code=3)
+            report = self.check(file, code=4)
+            # The reason, then what follows from it.
+            self.assertEqual([each["message"] for each in report["refused"]],
+                             ["1 samples cannot be trained on", "there is nothing to train on"])
             self.assertIn("'images' has 2 pictures", report["problems"][0]["reason"])
             self.assertEqual(report["problems"][0]["line"], place)
         path.write_text('{"picture": "wide.jpg", "better": "a", "worse": "b"}\n')
@@ -81,7 +84,7 @@ class PairForms(unittest.TestCase):
         path.write_bytes(b"PAR1\x15\x04\x15\x10")
         self.assertIn("a Parquet file", self.check(path, code=3))
         self.files(record)
-        report = self.check(path, "--format", "povid", code=3)
+        report = self.check(path, "--format", "povid", code=4)
         self.assertIn("read as povid; the record looks like trl", report["problems"][0]["reason"])
 
 

@@ -312,6 +312,17 @@ class Report(unittest.TestCase):
                 page(val, train)
             self.assertIn(f"nothing called '{val}'", str(refused.exception))
 
+    def test_another_data_set_s_pictures_are_not_taken_for_a_number(self):
+        questions = self.lines("q.json", [{"question_id": 0, "image": "COCO_val2014_000000000004.jpg", "text": "Is there a cup?",
+                                           "label": "no"}])
+        answers = self.lines("a.jsonl", [{"question_id": 0, "answer": "Yes"}])
+        for folder, found in (("VG_100K", 0), ("VG_100K_2", 0), ("train2014", 0), ("val2014", 1), ("pictures", 1)):
+            with self.subTest(folder=folder):
+                self.file(f"{folder}/4.png", png(5, 5, 1))
+                gallery = hadpo.report_write(self.folder / "report.html", pictures=[str(self.folder / folder)], partial=True,
+                                             pope={"splits": [{"questions": questions, "answers": answers}], "resamples": 0})["gallery"]
+                self.assertEqual((gallery["embedded"], gallery["missing"]), (found, 1 - found))
+
     def test_runs_of_other_pictures_do_not_pass_for_before_and_after(self):
         def words(name, *images):
             return self.lines(name, [{"image_id": image, "caption": "a dog", "outcome": "scored", "mscoco_hallucinated_words": [],

@@ -134,6 +134,14 @@ final class ModelHandle {
         return json
     }
 
+    /// What is written of the model is written over none of its own files, wherever those lie.
+    func checkApart(_ path: String) throws(HadpoError) {
+        let weights = folder.checkpoints.flatMap(\.filePaths).map { ("the model", Optional($0)) }
+        try OutputPlace.require([("path", path)], apartFrom: weights, .argument)
+        let folders = [("the model", Optional(folder.path)), ("the adapter", model.loadedAdapter?.path)]
+        try OutputPlace.require(("path", path), overNothingIn: folders, .argument)
+    }
+
     func checkNoTrainer(_ what: String) throws(HadpoError) {
         if trainer != nil {
             throw HadpoError(.state, "\(what) while a trainer works on this model", expected: "hadpo_trainer_free first")

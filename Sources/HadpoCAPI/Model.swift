@@ -157,6 +157,7 @@ public func hadpo_model_inspect(
         let config = try configured(request, size, "hadpo.inspect/1", "request", InspectionConfig.init).config
         let picture = try picture(image)
         let path = try string(path, "path")
+        try model.checkApart(path)
         try model.engine.exclusively { progress throws(HadpoError) in
             try Inspection.run(
                 model: model.model, request: config, image: try model.engine.counted(picture), path: path, progress: progress)
@@ -196,6 +197,13 @@ public func hadpo_export(
     status(error) { () throws(HadpoError) in
         let model = try handle(model, ModelHandle.self, "model")
         let config = try configured(config, size, "hadpo.export/1", "config", ExportConfig.init).config
+        guard model.weights == .stored || model.weights == config.weights else {
+            throw HadpoError(
+                .config, "the model was opened quantised, and the export would hold its weights as they are stored",
+                at: "/weights",
+                found: "\(config.weights.rawValue), of a model opened with \(model.weights.rawValue)",
+                expected: "a model opened with weights stored, or weights \(model.weights.rawValue) where that can be written")
+        }
         try model.engine.exclusively { progress throws(HadpoError) in
             try Export.run(model.model, model.folder, config, progress: progress)
         }

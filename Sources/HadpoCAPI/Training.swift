@@ -115,6 +115,7 @@ public func hadpo_trainer_inspect(
     status(error) { () throws(HadpoError) in
         let trainer = try handle(trainer, TrainerHandle.self, "trainer")
         let path = try string(path, "path")
+        try trainer.model.checkApart(path)
         try trainer.model.engine.exclusively { progress throws(HadpoError) in
             try trainer.run.inspect(path: path, progress: progress)
         }

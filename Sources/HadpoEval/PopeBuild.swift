@@ -60,6 +60,8 @@ package enum PopeBuild {
         }
         files.append(("\(config.dataset)_ground_truth_objects.json", builder.groundTruth.text(ascii: true), nil))
         files.append(("\(config.dataset)_co_occur.json", builder.coOccurrence.text(ascii: true), nil))
+        try OutputPlace.require(
+            files.map { ("/output", File.join(config.output, $0.name)) }, apartFrom: [("/annotations", config.annotations)])
         try File.makeDirectories(config.output)
         var written: [JSON] = []
         for file in files {

@@ -59,6 +59,16 @@ package struct PopeEvaluationConfig: Sendable {
         try r.check(!splits.isEmpty, "splits", "nothing to score", found: "no split", expected: "one or more")
         try r.check(!rules.isEmpty, "rules", "nothing to score by", found: "no rule", expected: "one or more")
     }
+
+    /// The files that are read.
+    package var inputs: [OutputPlace.Named] {
+        splits.enumerated().flatMap { index, split -> [OutputPlace.Named] in
+            [
+                ("/splits/\(index)/questions", split.questions), ("/splits/\(index)/answers", split.answers),
+                ("/splits/\(index)/baseline", split.baseline),
+            ]
+        }
+    }
 }
 
 /// Answers files scored under one or more rules, with uncertainty, every outcome by name, and a paired comparison of two runs.
@@ -69,6 +79,7 @@ package struct PopeEvaluation {
     private var recordLines: [JSON] = []
 
     package static func run(_ config: PopeEvaluationConfig) throws(HadpoError) -> JSON {
+        try OutputPlace.require([("/records", config.records)], apartFrom: config.inputs)
         var evaluation = PopeEvaluation(config: config)
         for split in config.splits { try evaluation.score(split) }
         if let path = config.records {

@@ -11,6 +11,7 @@ package struct Report {
     }
 
     private func write() throws(HadpoError) -> JSON {
+        try requireOwnPlace()
         var results: JSON = [
             "schema": "hadpo.report-result/1", "output": .string(config.output),
             "names": ["run": .string(names.run), "baseline": names.isPair ? .string(names.baseline) : .null],
@@ -102,6 +103,26 @@ package struct Report {
         results["sha256"] = .string(hash.hexDigest())
         results["bytes"] = JSON(file.byteCount)
         return results
+    }
+
+    /// The page takes no input's place, and that of no other file than a page.
+    private func requireOwnPlace() throws(HadpoError) {
+        var inputs: [OutputPlace.Named] = config.training.map { ("/training", $0) }
+        inputs += (config.pope?.inputs ?? []).map { ("/pope" + $0.key, $0.path) }
+        inputs += [("/pope/records", config.pope?.records)]
+        for (key, path) in [("/shr/scored", config.shr?.scored), ("/shr/baseline", config.shr?.baseline)] {
+            guard let path else { continue }
+            inputs += [(key, path)] + ["sentences.jsonl", "report.json"].map { (key, File.join(path, $0)) }
+        }
+        inputs += [("/chair/records", config.chair?.records), ("/chair/baseline", config.chair?.baseline)]
+        try OutputPlace.require([("/output", config.output)], apartFrom: inputs)
+        guard File.isFile(config.output), try File.size(config.output) > 0 else { return }
+        let start = try File.read(config.output).prefix(256).drop { $0 <= 0x20 }
+        guard String(decoding: start, as: UTF8.self).lowercased().hasPrefix("<!doctype html") else {
+            throw HadpoError(
+                .io, "a file that is no page lies where the page would be written", at: config.output,
+                expected: "a path of its own, or an earlier page")
+        }
     }
 
     private var lede: HTML {

@@ -7,6 +7,7 @@ package final class Checkpoint: Sendable {
     /// As given by the host.
     package let path: String
     package let files: [WeightFile]
+    package var filePaths: [String] { files.map(\.file.path) }
     /// In file order; of an index, in the index's order.
     package let names: [String]
     private let entries: [String: Entry]

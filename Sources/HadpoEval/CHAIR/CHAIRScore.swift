@@ -34,6 +34,10 @@ package struct CHAIRScoreConfig: Sendable {
 /// CHAIR (Rohrbach et al. 2018): the part of mentioned objects, and of captions, that the picture does not bear out.
 package struct CHAIRScore {
     package static func run(_ config: CHAIRScoreConfig) throws(HadpoError) -> JSON {
+        try OutputPlace.require(
+            [("/records", config.records)],
+            apartFrom: [("/captions", config.captions), ("/synonyms", config.synonyms), ("/objects", config.objects)]
+                + config.instances.map { ("/instances", $0) } + config.references.map { ("/references", $0) })
         let objects = try ObjectWords(synonyms: config.synonyms)
         let bytes = try File.read(config.captions)
         let captions = try CHAIRCaptions(bytes, config.captions)

@@ -172,6 +172,11 @@ package struct SHRFiles: Sendable {
             ["shr"], unless: validation == nil || factual.isEmpty, because: "val_images and factual are given in its place")
     }
 
+    /// The files that are read.
+    var inputs: [OutputPlace.Named] {
+        [("/image_data", imageData), ("/regions", regions), ("/val_images", validation)] + factual.map { ("/factual", $0) }
+    }
+
     /// The images of the evaluation, in order, each once.
     package func validationIDs(_ descriptions: SHRDescriptions) throws(HadpoError) -> (ids: [String], doubled: [String]) {
         guard let validation else { return (descriptions.ids, []) }

@@ -73,6 +73,8 @@ package struct SHRRequestsConfig: Sendable {
 /// Writes the judge's requests. Every image of the evaluation is in the file or under a named outcome.
 package enum SHRRequests {
     package static func run(_ config: SHRRequestsConfig) throws(HadpoError) -> JSON {
+        try OutputPlace.require(
+            [("/output", config.output)], apartFrom: [("/answers", config.answers)] + config.files.inputs)
         let descriptions = try SHRDescriptions(config.answers)
         let (ids, doubledImages) = try config.files.validationIDs(descriptions)
         let annotations = try SHRAnnotations(config.files, ids: ids)

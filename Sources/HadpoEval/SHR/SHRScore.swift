@@ -68,6 +68,7 @@ package struct SHRScore {
     private var judgeName: JSON = .null
 
     package static func run(_ config: SHRScoreConfig) throws(HadpoError) -> JSON {
+        if let folder = config.output { try requireOwn(folder, config) }
         var score = try SHRScore(config)
         switch config.judge {
         case .replies: try score.judgeByReplies()
@@ -91,6 +92,33 @@ package struct SHRScore {
             try save.commit(progress: SilentProgress())
         }
         return report
+    }
+
+    /// Names in the output folder.
+    private static let written = ["judgement.json", "metrics.json", "sentences.jsonl", "report.json"]
+
+    /// What lies in the folder under the names of a score is an earlier score, which this one replaces, and nobody else's.
+    private static func requireOwn(_ folder: String, _ config: SHRScoreConfig) throws(HadpoError) {
+        try OutputPlace.require(
+            written.map { ("/output", File.join(folder, $0)) },
+            apartFrom: [
+                ("/answers", config.answers), ("/replies", config.replies), ("/requests", config.requests),
+                ("/synonyms", config.synonyms), ("/objects", config.objects), ("/baseline", config.baseline),
+            ] + config.files.inputs)
+        let listed = try SaveManifest.read(folder)?.entries.map(\.name) ?? []
+        for name in written where !listed.contains(name) {
+            let path = File.join(folder, name)
+            guard File.exists(path), try !isOfScore(folder) else { continue }
+            throw HadpoError(
+                .io, "a file that is no score's lies where the score would write", at: path, expected: "a folder of its own")
+        }
+    }
+
+    /// A score from before folders had a list of their files.
+    private static func isOfScore(_ folder: String) throws(HadpoError) -> Bool {
+        let path = File.join(folder, "report.json")
+        guard File.isFile(path), let report = try? File.readJSON(path) else { return false }
+        return report["schema"] == "hadpo.shr-report/1"
     }
 
     private init(_ config: SHRScoreConfig) throws(HadpoError) {

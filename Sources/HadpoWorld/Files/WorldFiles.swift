@@ -102,6 +102,7 @@ package enum WorldFiles {
         let layout = Layout(folder)
         let (preference, evaluation) = (preference(parameters), evaluation(parameters))
         let entries = preference + evaluation
+        try requireSame(layout, parameters, pictures: entries.count)
         try File.makeDirectories(File.join(layout.visualGenome, "VG_100K"))
         try File.makeDirectories(File.join(layout.visualGenome, "VG_100K_2"))
         try File.makeDirectories(layout.cocoPictures)
@@ -144,6 +145,20 @@ package enum WorldFiles {
         let facts = evaluation.map(factual)
         try writeLines(Array(facts.prefix(facts.count / 2)), to: File.join(layout.shr, "shr_factual_part1.jsonl"))
         try writeLines(Array(facts.dropFirst(facts.count / 2)), to: File.join(layout.shr, "shr_factual_part2.jsonl"))
+    }
+
+    /// A world may be written again, as that changes nothing; of two in a folder, pictures of one would be left among the other's.
+    private static func requireSame(_ layout: Layout, _ parameters: Parameters, pictures: Int) throws(HadpoError) {
+        guard File.exists(layout.annotations) else { return }
+        let found = try? File.readJSON(layout.annotations)
+        guard found?["schema"] == "hadpo.annotations/1", found?["seed"] == .string(String(parameters.seed)),
+            found?["images"]?.arrayValue?.count == pictures
+        else {
+            throw HadpoError(
+                .io, "another world, or what is no world, is in the folder", at: layout.annotations,
+                found: "seed \(found?["seed"]?.shortText() ?? "unknown"), \(found?["images"]?.arrayValue?.count ?? 0) pictures",
+                expected: "a folder of its own, or the same seed and pictures")
+        }
     }
 
     /// A line of the table. CHAIR looks words up in what it takes for their singular, which makes a bus a "bu".

@@ -152,6 +152,12 @@ void print_origin(const char *what, json *origin);
 /* "12.34 [11.0 13.9]" to the right of 20 columns; interval may be NULL, NAN is "-". */
 void print_interval(double value, json *interval, double scale);
 
+/* ---- outputs.c ------------------------------------------------------------------------------------------------------ */
+/* DONE, or an exit code when it was said which two paths of the command line are one file. */
+int outputs_check(const command *command, const invocation *call);
+/* The same of keys of the model that the command would not use. */
+int effects_check(const command *command, const invocation *call);
+
 /* ---- page.c: the HTML report ---------------------------------------------------------------------------------------- */
 /* A config of "hadpo.report/1" for --report FILE with the pictures of --pictures and --outside, or the request's outside; NULL: not asked for. */
 json *page_config(const invocation *call);

@@ -47,7 +47,8 @@ static int check_flags(const command *command, const invocation *call)
         return usage_error(command, "--pictures is for the page that --report FILE writes");
     if (cli_text(call, "report") == NULL && cli_switch(call, "outside"))
         return usage_error(command, "--outside is for the pictures of the page that --report FILE writes");
-    return DONE;
+    int outcome = effects_check(command, call);
+    return outcome == DONE ? outputs_check(command, call) : outcome;
 }
 
 static int run(const command *command, int argc, char **argv)

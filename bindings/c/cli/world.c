@@ -64,15 +64,16 @@ static int world(invocation *call)
         hadpo_error *error = NULL;
         if (pairs) {
             events_label("making pairs");
-            outcome = finish(call, "making pairs", hadpo_world_pairs(session.model, config, size, &text, &error), text, error);
+            hadpo_status status = hadpo_world_pairs(session.model, config, size, &text, &error);
+            outcome = finish(call, "making pairs", status, text, error);
         } else if (strcmp(what, "make") == 0) {
             events_label("drawing");
             outcome =
                 finish(call, "making the world", hadpo_world_make(session.engine, config, size, &text, &error), text, error);
         } else {
             events_label("training");
-            outcome =
-                finish(call, "training the base", hadpo_world_train(session.engine, config, size, &text, &error), text, error);
+            hadpo_status status = hadpo_world_train(session.engine, config, size, &text, &error);
+            outcome = finish(call, "training the base", status, text, error);
         }
     }
     close_session(&session);

@@ -64,6 +64,9 @@ package struct LoadedAdapter {
         }
         let device = model.device
         for entry in file.entries {
+            for (half, tensor) in [("lora_A", entry.pair.a), ("lora_B", entry.pair.b)] {
+                try LoadedAdapter.checkFinite(tensor, "\(folder): \(entry.module).\(half).weight", device)
+            }
             switch entry.place {
             case .decoder(let target):
                 guard let linear = places[target] else {
@@ -128,6 +131,7 @@ package struct LoadedAdapter {
                         .weights, "the adapter's projector is for another base", at: "\(folder): \(name)",
                         found: "\(found.shape)", expected: "\(shape)")
                 }
+                try checkFinite(found, "\(folder): \(name)", model.device)
                 return Value(try model.device.float32(found))
             }
             let weight = try tensor("weight", [layer.outputs, layer.inputs])
@@ -149,6 +153,14 @@ package struct LoadedAdapter {
                 expected: model.projectorNames.joined(separator: ", "))
         }
         return layers
+    }
+
+    /// What was trained until it broke says nothing, and every number of the model would be none.
+    private static func checkFinite(_ tensor: Tensor, _ name: String, _ device: Device) throws(HadpoError) {
+        guard let index = try device.float32(tensor).firstNumber(beyond: .greatestFiniteMagnitude) else { return }
+        throw HadpoError(
+            .numerics, "the adapter holds what is no finite number", at: name, found: "element \(index) of \(tensor.shape)",
+            expected: "a save from before the training broke")
     }
 
     private static func content(_ file: AdapterFile, _ projector: [Linear]?) -> String {
@@ -249,7 +261,7 @@ extension VisionLanguageModel {
             tensors.append((name + ".weight", layer.weight.data))
             if let bias = layer.bias { tensors.append((name + ".bias", bias.data)) }
         }
-        if let start, start.file.keepsNames(in: layout) {
+        if let start, !start.file.isProjectorAlone, start.file.keepsNames(in: layout) {
             let inside = start.file.projector.compactMap { saved in
                 tensors.first { $0.name == saved.name }.map { (key: saved.key, tensor: $0.tensor) }
             }

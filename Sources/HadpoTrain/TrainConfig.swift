@@ -1,5 +1,6 @@
 import HadpoBase
 import HadpoModels
+import HadpoWeights
 
 // "hadpo.train/1": every key of a training. Defaults are HA-DPO's effective values for the model's family (`Recipe`).
 
@@ -324,6 +325,12 @@ package struct TrainConfig: Sendable {
             var start = loaded
             if let initial, start == nil { start = try StartingAdapter(folder: initial) }
             self.start = start
+            if let start, !(0...1e9).contains(start.alpha) {
+                throw HadpoError(
+                    .unsupported, "an adapter with such a lora_alpha cannot be trained on",
+                    at: File.join(start.path, AdapterConfig.fileName), found: "lora_alpha \(start.alpha)",
+                    expected: "0 to 1e9; it can be scored and exported")
+            }
             rank = try r.int(
                 "rank", default: start?.rank ?? recipe.rank, in: 0...65536,
                 help: "0: no adapters; of a training from an adapter, the adapter's")

@@ -97,8 +97,16 @@ package struct AdapterConfig: Sendable, Equatable {
             throw malformed("target_modules", "names or a regular expression")
         }
         self.targets = targets
-        chosen = ModuleChoice(targets)
+        let choice = ModuleChoice(targets)
+        chosen = choice
         excluded = try modules("exclude_modules").map { ModuleChoice($0) }
+        for (field, choice) in [("target_modules", choice), ("exclude_modules", excluded)] {
+            guard choice?.isUnderstood == false else { continue }
+            throw HadpoError(
+                .unsupported, "adapter: \(field) is a regular expression that is not understood", at: path,
+                found: "\(field) \(json[field]?.shortText() ?? "")",
+                expected: "the names of the modules, or an expression without looking around and without references back")
+        }
         // Null is what PEFT writes for a field that is not set; a value of another type is no way to leave it out.
         switch json["use_rslora"] {
         case nil, .null?: usesRankStabilisation = false
@@ -124,6 +132,12 @@ package struct AdapterConfig: Sendable, Equatable {
         modulesToSave = try AdapterConfig.savedModules(json["modules_to_save"], path)
         saved = Set(modulesToSave)  // no observer looks while an object is made
         layers = try AdapterConfig.layers(json, path)
+        if case .pattern = targets, let value = json["layers_to_transform"], !value.isNull {
+            throw HadpoError(
+                .unsupported, "adapter: a choice of layers beside an expression for modules, which PEFT refuses", at: path,
+                found: "layers_to_transform \(value.shortText())", expected: "null, or names in target_modules")
+        }
+        guard json["peft_type"]?.isNull == false else { throw malformed("peft_type", "LORA") }
         unread = members.filter { !AdapterConfig.known.contains($0.key) && !AdapterConfig.isInactive($0.value) }.map(\.key)
         source = members
         self.rank = rank

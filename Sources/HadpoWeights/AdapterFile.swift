@@ -99,6 +99,7 @@ package struct AdapterFile: Sendable {
     package static func read(
         _ saved: SavedFolder, load: LoadMode = .map, arena: Arena, progress: any Progress
     ) throws(HadpoError) -> AdapterFile {
+        if try isProjectorAlone(saved) { return AdapterFile() }
         let config = try AdapterConfig.read(
             saved.path(AdapterConfig.fileName) ?? File.join(saved.folder, AdapterConfig.fileName))
         // PEFT's own order.
@@ -111,6 +112,25 @@ package struct AdapterFile: Sendable {
             .io, "the adapter's folder holds no weights", at: saved.folder,
             expected: "\(safetensorsName) or \(torchName)")
     }
+
+    /// A training of this library without adapters leaves a projector, and no configuration of PEFT's.
+    private static func isProjectorAlone(_ saved: SavedFolder) throws(HadpoError) -> Bool {
+        func has(_ name: String) throws(HadpoError) -> Bool { try saved.path(name) != nil }
+        for name in [AdapterConfig.fileName, safetensorsName, torchName] { if try has(name) { return false } }
+        guard try has("train_config.json") else { return false }
+        if try has(ProjectorFile.safetensorsName) { return true }
+        return try has(ProjectorFile.torchName)
+    }
+
+    /// Without pairs.
+    private init() {
+        config = AdapterConfig(rank: 0, alpha: 0, targets: .names([]))
+        entries = []
+        projector = []
+    }
+
+    /// Nothing is to be written of it but the projector beside it.
+    package var isProjectorAlone: Bool { config.rank == 0 }
 
     package init(_ config: AdapterConfig, _ checkpoint: Checkpoint) throws(HadpoError) {
         var halves: [AdapterPlace: (module: String, a: String?, b: String?)] = [:]

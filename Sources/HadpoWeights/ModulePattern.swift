@@ -279,6 +279,7 @@ struct ModuleChoice: Sendable, Equatable {
     }
 
     var steps: Int { pattern?.count ?? 0 }
+    var isUnderstood: Bool { takesAll || names != nil || pattern != nil }
 
     /// - Returns: nil when the expression is not understood.
     func takes(_ module: String) -> Bool? {

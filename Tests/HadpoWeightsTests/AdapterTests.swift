@@ -149,7 +149,7 @@ import Testing
     @Test("Tensors beside the pairs are parts of the projector that modules_to_save names, all of them, or refused by name")
     func savedModules() throws {
         func read(_ saved: String, _ keys: [(String, [Int])]) throws(HadpoError) -> AdapterFile {
-            let text = #"{"r":2,"lora_alpha":4,"target_modules":["q_proj"],"modules_to_save":\#(saved)}"#
+            let text = #"{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":["q_proj"],"modules_to_save":\#(saved)}"#
             let config = try AdapterConfig(JSON.parse(text, source: "x", limits: .checkpoint), path: "x")
             return try adapter(pair("base_model.model.model.layers.0.self_attn.q_proj") + keys, config)
         }
@@ -197,7 +197,7 @@ import Testing
     func emptyFolder() throws {
         let folder = try TemporaryFolder()
         #expect(failure { () throws(HadpoError) in try read(folder.path) }?.place?.hasSuffix("adapter_config.json") == true)
-        _ = try folder.write("adapter_config.json", #"{"r":1,"lora_alpha":1,"target_modules":[]}"#)
+        _ = try folder.write("adapter_config.json", #"{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":[]}"#)
         #expect(failure { () throws(HadpoError) in try read(folder.path) }?.place == folder.path)
     }
 
@@ -307,7 +307,8 @@ import Testing
 
 @Suite struct AdapterConfigTests {
     func config(_ fields: String) throws(HadpoError) -> AdapterConfig {
-        let base = #""r":2,"lora_alpha":4,"target_modules":["q_proj"]"#
+        let base =
+            (fields.contains("peft_type") ? "" : #""peft_type":"LORA","#) + #""r":2,"lora_alpha":4,"target_modules":["q_proj"]"#
         let text = "{\(fields.isEmpty ? base : base + "," + fields)}"
         return try AdapterConfig(
             JSON.parse(text, source: "adapter_config.json", limits: .checkpoint), path: "adapter_config.json")
@@ -348,7 +349,7 @@ import Testing
     @Test("A pair that PEFT would pass by is told from one that it reads")
     func choice() throws {
         func adapts(_ fields: String, _ module: String) throws -> Bool? {
-            let text = #"{"r":2,"lora_alpha":4,\#(fields)}"#
+            let text = #"{"peft_type":"LORA","r":2,"lora_alpha":4,\#(fields)}"#
             return try AdapterConfig(JSON.parse(text, source: "x", limits: .checkpoint), path: "x").adapts(module)
         }
         let (third, tower) = (
@@ -360,7 +361,6 @@ import Testing
             (#""target_modules":"q_proj""#, third, false), (#""target_modules":".*q_proj""#, third, true),
             (#""target_modules":".*language_model.*(q|k)_proj""#, third, true),
             (#""target_modules":".*language_model.*(q|k)_proj""#, tower, false),
-            (#""target_modules":"(?!x).*q_proj""#, third, nil),
             (#""target_modules":["q_proj"],"exclude_modules":".*vision.*""#, tower, false),
             (#""target_modules":["q_proj"],"exclude_modules":["q_proj"]"#, third, false),
             (#""target_modules":["q_proj"],"layers_to_transform":[1,3]"#, third, true),
@@ -389,12 +389,29 @@ import Testing
             #""target_parameters":["w"]"#, #""layer_replication":[[0,4]]"#,
             #""init_lora_weights":"pissa_niter_4""#,
             #""trainable_token_indices":[1]"#, #""init_lora_weights":"olora""#,
+            #""exclude_modules":"(?!x).*q_proj""#, #""exclude_modules":"(x""#,
         ])
     func refused(_ field: String) {
         let error = failure { () throws(HadpoError) in try config(field) }
         #expect(error?.status == .unsupported && error?.place == "adapter_config.json")
         let name = field.split(separator: "\"")[0]
         #expect(error?.found?.hasPrefix(name) == true, "\(String(describing: error?.found))")
+    }
+
+    @Test(
+        "An expression for modules that is not understood, or that stands beside a choice of layers, is refused and named",
+        arguments: [
+            #""target_modules":"(?!x).*q_proj""#, #""target_modules":"(q_proj""#,
+            #""layers_to_transform":[0],"target_modules":".*q_proj""#, #""layers_to_transform":0,"target_modules":"all-linear""#,
+            #""layers_to_transform":[],"target_modules":"all-linear""#,
+        ])
+    func expression(_ fields: String) {
+        let text = #"{"peft_type":"LORA","r":2,"lora_alpha":4,\#(fields)}"#
+        let error = failure { () throws(HadpoError) in
+            try AdapterConfig(JSON.parse(text, source: "adapter_config.json"), path: "adapter_config.json")
+        }
+        #expect(error?.status == .unsupported && error?.place == "adapter_config.json")
+        #expect(error?.found?.hasPrefix(String(fields.split(separator: "\"")[0])) == true, "\(String(describing: error?.found))")
     }
 
     @Test(
@@ -414,6 +431,8 @@ import Testing
             ("r", #"{"r":99999999999,"lora_alpha":1,"target_modules":[]}"#),
             ("lora_alpha", #"{"r":1,"target_modules":[]}"#), ("target_modules", #"{"r":1,"lora_alpha":1}"#),
             ("target_modules", #"{"r":1,"lora_alpha":1,"target_modules":[1]}"#),
+            ("peft_type", #"{"r":1,"lora_alpha":1,"target_modules":[]}"#),
+            ("peft_type", #"{"peft_type":null,"r":1,"lora_alpha":1,"target_modules":[]}"#),
         ])
     func malformed(_ field: String, _ text: String) {
         let error = failure { () throws(HadpoError) in try AdapterConfig(JSON.parse(text, source: "x"), path: "x") }

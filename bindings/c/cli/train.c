@@ -57,6 +57,20 @@ static int open_trainer(session *session, const invocation *call, hadpo_trainer 
     return status == HADPO_OK ? DONE : fail("resuming", status, error);
 }
 
+/* What was saved, and what opens it. */
+static void say_where(const invocation *call, const char *output)
+{
+    bool all = json_object_get_boolean(path_get(call->request, "all_weights"));
+    if (all || json_object_get_boolean(path_get(call->request, "vision_tower")))
+        say("\n%s in %s, as the state of the training: continue with --resume %s. No -a opens it; a host of the library\n"
+            "resumes it and writes the trained model with hadpo_export (Python: model.export)\n",
+            all ? "all weights" : "vision tower", output, output);
+    else if (path_get(call->request, "lora.rank") != NULL && number_at(call->request, "lora.rank", 1) == 0)
+        say("\nprojector in %s, which -a takes as it takes an adapter\n", output);
+    else
+        say("\nadapter in %s\n", output);
+}
+
 /* Saves also what Ctrl-C stopped. */
 static int run_and_save(hadpo_trainer *trainer, const invocation *call)
 {
@@ -83,7 +97,7 @@ static int run_and_save(hadpo_trainer *trainer, const invocation *call)
             if (guard != NULL) json_object_object_del(guard, "records"); /* they were shown as they came */
             print_report(report);
         }
-        if (output != NULL && !cli_switch(call, "json")) say("\nadapter in %s\n", output);
+        if (output != NULL && !cli_switch(call, "json")) say_where(call, output);
         json_object_put(report);
     }
     hadpo_bytes_free(text);

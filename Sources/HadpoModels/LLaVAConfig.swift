@@ -34,6 +34,7 @@ package struct LLaVAConfig: Sendable {
         try fields.demand("architectures", [["LlavaForConditionalGeneration"]], Self.another)
         try fields.demand("quantization_config", [], LlamaConfig.quantized)
         try fields.demand("is_encoder_decoder", [false], "the language model is a decoder alone here")
+        try Self.demandWholePicture(fields)
         let (text, vision) = (try fields.object("text_config"), try fields.object("vision_config"))
         self.text = try LlamaConfig(languageModel: text)
         // Either may say so, and a false beside a true counts for nothing, as in transformers.
@@ -102,6 +103,16 @@ package struct LLaVAConfig: Sendable {
     }
 
     private static let another = "this is another model than LLaVA-1.5"
+
+    /// A picture that is cut into several is LLaVA-1.6's, whoever converted the folder. Whether one is padded, the processor says.
+    private static func demandWholePicture(_ fields: ModelFields) throws(HadpoError) {
+        for (key, allowed) in [("image_aspect_ratio", ["pad", "square"] as [JSON]), ("image_grid_pinpoints", [])] {
+            guard let found = fields.json[key], !found.isNull, !allowed.contains(found) else { continue }
+            throw HadpoError(
+                .unsupported, Self.another + ": it cuts a picture into several (LLaVA-1.6)", at: fields.at(key),
+                found: found.shortText(), expected: allowed.isEmpty ? "null, or a folder without it" : "pad or square")
+        }
+    }
 
     /// What later models of the same release switch on.
     private static func demandOnePicture(_ fields: ModelFields) throws(HadpoError) {

@@ -191,6 +191,7 @@ extension ModelFolder {
         device: Device, processor: ImageProcessorChoice, weights: WeightFormat, isVerified: Bool = false, progress: any Progress
     ) throws(HadpoError) -> any VisionLanguageModel {
         let model = try makeModel(device: device, processor: processor, weights: weights, progress: progress)
+        try TokenizerKeys.account(path, reading)
         for checkpoint in checkpoints {
             try reading.checkTensors(of: checkpoint) { isLeftAlone($0, in: checkpoint) }
         }

@@ -30,6 +30,15 @@ import Testing
             ],
             named: "/image_aspect_ratio"),
         Stranger(
+            name: "another SentencePiece", fixture: "llava/old-f32", file: "tokenizer_config.json",
+            changes: ["sp_model_kwargs": ["enable_sampling": true]], named: "/sp_model_kwargs"),
+        Stranger(
+            name: "LLaVA-1.6, converted", fixture: "llava/old-f32", changes: ["image_aspect_ratio": "anyres"],
+            named: "/image_aspect_ratio"),
+        Stranger(
+            name: "its grid alone", fixture: "llava/old-f32", changes: ["image_grid_pinpoints": [[336, 672]]],
+            named: "/image_grid_pinpoints"),
+        Stranger(
             name: "parts put together in space", fixture: original, changes: ["mm_patch_merge_type": "spatial_unpad"],
             named: "/mm_patch_merge_type"),
         Stranger(name: "highres", fixture: original, changes: ["image_aspect_ratio": "highres"], named: "/image_aspect_ratio"),

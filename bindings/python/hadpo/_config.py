@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from typing import Any
+from typing import Any, Optional
+
+from ._errors import ConfigError
 
 
 def _plain(value: Any) -> Any:
@@ -18,5 +21,22 @@ def _plain(value: Any) -> Any:
 
 def config(schema: str, keys: dict[str, Any]) -> tuple[bytes, int]:
     """Text and size as a pair of C arguments. Unknown keys are the library's to name: it knows the nearest right one."""
-    text = json.dumps({"schema": schema, **keys}, default=_plain, allow_nan=False).encode()
+    try:
+        text = json.dumps({"schema": schema, **keys}, default=_plain, allow_nan=False).encode()
+    except ValueError:
+        where = _not_finite(keys)
+        if where is None:
+            raise
+        raise ConfigError(21, {"name": "config", "message": "the value is not a finite number", "where": where,
+                               "expected": "a number that JSON can hold"}) from None
     return text, len(text)
+
+
+def _not_finite(value: Any, where: str = "") -> Optional[str]:
+    """The place of the first number that JSON has no word for."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return next((found for key, item in items if (found := _not_finite(item, f"{where}/{key}")) is not None), None)

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional, Union
 from . import _c
 from ._call import OnEvent
 from ._config import config
+from ._errors import ArgumentError
 from ._handle import Handle
 from ._model import Model
 from ._results import TrainReport
@@ -35,6 +36,9 @@ class Trainer(Handle):
     def run(self, steps: int = 0, *, on_event: Optional[OnEvent] = None) -> TrainReport:
         """Takes `steps` optimizer steps, or all that are left. After Ctrl-C, or another stop, it can be saved and run on:
         the step that was under way is taken again, and the end has the same bits."""
+        if steps < 0:
+            raise ArgumentError(10, {"name": "argument", "message": "a training cannot take less than no steps", "where": "steps",
+                                     "found": str(steps), "expected": "a number of steps, or 0 for all that are left"})
         handle = self._handle
         result: TrainReport = self.engine._run(lambda: _c.answer("hadpo_trainer_run", handle, steps), on_event)
         return result

@@ -68,8 +68,8 @@ static int world(invocation *call)
             outcome = finish(call, "making pairs", status, text, error);
         } else if (strcmp(what, "make") == 0) {
             events_label("drawing");
-            outcome =
-                finish(call, "making the world", hadpo_world_make(session.engine, config, size, &text, &error), text, error);
+            hadpo_status status = hadpo_world_make(session.engine, config, size, &text, &error);
+            outcome = finish(call, "making the world", status, text, error);
         } else {
             events_label("training");
             hadpo_status status = hadpo_world_train(session.engine, config, size, &text, &error);

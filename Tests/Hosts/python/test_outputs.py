@@ -172,6 +172,15 @@ class Outputs(unittest.TestCase):
                 run = self.run_tool(*arguments, code=6)
                 self.assertIn(name.removeprefix("base_model.model.").removesuffix(".weight"), run.stderr)
 
+    def test_a_negative_alpha_is_the_adapters(self):
+        path = self.folder / "ad/adapter_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": -8}))
+        run = self.run_tool(*self.training("-a", "ad", "-o", "new"), code=None)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("ad/adapter_config.json", run.stderr)
+        self.assertIn("lora_alpha -8", run.stderr)
+        self.assertNotIn("/lora/alpha", run.stderr)
+
     def test_numbers_out_of_python(self):
         with hadpo.Engine() as engine, hadpo.Model(engine, self.folder / "fx") as model:
             with self.assertRaises(hadpo.ConfigError) as caught:

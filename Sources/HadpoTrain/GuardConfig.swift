@@ -70,7 +70,9 @@ package struct GuardConfig: Sendable {
             ]
             var given: [(kind: Kind, limit: Double)] = []
             for (kind, help) in zip(Kind.allCases, helps) {
-                if let limit = try r.optionalDouble(kind.rawValue, help: help) { given.append((kind, limit)) }
+                // What falls or rises by less than nothing has always done so.
+                let range = kind == .below || kind == .above ? -Double.infinity...Double.infinity : 0...Double.infinity
+                if let limit = try r.optionalDouble(kind.rawValue, in: range, help: help) { given.append((kind, limit)) }
             }
             patience = try r.int("patience", default: 1, in: 1...1 << 30, help: "so many measurements in a row")
             let names = Kind.allCases.map(\.rawValue).joined(separator: ", ")

@@ -55,6 +55,8 @@ package struct GuardStop: Sendable {
     package let value: Double
     /// What `falls` and `rises` count from.
     package let extreme: Double?
+    /// The rule was broken before the first step already, and ever since.
+    package let isFromStart: Bool
 
     package var json: JSON {
         var members: [JSON.Member] = [
@@ -69,9 +71,10 @@ package struct GuardStop: Sendable {
 
     private var message: String {
         func short(_ value: Double) -> String { fixed(value, 4) }
+        let start = isFromStart ? ": so it was before step 1, and the training has not brought it about" : ""
         let what = "\(rule.figure) is \(short(value)) at step \(step)"
         switch rule.kind {
-        case .below, .above: return "\(what), \(rule.kind.rawValue) \(short(rule.limit))"
+        case .below, .above: return "\(what), \(rule.kind.rawValue) \(short(rule.limit))\(start)"
         case .falls: return "\(what), more than \(short(rule.limit)) below its highest value, \(short(extreme ?? value))"
         case .rises: return "\(what), more than \(short(rule.limit)) above its lowest value, \(short(extreme ?? value))"
         }
@@ -135,10 +138,12 @@ package final class TrainingGuard {
         guard let last = history.last, last.step == step else { return nil }
         for rule in config.rules {
             var broken = 0
+            var isFromStart = history.first?.step == 0
             var extreme: Double?
             for record in history {
                 guard let value = record[rule.figure] else {
                     broken = 0
+                    isFromStart = false
                     continue
                 }
                 let isBroken: Bool
@@ -153,9 +158,10 @@ package final class TrainingGuard {
                     isBroken = value - (extreme ?? value) > rule.limit
                 }
                 broken = isBroken ? broken + 1 : 0
+                isFromStart = isFromStart && isBroken
             }
             if broken >= rule.patience, let value = last[rule.figure] {
-                return GuardStop(step: step, rule: rule, value: value, extreme: extreme)
+                return GuardStop(step: step, rule: rule, value: value, extreme: extreme, isFromStart: isFromStart)
             }
         }
         return nil

@@ -228,4 +228,20 @@ private func lines(_ path: String) throws -> [JSON] {
     func refused(_ guarding: JSON) throws {
         #expect(throws: HadpoError.self) { _ = try configuration(guarding) }
     }
+
+    @Test("a rule that was broken before the first step is said to have been; an amount below nothing is refused")
+    func fromStart() throws {
+        let rule: JSON = [["figure": "pope.accuracy", "below": 0.8, "patience": 2]]
+        func message(_ accuracies: [Double?]) throws -> String? {
+            let report = try run(asking(["stop": rule]), gauge: ScriptedGauge(accuracies)).run(steps: 0, progress: quiet)
+            return report["guard"]?["stopped"]?["message"]?.stringValue
+        }
+        #expect(try message([0.5])?.contains("so it was before step 1") == true)
+        #expect(try message([0.9, 0.5])?.contains("before step 1") == false)
+        for kind in ["falls", "rises"] {
+            let stop: JSON = .array([.object([.init("figure", "pope.accuracy"), .init(kind, .double(-0.1))])])
+            let error = #expect(throws: HadpoError.self) { try configuration(asking(["stop": stop])) }
+            #expect(error?.place == "/guard/stop/0/\(kind)")
+        }
+    }
 }

@@ -18,16 +18,17 @@ package final class FolderSave {
     /// Where the files are to be written.
     package let workFolder: String
     /// Until everything is in its place.
-    private var lock: FolderLock?
+    private var lock: FolderClaim?
     /// Those of a folder of its own, such as an exported model, which keeps no list of its files.
     private let keepsManifest: Bool
     private var isCommitted = false
 
     /// Into a folder that is there or not, over an earlier save. What a killed save left is finished or taken away.
-    package convenience init(into folder: String) throws(HadpoError) {
+    /// - Parameter held: what the caller has claimed already, this folder or others.
+    package convenience init(into folder: String, held: [FolderClaim] = []) throws(HadpoError) {
         let folder = folder.isEmpty ? "." : folder
         try File.makeDirectories(folder)
-        let lock = try FolderLock(folder)
+        let lock = try FolderClaim.of(folder, held)
         try FolderSave.putInPlace(folder)
         try self.init(folder, lock, keepsManifest: true)
     }
@@ -36,7 +37,7 @@ package final class FolderSave {
     package convenience init(intoEmpty folder: String) throws(HadpoError) {
         if File.exists(folder), !File.isDirectory(folder) { throw FolderSave.notEmpty(folder) }
         try File.makeDirectories(folder)
-        let lock = try FolderLock(folder)
+        let lock = try FolderClaim(folder)
         let next = File.join(folder, FolderSave.nextName)
         var unfinished: [String] = []
         for place in [next, folder] {
@@ -55,7 +56,7 @@ package final class FolderSave {
         try self.init(folder, lock, keepsManifest: false)
     }
 
-    private init(_ folder: String, _ lock: FolderLock, keepsManifest: Bool) throws(HadpoError) {
+    private init(_ folder: String, _ lock: FolderClaim, keepsManifest: Bool) throws(HadpoError) {
         self.folder = folder
         self.lock = lock
         self.keepsManifest = keepsManifest
@@ -78,11 +79,37 @@ package final class FolderSave {
     }
 
     /// Finishes or takes away what a killed save left in the folder, if nobody is saving there now.
-    package static func recover(_ folder: String) throws(HadpoError) {
-        guard isUnfinished(folder), let lock = try? FolderLock(folder) else { return }
+    package static func recover(_ folder: String, held: [FolderClaim] = []) throws(HadpoError) {
+        guard isUnfinished(folder), let lock = try? FolderClaim.of(folder, held) else { return }
         defer { withExtendedLifetime(lock) {} }
         try putInPlace(folder)
         try File.removeTree(File.join(folder, partialName))
+    }
+
+    /// Whether something lies under a name that a save needs and is no save's: it would be taken away, or stop the save at its end.
+    /// - Parameter files: names that are written.
+    package static func checkNames(_ folder: String, files: [String]) throws(HadpoError) {
+        func refuse(_ name: String, _ what: String) throws(HadpoError) {
+            throw HadpoError(
+                .io, "something lies where a save puts its files, and is none of them", at: folder, found: "\(name), \(what)",
+                expected: "another folder, or this one without it")
+        }
+        let files = files + [SaveManifest.fileName]
+        for name in files where File.isDirectory(File.join(folder, name)) { try refuse(name, "a folder") }
+        for work in [partialName, nextName] {
+            let path = File.join(folder, work)
+            guard File.exists(path) else { continue }
+            guard File.isDirectory(path) else { return try refuse(work, "a file") }
+            let names: [String]
+            do throws(HadpoError) { names = try File.list(path) } catch {
+                // Its save has just ended.
+                if File.exists(path) { throw error }
+                continue
+            }
+            for name in names where !files.contains(where: { name == $0 || TemporaryFile.isTemporary(name, of: $0) }) {
+                try refuse("\(work)/\(name)", "no file of a save")
+            }
+        }
     }
 
     /// Whether an earlier save's files would be read with the new ones, though they are not part of it.
@@ -147,22 +174,4 @@ package final class FolderSave {
     private static func move(_ old: String, _ new: String) throws(HadpoError) {
         if Glibc.rename(old, new) != 0 { throw File.failure("cannot rename to '\(new)'", old, errno) }
     }
-}
-
-/// Held while a process saves into a folder; the system takes it back from a dead process.
-private final class FolderLock {
-    private let descriptor: Int32
-
-    init(_ folder: String) throws(HadpoError) {
-        descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw File.failure("cannot open the folder", folder, errno) }
-        // File systems without locks answer something else: there it is up to the user that two do not write to one folder.
-        if FileLock.take(descriptor) == EWOULDBLOCK {
-            throw HadpoError(
-                .busy, "another run is saving into this folder", at: folder, found: "its lock",
-                expected: "that the other run ends first, or another folder for this one")
-        }
-    }
-
-    deinit { close(descriptor) }
 }

@@ -17,6 +17,11 @@ package final class TemporaryFile {
 
     private static let slots = 8
 
+    /// Whether a file of the name may have been left by a process that wrote `target`.
+    static func isTemporary(_ name: String, of target: String) -> Bool {
+        (0..<slots).contains { name == TemporaryFile.name(target, $0) }
+    }
+
     private static func name(_ target: String, _ slot: Int) -> String { "\(target).hadpo-\(slot).partial" }
 
     /// - Parameter needed: bytes, where they are known: what a full disk is told.

@@ -80,6 +80,17 @@ package final class Optimizer {
         return norm
     }
 
+    /// What is not finite is good for nothing, and is written nowhere.
+    package func requireFinite(at place: String) throws(HadpoError) {
+        for parameter in parameters {
+            for tensor in [parameter.value.data, parameter.m, parameter.v] where try !device.sumOfSquares(tensor).isFinite {
+                throw HadpoError(
+                    .numerics, "the trained numbers are not finite", at: place, found: parameter.name,
+                    expected: "finite numbers; resume from an earlier save with a lower learning rate, or with max_grad_norm")
+            }
+        }
+    }
+
     package func clearGradients() { for parameter in parameters { parameter.value.clearGradient() } }
 }
 

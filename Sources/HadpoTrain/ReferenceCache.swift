@@ -26,8 +26,30 @@ package final class ReferenceCache {
             appender = nil
             return
         }
+        try File.checkCanMake(File.folder(of: path))
+        try File.makeDirectories(File.folder(of: path))
         // Locked before it is read, so that what another run is writing is not taken for what a killed one left.
         appender = try LineAppender(path)
+        try read(path)
+    }
+
+    private init(reading path: String, identity: ModelIdentity) throws(HadpoError) {
+        self.identity = identity
+        salt = identity.digest
+        appender = nil
+        try read(path)
+    }
+
+    /// Whether a run could use the file, without writing to it.
+    package static func check(identity: ModelIdentity, path: String) throws(HadpoError) {
+        if File.isDirectory(path) {
+            throw HadpoError(.io, "the reference cache is a folder", at: path, expected: "a file, new or of this model")
+        }
+        try File.checkCanMake(File.folder(of: path))
+        _ = try ReferenceCache(reading: path, identity: identity)
+    }
+
+    private func read(_ path: String) throws(HadpoError) {
         // What is torn is computed again; a key that stands twice was computed twice, from the same tokens.
         guard File.isFile(path) else { return }
         for line in try AppendedLines(try File.read(path), source: path, opening: "{\"key\": ").lines {

@@ -11,6 +11,8 @@ package struct SampleTokens {
     /// Pairs whose answers are the same tokens, so that nothing can be learnt from them: texts that differ behind the place where they
     /// were cut.
     package private(set) var equal = 0
+    /// Samples of weight 0: they are in no step, as one of them alone would be a step in which nothing is measured.
+    package private(set) var weightless = 0
     private let model: any VisionLanguageModel
     private let config: TrainConfig
     private let template: PromptTemplate
@@ -64,6 +66,10 @@ package struct SampleTokens {
             }
         }
         guard let first = turns.first else { return }
+        if weight == 0 {
+            weightless += 1
+            return
+        }
         if wasCut { truncated += 1 }
         if turns.allSatisfy({ $0.branches.count == 2 && $0.branches[0] == $0.branches[1] }) { equal += 1 }
         var sample = TrainingSample(id: id, imagePath: imagePath, prompt: first.prompt, branches: first.branches)

@@ -16,6 +16,18 @@ struct StepLog {
         let bytes: ArraySlice<UInt8>
     }
 
+    private static let events = ["step", "guard", "guard_stop"]
+
+    /// Whether a file begins as a training's log does, or with what a killed training left of its first record.
+    static func isLog(_ path: String) throws(HadpoError) -> Bool {
+        let bytes = try File.ends(path, first: 1 << 16, last: 0).first
+        let line = bytes.prefix { $0 != 0x0A }
+        guard let record = try? JSON.parse(Array(line), source: path) else {
+            return line.count == bytes.count && Self.events.contains { line.starts(with: "{\"event\": \"\($0)\"".utf8) }
+        }
+        return Self.events.contains(record["event"]?.stringValue ?? "") && record["step"]?.intValue ?? -1 >= 0
+    }
+
     init(_ path: String) throws(HadpoError) {
         self.path = path
         let bytes = try File.read(path)
@@ -23,7 +35,7 @@ struct StepLog {
         let appended = try AppendedLines(bytes, source: path, opening: "{\"event\": ")
         for line in appended.lines {
             let record = line.value
-            guard let event = record["event"]?.stringValue, ["step", "guard", "guard_stop"].contains(event),
+            guard let event = record["event"]?.stringValue, Self.events.contains(event),
                 let step = record["step"]?.intValue, step >= 0
             else {
                 throw HadpoError(

@@ -92,7 +92,7 @@ package final class Trainer {
 
     package var totalSteps: Int { plan.steps }
     /// Whose log-probabilities the reference's are: the checkpoint's, or those of the adapter that the training starts from.
-    private static func referenceIdentity(
+    static func referenceIdentity(
         _ model: any VisionLanguageModel, _ config: TrainConfig, _ start: LoadedAdapter?
     ) -> ModelIdentity {
         var identity = model.identity.base

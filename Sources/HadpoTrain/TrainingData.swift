@@ -78,6 +78,9 @@ package struct TrainingData {
     /// Why a training on these samples would not move, or not begin; nil when it would.
     func standstill(_ config: TrainConfig, _ plan: TrainingPlan) -> HadpoError? {
         let (count, what) = (samples.samples.count, "a training in which nothing can move")
+        if count == 0, samples.weightless > 0 {
+            return HadpoError(.config, what, at: "/data", found: "every sample has weight 0", expected: "weights above 0")
+        }
         if count == 0 {
             return HadpoError(.config, "there is nothing to train on", at: "/data", expected: "at least one sample")
         }
@@ -90,9 +93,6 @@ package struct TrainingData {
             return HadpoError(
                 .config, what, at: "/data", found: "chosen and rejected are the same tokens in every pair",
                 expected: "pairs whose answers differ before they are cut")
-        }
-        if samples.samples.allSatisfy({ $0.weight == 0 }) {
-            return HadpoError(.config, what, at: "/data", found: "every sample has weight 0", expected: "weights above 0")
         }
         if !plan.hasRate(config.optimizer.learningRate) {
             return HadpoError(

@@ -27,12 +27,22 @@ struct TrainingPlaces {
         }
     }
 
+    /// From before the first step on, so that no other training writes there meanwhile.
+    private(set) var held: [FolderClaim] = []
+
     init(_ config: TrainConfig) {
         output = config.output
         log = config.log
         overwrites = config.overwrites
         best = config.bestFolder
     }
+
+    private mutating func hold(_ folder: String) throws(HadpoError) {
+        if !held.contains(where: { $0.holds(folder) }) { held.append(try FolderClaim(folder)) }
+    }
+
+    /// Nothing will be written any more.
+    mutating func release() { held = [] }
 
     /// What is saved in a folder belongs to this training from now on.
     mutating func claim(_ folder: String) {
@@ -59,6 +69,11 @@ struct TrainingPlaces {
         }
     }
 
+    /// Names that a save writes, or its readers look for.
+    static let files = saved + ["train_config.json"]
+    /// What no other file in an output folder may be called.
+    static let reserved = files + [SaveManifest.fileName, FolderSave.partialName, FolderSave.nextName]
+
     private static let saved = [
         TrainState.fileName, AdapterConfig.fileName, AdapterFile.safetensorsName, AdapterFile.torchName,
         ProjectorFile.safetensorsName,
@@ -67,6 +82,7 @@ struct TrainingPlaces {
 
     /// Whether everything could be written, without writing anything.
     func check() throws(HadpoError) {
+        for folder in [output, best].compactMap({ $0 }) where File.isDirectory(folder) { _ = try FolderClaim(folder) }
         try checkFolders()
         guard let log else { return }
         if File.isDirectory(log) {
@@ -77,25 +93,37 @@ struct TrainingPlaces {
 
     private func checkFolders() throws(HadpoError) {
         for folder in [output, best].compactMap({ $0 }) {
-            try check(folder)
             try File.checkCanMake(folder)
+            try FolderSave.checkNames(folder, files: Self.files)
+            try check(folder)
         }
         if let log { try File.checkCanMake(File.folder(of: log)) }
     }
 
     /// Of an opened log: that it is locked is said before what it holds.
     func checkLog() throws(HadpoError) {
-        guard let log, !overwrites, !ownsLog, File.isFile(log), try File.size(log) > 0 else { return }
+        guard let log, !ownsLog, File.isFile(log), try File.size(log) > 0 else { return }
+        if overwrites {
+            guard try !StepLog.isLog(log) else { return }
+            throw HadpoError(
+                .io, "the file named as log is no training's log, and is not replaced", at: log,
+                found: "\(try File.size(log)) bytes that do not begin with a training's record",
+                expected: "a training's log, or a new file")
+        }
         throw HadpoError(
             .io, "the log holds another training's records", at: log, found: "\(try File.size(log)) bytes",
             expected: "a new file; or resume the training that wrote it, or \"overwrite\": true to begin it anew")
     }
 
     /// Makes the folders and writes a file into each.
-    func prepare() throws(HadpoError) {
+    mutating func prepare() throws(HadpoError) {
+        // That another training is at work there is said before what it has left there so far.
+        for folder in [output, best].compactMap({ $0 }) where File.isDirectory(folder) { try hold(folder) }
         try checkFolders()
         for folder in [output, best].compactMap({ $0 }) {
             try File.makeDirectories(folder)
+            try hold(folder)
+            try check(folder)
             try File.checkCanWrite(folder)
         }
         if let log { try File.makeDirectories(File.folder(of: log)) }

@@ -16,10 +16,13 @@ package final class TrainingRun {
     private let truncated: Int
     private let skipped: Int
     private let equal: Int
+    private let weightless: Int
     /// What a saved state must have been made with: configuration, samples, model.
     package let identity: TrainingIdentity
     private var places: TrainingPlaces
     private var isPrepared = false
+    /// The step whose save is in the output folder.
+    private var savedStep: Int?
     private var log: LineAppender?
     /// Whether this object has written to its log.
     private var hasLogged = false
@@ -37,6 +40,7 @@ package final class TrainingRun {
     )
         throws(HadpoError)
     {
+        try config.checkNames()
         if let guarding = config.guarding { watcher = try TrainingGuard(guarding, gauge: gauge) } else { watcher = nil }
         // What is on the model makes room for what is trained, and where that starts is an identity's own field.
         let opened = model.identity.base
@@ -47,6 +51,9 @@ package final class TrainingRun {
         start = try TrainingRun.startingAdapter(model, config, progress: progress)
         plan = MemoryPlan(model, folder, config, start, longest: data.samples.longest)
         try plan.check(limit: model.device.arena.limit)
+        for folder in [config.output, config.bestFolder].compactMap({ $0 }) {
+            try FolderSave.checkNames(folder, files: TrainingPlaces.files)
+        }
         if let output = config.output {
             // What a killed run left; and what would be read with our saves is found now and not after the first steps.
             try FolderSave.recover(output)
@@ -64,6 +71,7 @@ package final class TrainingRun {
         truncated = data.samples.truncated + data.auxiliary.truncated
         skipped = data.samples.skipped + data.auxiliary.skipped
         equal = data.samples.equal
+        weightless = data.samples.weightless + data.auxiliary.weightless
         places = TrainingPlaces(config)
         identity = try TrainingIdentity(
             opened, resolved: resolved, start: parts.parameters, samples: data.samples.samples + data.auxiliary.samples,
@@ -86,7 +94,8 @@ package final class TrainingRun {
     private func opening() -> JSON {
         [
             "event": "training", "samples": JSON(trainer.samples.count), "auxiliary": JSON(trainer.auxiliary.count),
-            "truncated": JSON(truncated), "skipped": JSON(skipped), "equal": JSON(equal), "steps": JSON(trainer.totalSteps),
+            "truncated": JSON(truncated), "skipped": JSON(skipped), "equal": JSON(equal), "weightless": JSON(weightless),
+            "steps": JSON(trainer.totalSteps),
             "step": JSON(trainer.step), "plan": trainer.plan.json, "memory": plan.json, "start": TrainingRun.startJSON(start),
             "reference": TrainingRun.referenceJSON(trainer.config),
         ]
@@ -108,7 +117,12 @@ package final class TrainingRun {
 
     /// Before the first step: places that can be written, and a log of this training's own.
     private func prepare(progress: any Progress) throws(HadpoError) {
-        if !isPrepared { try places.prepare() }
+        if !isPrepared {
+            do throws(HadpoError) { try places.prepare() } catch {
+                places.release()
+                throw error
+            }
+        }
         if log == nil, let path = trainer.config.log {
             let opened = try LineAppender(path)
             try places.checkLog()
@@ -129,8 +143,16 @@ package final class TrainingRun {
         do throws(HadpoError) {
             return try take(steps: steps, progress: progress)
         } catch {
-            throw saving(error)
+            let error = saving(error)
+            if error.status != .cancelled, error.status != .callback { release() }
+            throw error
         }
+    }
+
+    /// Others may go on in the folder; a run of this object claims it again.
+    private func release() {
+        places.release()
+        isPrepared = false
     }
 
     /// A failure on the way loses no step that was taken: they are saved, if the configuration says where. Who stops the training himself
@@ -144,6 +166,10 @@ package final class TrainingRun {
         do throws(HadpoError) {
             try save(to: output, progress: SilentProgress())
             error.expected = before + "what was trained until step \(trainer.step) is saved in \(output): resume from there"
+        } catch let failure where failure.status == .numerics {
+            error.expected =
+                before + "the numbers after step \(trainer.step) are not finite and are not saved; "
+                + (savedStep.map { "the save of step \($0) is in \(output): resume from there" } ?? "nothing is")
         } catch let failure {
             error.expected = before + "what was trained until step \(trainer.step) could not be saved: \(failure.message)"
         }
@@ -185,10 +211,12 @@ package final class TrainingRun {
                 "seconds": JSON(seconds), "rate": JSON(rate), "eta_seconds": JSON(Double(end - trainer.step) / rate),
             ])
         }
+        if trainer.step > first { try trainer.optimizer.requireFinite(at: "step \(trainer.step)") }
         var report: [JSON.Member] = [
             .init("schema", "hadpo.train-report/1"), .init("step", JSON(trainer.step)), .init("steps", JSON(trainer.totalSteps)),
             .init("finished", JSON(trainer.isFinished)), .init("samples", JSON(trainer.samples.count)),
             .init("truncated", JSON(truncated)), .init("skipped", JSON(skipped)), .init("equal", JSON(equal)),
+            .init("weightless", JSON(weightless)),
             .init("plan", trainer.plan.json), .init("seconds", JSON(Clock.now() - begin)),
             .init("peak_arena_bytes", JSON(model.device.arena.peakBytes)), .init("memory", plan.json),
             .init("identity", identity.model.json),
@@ -218,6 +246,7 @@ package final class TrainingRun {
         }
         guard let stop = watcher.verdict(at: trainer.step) else { return nil }
         if let output = trainer.config.output { try save(to: output, progress: SilentProgress()) }
+        release()
         if loggedStop != trainer.step { try log?.append(stop.json) }
         loggedStop = trainer.step
         try progress.emit(stop.json)
@@ -227,9 +256,11 @@ package final class TrainingRun {
     /// Adapter and projector in the formats that PEFT and upstream read, the resolved configuration, and the training's state: all of them
     /// of this step, or the folder as it was.
     package func save(to directory: String, progress: any Progress) throws(HadpoError) {
-        try FolderSave.recover(directory)
+        try trainer.optimizer.requireFinite(at: directory)
+        try FolderSave.checkNames(directory, files: TrainingPlaces.files)
+        try FolderSave.recover(directory, held: places.held)
         try places.check(directory)
-        let save = try FolderSave(into: directory)
+        let save = try FolderSave(into: directory, held: places.held)
         try FolderSave.checkStrangers(directory, readable: TrainingRun.unwritten(trainer.config, start))
         var pairs: [AdapterTarget: AdapterPair] = [:]
         for (target, lora) in parts.adapters { pairs[target] = AdapterPair(a: lora.a.data, b: lora.b.data) }
@@ -245,6 +276,10 @@ package final class TrainingRun {
             to: save.workFolder, progress: progress)
         try save.commit(progress: progress)
         places.claim(directory)
+        if let output = trainer.config.output, File.isSame(directory, output) {
+            savedStep = trainer.step
+            if trainer.isFinished { release() }
+        }
     }
 
     /// What a reader of the folder would take for parts of a save that this training does not write.
@@ -283,6 +318,7 @@ package final class TrainingRun {
         lastRecord = nil
         loggedStop = nil
         places.claimResumed(directory)
+        savedStep = trainer.config.output.map { File.isSame(directory, $0) } == true ? stored.step : nil
     }
 
     /// Loss, log-probs and every gradient of the step that would come next, as safetensors. Nothing moves.
@@ -331,13 +367,19 @@ package final class TrainingRun {
         note { () throws(HadpoError) in try data.requireClean() }
         note { () throws(HadpoError) in if let refusal = data.standstill(config, plan) { throw refusal } }
         note { () throws(HadpoError) in try memory.check(limit: model.device.arena.limit) }
+        note { () throws(HadpoError) in try config.checkNames() }
         note { () throws(HadpoError) in try TrainingPlaces(config).check() }
+        note { () throws(HadpoError) in
+            guard config.frontend == .initial, let path = config.referenceCache else { return }
+            try ReferenceCache.check(identity: Trainer.referenceIdentity(model, config, start), path: path)
+        }
         return [
             "schema": "hadpo.data-check/1", "format": .string(data.format), "pairs": JSON(data.pairCount),
             "samples": JSON(data.samples.samples.count),
             "auxiliary": JSON(data.auxiliary.samples.count),
             "problems": .array(data.problems.map(\.record)), "truncated": JSON(data.samples.truncated + data.auxiliary.truncated),
             "skipped": JSON(data.samples.skipped + data.auxiliary.skipped), "equal": JSON(data.samples.equal),
+            "weightless": JSON(data.samples.weightless + data.auxiliary.weightless),
             "longest": JSON(data.samples.longest), "steps": JSON(plan.steps), "plan": plan.json, "memory": memory.json,
             "refused": .array(refusals.map(\.record)),
             "start": startJSON(start), "reference": referenceJSON(config),

@@ -131,6 +131,13 @@ static int train(invocation *call)
         return usage_error(&train_command, "no -o DIR: where is the adapter to go?");
     if (inspect != NULL && (path_get(call->cli, "stop_after") != NULL || cli_text(call, "report") != NULL))
         return usage_error(&train_command, "--inspect-step trains nothing: --stop-after and --report have no part in it");
+    static const char *const unused[][2] = {{"log", "--log"}, {"guard", "--guard-..."}, {"overwrite", "--overwrite"}, {"save_every", "--save-every"}};
+    for (size_t i = 0; inspect != NULL && i < sizeof unused / sizeof unused[0]; i++) {
+        json *value = path_get(call->request, unused[i][0]);
+        if (json_object_is_type(value, json_type_null) || (!json_object_is_type(value, json_type_object) && !json_object_get_boolean(value)))
+            continue;
+        return usage_error(&train_command, "--inspect-step trains nothing: %s (%s) has no part in it", unused[i][1], unused[i][0]);
+    }
     if (path_get(call->cli, "stop_after") != NULL && number_at(call->cli, "stop_after", 0) < 1)
         return usage_error(&train_command, "--stop-after N: at least one step");
     if (cli_text(call, "report") != NULL && path_get(call->request, "log") == NULL)

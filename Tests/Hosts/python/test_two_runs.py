@@ -72,7 +72,11 @@ def cache(model, folder):
     train(model, reference={"cache": os.path.join(folder, "file")})
 
 
-WORK = {"pope": pope, "describe": describe, "log": log, "cache": cache}
+def output(model, folder):
+    train(model, output=os.path.join(folder, "out"))
+
+
+WORK = {"output": output, "pope": pope, "describe": describe, "log": log, "cache": cache}
 
 
 class TwoRuns(unittest.TestCase):
@@ -95,6 +99,8 @@ class TwoRuns(unittest.TestCase):
 
     def test_the_second_is_refused_and_after_a_kill_the_next_goes_on(self):
         for name, work in WORK.items():
+            if name == "output":
+                continue
             with self.subTest(name):
                 child = self.start(name, "wait")
                 self.assertEqual(child.stdout.readline(), "stopped\n")
@@ -113,6 +119,19 @@ class TwoRuns(unittest.TestCase):
                     work(self.model(), self.folder)
                     self.assertEqual(self.file.read_bytes(), whole)
                 self.file.unlink()
+
+    def test_a_trainings_folder_is_its_own_until_its_process_ends(self):
+        child = self.start("output", "wait")
+        self.assertEqual(child.stdout.readline(), "stopped\n")
+        place = os.path.join(self.folder, "out")
+        with self.assertRaises(hadpo.BusyError) as caught:
+            output(self.model(), self.folder)
+        self.assertEqual(caught.exception.record["where"], place)
+        child.kill()
+        child.wait()
+        self.assertEqual(os.listdir(place), [])
+        output(self.model(), self.folder)
+        self.assertEqual(os.listdir(place), [])
 
     def test_two_engines_of_one_process_keep_each_other_out(self):
         questions = write_lines(os.path.join(self.folder, "q.json"), [

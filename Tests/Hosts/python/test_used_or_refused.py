@@ -151,6 +151,8 @@ class Flags(Edges):
             (3, ["describe", "-m", LLAVA, picture, "--length-penalty", "2"]), (3, [*train, "--desc", "nope.json"]),
             (3, [*train, "--samples", "nope.jsonl"]), (3, [*train, "--image-data", "nope.json"]), (3, [*train, "--epochs", "2", "--steps", "2"]),
             (3, [*train, "--method", "sft"]), (3, [*train, "--learning-rate", "0"]), (2, [*train, "--stop-after", "0"]),
+            *[(2, [*train, "--inspect-step", "f", *more]) for more in (
+                ["--log", "l"], ["--overwrite"], ["--save-every", "2"], ["--guard-every", "2"])],
             (2, [*train, "--inspect-step", "f", "--stop-after", "1"]), (2, [*train, "--events", "--quiet"]),
             (2, ["check", "-m", LLAVA, "--pairs", PAIRS, "stray"]), (2, ["export", "-m", LLAVA, "-o", "x", "stray"]),
             (2, ["pope", "-q", "q", "--score", "a", "-m", LLAVA]), (2, ["pope", "-q", "q", "--score", "a", "-n", "3"]),

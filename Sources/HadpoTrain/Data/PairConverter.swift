@@ -379,7 +379,11 @@ struct PairConverter {
             return try name(.string(path), key)
         }
         guard let text = value.stringValue else { throw PairFault("'\(key)' is \(value.kind) and no name of a picture") }
-        if text.utf8.starts(with: "data:".utf8) || text.utf8.count > 4096 { throw PairFault(inRecord) }
+        if text.utf8.starts(with: "data:".utf8) { throw PairFault(inRecord) }
+        // Base 64 of a JPEG, PNG, GIF or WebP, which is longer than a name can be.
+        if text.utf8.count > 4096, ["/9j/", "iVBORw0K", "R0lGOD", "UklGR"].contains(where: { text.utf8.starts(with: $0.utf8) }) {
+            throw PairFault(inRecord)
+        }
         for scheme in ["http://", "https://", "s3://", "gs://"] where text.utf8.starts(with: scheme.utf8) {
             throw PairFault("'\(key)' is an address, \(PictureFolder.shown(text)): fetch the picture and name its file")
         }

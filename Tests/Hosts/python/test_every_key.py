@@ -299,7 +299,7 @@ def given(space):
         "train/data/cc_sbu_align": [f / "nowhere"], "train/lora/target": [["q_proj"]], "train/lora/init": [f / "nowhere"],
         "train/reference/cache": ["cache.jsonl"], "train/output": ["another"], "train/log": ["log.jsonl"], "train/save_every": [1],
         "train/guard": [{"every": 1, "pairs": 2}], "train/max_length": [20], "train/max_prompt": [4], "train/max_answer": [2],
-        "train/steps": [5], "train/beta": [0.5], "train/seed": [7],
+        "train/steps": [5], "train/schedule/warmup_steps": [2], "train/beta": [0.5], "train/seed": [7],
         "pope/questions": [f / "more.json"], "pope/images": [f / "nowhere"], "pope/answers": ["others.jsonl"],
         "pope/further": [[{"questions": f / "more.json", "answers": "further.jsonl"}]], "pope/limit": [2],
         "shr-describe/vg": [f / "nowhere"], "shr-describe/shr": [f / "nowhere"], "*/image_data": [f / "nowhere"], "*/regions": [f / "nowhere"],

@@ -106,7 +106,7 @@ import Testing
 
     /// Of Visual Genome's image 7, and of COCO's picture 7: one number, two pictures.
     static let collections = [
-        ["7", "000000000007.jpg", "VG_100K/7.jpg"], ["val2014/COCO_val2014_000000000007.jpg", "COCO_val2014_000000000007.jpg"],
+        ["7", "7.jpg", "VG_100K/7.jpg"], ["val2014/COCO_val2014_000000000007.jpg", "COCO_val2014_000000000007.jpg"],
     ]
 
     @Test("descriptions, evaluation and replies meet whatever their spelling", arguments: collections)

@@ -129,12 +129,14 @@ def words_of_failure(result, mode, name):
     return faults
 
 
-def words_of_tree(tree, command, known):
+def words_of_tree(tree, command, known, mode):
     """What is torn: every file of a final name holds what a run leaves there."""
     faults = []
     for name, content in tree.items():
         held = [state.tree[name] for state in known if name in state.tree]
         if content is None or not held or content in held:
+            continue
+        if name in command.of_a_failure and mode not in ("kill", "kill-half") and trees.opens(name, content):
             continue
         why = trees.torn_lines(content, known[-1].tree[name]) if name in command.lines else "neither the old nor the new content"
         if why:
@@ -163,7 +165,7 @@ def try_point(bench, command, known, reached, point):
     how = str(getattr(errno, mode)) if mode.startswith("E") else mode
     result = bench.run(command, FAULT_AT=str(number), FAULT_HOW=how)
     tree = trees.read_tree(bench.place)
-    faults = words_of_failure(result, mode, name) + words_of_tree(tree, command, known)
+    faults = words_of_failure(result, mode, name) + words_of_tree(tree, command, known, mode)
     if mode in CLEANS_UP and name not in REMOVALS:
         names = set().union(*(state.tree for state in known))
         faults += [f"{left} was left behind by the failed run" for left in tree if left not in names and not trees.is_committed(left)]

@@ -21,6 +21,8 @@ class Command:
     units: dict = dataclasses.field(default_factory=dict)
     # Files that grow by lines: their last line may be torn until the next run.
     lines: tuple = ()
+    # Files that a failure, not a kill, may leave in a state of their own.
+    of_a_failure: tuple = ()
     # What one does about a run that ended early, and what the units say then: more arguments for the next run.
     go_on: object = lambda folder, said: []
     environment: dict = dataclasses.field(default_factory=dict)
@@ -81,7 +83,9 @@ class World:
             shutil.copytree(world.folder / "adapter", folder / "adapter")
 
         def from_the_last_save(folder, said):
-            return ["--resume", "adapter"] if said["adapter"] is not None else from_the_beginning(folder, said)
+            if said["adapter"] is not None:
+                return ["--resume", "adapter"]
+            return from_the_beginning(folder, said)
 
         def from_the_beginning(folder, said):
             (folder / "training.jsonl").unlink(missing_ok=True)  # a training that begins writes behind what is there
@@ -90,9 +94,12 @@ class World:
         stops = tuple(["--stop-after", str(number)] for number in (1, 2, 3))
         answer = [self.world / "coco2014/val2014/COCO_val2014_000000000001.png", "-Q", "What?", "-C", "A red car.", "--json"]
         adapters = {folder: ["score", *self.model(), "-a", folder, *answer] for folder in ("adapter", "adapter/best")}
-        steps = dict(stops=stops, units=adapters, lines=("training.jsonl", "reference.jsonl"))
+        # A failure on the way saves the steps that were taken, with what the guard had seen until then: a state that no stop leaves.
+        steps = dict(stops=stops, units=adapters, lines=("training.jsonl", "reference.jsonl"),
+                     of_a_failure=("adapter/trainer_state.safetensors", "adapter/hadpo_save.json"))
         return [
-            Command("train", training, go_on=from_the_last_save, **steps),
+            # What the guard kept of a run that failed is another training's for the next one: it may be replaced.
+            Command("train", [*training, "--overwrite"], go_on=from_the_last_save, **steps),
             Command("train --resume", [*training, "--resume", "adapter"], prepare=stopped_half_way,
                     **dict(steps, stops=(["--stop-after", "1"],))),
             Command("train over an older adapter", [*training, "--overwrite"], prepare=a_saved_adapter, go_on=from_the_beginning, **steps),

@@ -231,7 +231,7 @@ def cases(i):
         "export": adapted("hadpo_export"),
         "trainer_open": on_model("hadpo_trainer_open", "hadpo.train/1", i.training),
         "trainer_run": trained("hadpo_trainer_run", 1, out=1),
-        "trainer_run, tower": trained("hadpo_trainer_run", 1, out=1, vision_tower=True, method="sft", gamma=0.0, data={
+        "trainer_run, tower": trained("hadpo_trainer_run", 1, out=1, vision_tower=True, method="sft", lora={}, data={
             "format": "samples", "samples": i.samples, "images": str(i.world / "VG/VG_100K")}),
         "trainer_save": trained("hadpo_trainer_save", lambda: i.output("saved").encode(), steps=1),
         "trainer_resume": trained("hadpo_trainer_resume", i.adapter.encode()),

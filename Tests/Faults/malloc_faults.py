@@ -257,7 +257,7 @@ def cases(i):
             "a": i.scored + "/sentences.jsonl", "b": i.scored + "/sentences.jsonl"}),
         "report_write": on_config("hadpo_report_write", "hadpo.report/1", lambda: {
             "output": i.output("report.html"), "pope": split(), "shr": {"scored": i.scored}, "chair": {"records": i.records},
-            "training": [i.log], "pictures": [str(i.world / "VG/VG_100K")], "resamples": 10,
+            "training": [i.log], "pictures": [str(i.world / "VG/VG_100K")], "resamples": 10, "partial": True,
             **({"picture_width": 640, "picture_bytes": 1 << 24} if i.large else {})}),
         "world_make": lambda: Prepared("hadpo_world_make", i.engine(), *text(
             {"output": i.output("world"), "evaluation_images": 20 if i.large else 2, "training_images": 20 if i.large else 2},

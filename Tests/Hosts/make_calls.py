@@ -16,6 +16,7 @@ HANDLES = ("engine", "model", "trainer", "image", "bytes", "error")
 # Where NULL is a value: no error wanted, no callback, nothing for it, a prompt without a picture, only the count asked.
 MAY_BE_NULL = {("hadpo_error **", "error"), ("hadpo_event_fn", "on_event"), ("void *", "user"), ("const hadpo_image *", "image"),
                ("float *", "logps")}
+MAY_BE_NULL_IN = {("hadpo_config_complete", "model")}
 # More than the schema, so that a call reaches the check of its later arguments.
 KEYS = {"hadpo.generate/1": ',\\"max_new_tokens\\":1', "hadpo.score/1": ',\\"question\\":\\"q\\",\\"completion\\":\\"a\\"',
         "hadpo.inspect/1": ',\\"question\\":\\"q\\"'}
@@ -59,7 +60,7 @@ def call(function, null, number):
     locals_, arguments = [], []
     for position, (type_, name) in enumerate(zip(function.parameters, function.names)):
         arguments.append(argument(function, type_, name, position in null, locals_))
-    may = all((function.parameters[p], function.names[p]) in MAY_BE_NULL for p in null)
+    may = all((function.parameters[p], function.names[p]) in MAY_BE_NULL or (function.name, function.names[p]) in MAY_BE_NULL_IN for p in null)
     lines = [f"static int call_{number}(const handles *h)", "{", "    (void)h;", *(f"    {d}" for d, *_ in locals_)]
     made = f"{function.name}({', '.join(arguments)})"
     if function.result == "hadpo_status":

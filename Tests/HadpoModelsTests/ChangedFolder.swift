@@ -91,10 +91,7 @@ final class ChangedFolder {
     func write(_ file: String, _ json: JSON?) throws {
         let place = File.join(path, file)
         unlink(place)
-        guard let json else { return }
-        guard let handle = fopen(place, "w") else { throw HadpoError(.io, "cannot be written", at: place) }
-        fputs(json.text(), handle)
-        fclose(handle)
+        if let json { try File.writeAtomically(place, json.text()) }
     }
 
     /// With some keys of an object set; a value of `null` takes a key away.

@@ -241,10 +241,9 @@ import Testing
         #expect(try AdapterConfig.read(folder["adapter_config.json"]).targets == .names(["q_proj", "k_proj", "v_proj"]))
         try AdapterFile.write(
             folder: folder.path, config: adapter.config, pairs: adapter.pairs, layout: .huggingFace, progress: progress)
-        guard case .pattern(let pattern) = try AdapterConfig.read(folder["adapter_config.json"]).targets else {
-            Issue.record("no pattern")
-            return
-        }
+        let targets = try AdapterConfig.read(folder["adapter_config.json"]).targets
+        let found: String? = if case .pattern(let pattern) = targets { pattern } else { nil }
+        let pattern = try #require(found)
         let regex = try Regex(pattern)
         for path in ["model.language_model.layers.0.self_attn.q_proj", "language_model.model.layers.31.self_attn.v_proj"] {
             #expect(path.wholeMatch(of: regex) != nil, "\(path)")

@@ -52,7 +52,8 @@ func failure<T>(_ body: () throws(HadpoError) -> T, at location: SourceLocation 
 func expectFailure(
     _ bytes: [UInt8], _ words: String, _ status: Status = .format, at location: SourceLocation = #_sourceLocation
 ) {
-    guard let error = failure({ () throws(HadpoError) in try WeightFile.open(memoryFile(bytes)) }, at: location) else { return }
-    #expect(error.status == status && error.message.contains(words), "\(error)", sourceLocation: location)
-    #expect(error.place?.contains("test.bin") == true, "the error does not name the file: \(error)", sourceLocation: location)
+    let error = failure({ () throws(HadpoError) in try WeightFile.open(memoryFile(bytes)) }, at: location)
+    #expect(error?.status == status && error?.message.contains(words) == true, "\(error as Any)", sourceLocation: location)
+    #expect(
+        error?.place?.contains("test.bin") == true, "the error does not name the file: \(error as Any)", sourceLocation: location)
 }

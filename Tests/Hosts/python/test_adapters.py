@@ -1,39 +1,26 @@
 """Trainings that continue an adapter, and adapters over a whole model, from the tool and from Python. Fixtures by peft."""
 
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "bindings" / "python"))
 import hadpo  # noqa: E402
+from tool import ToolTest  # noqa: E402
 
 FIXTURES = ROOT / "Tests" / "Fixtures"
 MODEL = FIXTURES / "llava" / "old-f32"
 PICTURES = FIXTURES / "llava" / "pictures"
 ADAPTER = FIXTURES / "adapters" / "llava-all"  # pairs on language model, tower and projector; r 2, alpha 3
-TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 ROWS = [json.loads(line) for line in (FIXTURES / "llava" / "dpo" / "pairs.jsonl").read_text().splitlines()]
 TRAIN = {"data": {"format": "pairs", "pairs": FIXTURES / "llava" / "dpo" / "pairs.jsonl", "images": PICTURES, "order": "file"},
          "batch": 2, "accumulation": 1, "steps": 3, "optimizer": {"learning_rate": 1e-3}}
 
 
-class Continued(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def run_tool(self, *arguments, code=0):
-        run = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=120)
-        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
-        return run
-
+class Continued(ToolTest):
     def train(self, *more, code=0):
         return self.run_tool("train", "-m", MODEL, "--pairs", FIXTURES / "llava/dpo/pairs.jsonl", "-i", PICTURES, "-o", "out", "--batch", "2",
                              "--accumulation", "1", "--steps", "2", *more, code=code)

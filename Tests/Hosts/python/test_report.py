@@ -3,21 +3,18 @@
 import base64
 import html.parser
 import json
-import os
 import pathlib
 import re
 import struct
-import subprocess
 import sys
-import tempfile
 import unittest
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "bindings/python"))
 import hadpo  # noqa: E402
+from tool import ToolTest  # noqa: E402
 
-TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 VOID = {"meta", "link", "img", "br", "line", "circle", "path"}
 HOSTILE = "</td><script>alert(1)</script>\"'><img src=http://evil.invalid/x onerror=alert(1)>\u202eabc\u0001&amp;"
 
@@ -73,28 +70,9 @@ def png(width, height, shade):
             + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
-class Report(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def run_tool(self, *arguments, code=0):
-        run = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=120)
-        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
-        return run.stdout if code == 0 else run.stderr
-
+class Report(ToolTest):
     def file(self, name, content):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return str(path)
-
-    def lines(self, name, records):
-        return self.file(name, "".join(json.dumps(record) + "\n" for record in records))
+        return str(super().file(name, content))
 
     def check(self, path, results):
         """What holds of every page."""
@@ -387,10 +365,10 @@ class Report(unittest.TestCase):
             for image, text, finish in ((1, "Judgement:\n1. correct: a", "stop"), (2, "Urteil:\n1. richtig\n2. falsch", "stop"),
                                         (5, "Judgement:\n1. correct: a", "stop"), (7, "Judgement:\n1. corr", "length"))])
         command = ["shr", "-A", descriptions, "--replies", replies, "--val-images", "val.json", "-o", "judged", "--report", "judged.html"]
-        self.assertIn("1 of 6 descriptions", self.run_tool(*command, code=4))
-        self.run_tool(*command, "--partial")
-        self.assertIn("1 of 6 descriptions", self.run_tool("report", "-o", "shr.html", "--shr", "judged", code=4))
-        results = json.loads(self.run_tool("report", "-o", "shr.html", "--shr", "judged", "--json", "--partial"))
+        self.assertIn("1 of 6 descriptions", self.said(*command, code=4))
+        self.said(*command, "--partial")
+        self.assertIn("1 of 6 descriptions", self.said("report", "-o", "shr.html", "--shr", "judged", code=4))
+        results = json.loads(self.said("report", "-o", "shr.html", "--shr", "judged", "--json", "--partial"))
         page = self.check(self.folder / "shr.html", results)
         self.assertEqual((self.folder / "judged.html").read_bytes(), (self.folder / "shr.html").read_bytes())
         counts = self.figures_of(page, "/shr/run/report/outcomes/")
@@ -404,7 +382,7 @@ class Report(unittest.TestCase):
         sentences = self.figures_of(page, "/shr/run/report/corrected/sentences/")
         self.assertEqual((sentences["correct"], sentences["unjudged"], sentences["total"]), ("1", "5", "6"))
         # An image without regions, under the judge that needs them.
-        self.run_tool("shr", "-A", self.file("d3.json", {"1": "A dog", "3": "A dog"}), "-J", "annotations", "--regions", "regions.json",
+        self.said("shr", "-A", self.file("d3.json", {"1": "A dog", "3": "A dog"}), "-J", "annotations", "--regions", "regions.json",
                       "-o", "annotated", "--report", "annotated.html", "--partial")
         text = (self.folder / "annotated.html").read_text()
         self.assertIn("no regions", Page(text).text)
@@ -415,7 +393,7 @@ class Report(unittest.TestCase):
                      for i in (1, 2, 3, 4, 4, 5)]
         answers = [{"question_id": i, "answer": text} for i, text in (
             (4, "No."), (3, "Ja, da ist eins."), (2, "Yes"), (9, "Yes"), (2, "Yes"), (4, "Yes"), (1, "no"))]
-        self.run_tool("pope", "score", "-q", self.lines("q.json", questions), "-A", self.lines("a.jsonl", answers), "--report", "pope.html",
+        self.said("pope", "score", "-q", self.lines("q.json", questions), "-A", self.lines("a.jsonl", answers), "--report", "pope.html",
                       "--partial")
         results = hadpo.report_write(self.folder / "again.html", partial=True, pope={"splits": [
             {"questions": str(self.folder / "q.json"), "answers": str(self.folder / "a.jsonl")}]})
@@ -432,7 +410,7 @@ class Report(unittest.TestCase):
         for rule in ordered["splits"][0]["run"]["rules"].values():
             self.assertEqual(rule["n"], results["pope"]["splits"][0]["run"]["rules"]["official"]["n"])
         # CHAIR: an unknown image, captioned twice, no words.
-        self.run_tool("chair", "-A", self.file("c.json", [{"image_id": 1, "caption": "A dog."}, {"image_id": 1, "caption": "A dog."},
+        self.said("chair", "-A", self.file("c.json", [{"image_id": 1, "caption": "A dog."}, {"image_id": 1, "caption": "A dog."},
                                                           {"image_id": 2, "caption": "A cat."}, {"image_id": 3, "caption": " "}]),
                       "-s", self.file("s.txt", "dog\ncat\n"), "--objects", self.file("o.json", {"1": ["dog"], "3": ["cat"]}),
                       "--records", "w.jsonl", "--report", "chair.html", "--partial")
@@ -520,29 +498,29 @@ class Report(unittest.TestCase):
             self.assertIn("Judge: unknown", page.text)
 
     def test_the_command_line_teaches_and_refuses(self):
-        text = self.run_tool("report", "--help")
+        text = self.said("report", "--help")
         for words in ("usage: hadpo report", "examples", "--shr-baseline", "--picture-bytes", "loads nothing"):
             self.assertIn(words, text)
         self.assertLessEqual(max(map(len, text.splitlines())), 130)
-        self.assertIn("\n  report ", self.run_tool("--help"))
-        self.assertEqual(json.loads(self.run_tool("config", "hadpo.report/1"))["schema"], "hadpo.report/1")
-        self.run_tool("report", "-q", "q.json", code=2)
-        self.run_tool("report", "-o", "x.html", "-q", "q.json", code=2)
-        self.assertIn("nothing to report", self.run_tool("report", "-o", "x.html", code=3))
-        self.run_tool("report", "-o", "x.html", "--training", "absent.jsonl", code=4)
+        self.assertIn("\n  report ", self.said("--help"))
+        self.assertEqual(json.loads(self.said("config", "hadpo.report/1"))["schema"], "hadpo.report/1")
+        self.said("report", "-q", "q.json", code=2)
+        self.said("report", "-o", "x.html", "-q", "q.json", code=2)
+        self.assertIn("nothing to report", self.said("report", "-o", "x.html", code=3))
+        self.said("report", "-o", "x.html", "--training", "absent.jsonl", code=4)
         questions, answers = self.pope(wrong={1})
         path = self.lines("a.jsonl", answers)
         for command in (("shr", "-A", path, "--replies", path), ("chair", "-A", path, "-s", path, "--objects", path),
                         ("train", "-m", ".", "-o", "adapter"), ("pope", "-m", ".", "-q", questions, "-i", ".")):
-            self.assertIn("--report needs", self.run_tool(*command, "--report", "x.html", code=2))
+            self.assertIn("--report needs", self.said(*command, "--report", "x.html", code=2))
         self.assertFalse((self.folder / "x.html").exists())
-        refused = self.run_tool("report", "-o", "x.html", "-q", questions, "-A", path, "-B", self.lines("copy.jsonl", answers), code=3)
+        refused = self.said("report", "-o", "x.html", "-q", questions, "-A", path, "-B", self.lines("copy.jsonl", answers), code=3)
         self.assertIn("run and baseline are the same file", refused)
         before = self.lines("b.jsonl", self.pope(wrong={1, 2})[1])
-        said = self.run_tool("report", "-o", "x.html", "-q", questions, "-A", path, "-B", before, "--name", "mine", "--resamples", "50")
+        said = self.said("report", "-o", "x.html", "-q", questions, "-A", path, "-B", before, "--name", "mine", "--resamples", "50")
         self.assertIn("report: x.html", said)
         self.assertIn("mine", Page((self.folder / "x.html").read_text()).text)
-        self.assertIn("report: y.html", self.run_tool("pope", "-q", questions, "--score", path, "--report", "y.html"))
+        self.assertIn("report: y.html", self.said("pope", "-q", questions, "--score", path, "--report", "y.html"))
 
 
 if __name__ == "__main__":

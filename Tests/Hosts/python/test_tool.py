@@ -1,38 +1,22 @@
 """The command-line tool from outside: exit codes, both kinds of output, Ctrl-C. HADPO_TOOL names it."""
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
+from tool import TOOL, ToolTest
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FIXTURES = ROOT / "Tests" / "Fixtures" / "llava"
-TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 MODEL = ["-m", str(FIXTURES / "old-f32")]
 PICTURE = str(FIXTURES / "pictures" / "wide.jpg")
 COMMANDS = ("demo", "describe", "score", "pope", "judge", "check", "train", "export", "inspect", "bench", "world", "config", "version")
 
 
-class Tool(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def run_tool(self, *arguments, code=0):
-        run = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=120)
-        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
-        return run
-
-    def file(self, name, text):
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
+class Tool(ToolTest):
     def train_flags(self, *more):
         return ["train", *MODEL, "--pairs", FIXTURES / "dpo/pairs.jsonl", "-i", FIXTURES / "pictures",
                 "-o", self.folder / "adapter", "--rank", "2", "--batch", "1", *more]

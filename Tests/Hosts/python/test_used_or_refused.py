@@ -2,20 +2,17 @@
 pictures that cannot be read, places for output."""
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FIXTURES = ROOT / "Tests" / "Fixtures"
 LLAVA, PICTURES = FIXTURES / "llava/old-f32", FIXTURES / "llava/pictures"
 PAIRS = FIXTURES / "llava/dpo/pairs.jsonl"
-TOOL = os.environ.get("HADPO_TOOL", str(ROOT / "build/bin/hadpo"))
 sys.path.insert(0, str(ROOT / "bindings" / "python"))
 import hadpo  # noqa: E402
+from tool import ToolTest  # noqa: E402
 
 MODELS = {"llava": {"path": LLAVA}, "instructblip": {"path": FIXTURES / "instructblip/hf"},
           "minigpt4": {"path": FIXTURES / "minigpt4/model"}}
@@ -39,17 +36,7 @@ def merged(base, more):
     return result
 
 
-class Edges(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def tool(self, *arguments, code=0):
-        run = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, cwd=self.folder, timeout=120)
-        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
-        return run
-
+class Edges(ToolTest):
     def refused(self, function, *words):
         with self.assertRaises(hadpo.HadpoError) as caught:
             function()
@@ -102,20 +89,20 @@ class Configurations(Edges):
                                      (recipe, rank, steps, epochs))
                     beams = 5 if family == "instructblip" else 1
                     self.assertEqual(hadpo.config_default("hadpo.pope/1", model)["num_beams"], beams)
-                printed = self.tool("config", "hadpo.train/1", "-m", MODELS[family]["path"])
+                printed = self.run_tool("config", "hadpo.train/1", "-m", MODELS[family]["path"])
                 self.assertEqual(json.loads(printed.stdout), found)
         self.assertEqual(hadpo.config_default("hadpo.train/1")["recipe"], "hadpo-llava")
 
     def test_config_does_what_set_says(self):
-        printed = json.loads(self.tool("config", "hadpo.train/1", "--set", "optimizer.beta2=0.5", "--set", "epochs=3").stdout)
+        printed = json.loads(self.run_tool("config", "hadpo.train/1", "--set", "optimizer.beta2=0.5", "--set", "epochs=3").stdout)
         self.assertEqual((printed["optimizer"]["beta2"], printed["epochs"], printed["steps"]), (0.5, 3, 0))
-        self.assertIn("/optimizer/beta3", self.tool("config", "hadpo.train/1", "--set", "optimizer.beta3=0.5", code=3).stderr)
-        self.assertIn("/epochs", self.tool("config", "hadpo.train/1", "--set", "epochs=3", "--set", "steps=4", code=3).stderr)
-        self.assertIn("/temperature", self.tool("config", "hadpo.generate/1", "--set", "temperature=0.4", code=3).stderr)
-        self.tool("config", "hadpo.train/1", "--set", "engine.threads=2", code=2)
-        self.tool("config", "hadpo.train/1", "--set", "schema=hadpo.pope/1", code=2)
-        (self.folder / "t.json").write_text(self.tool("config", "hadpo.train/1", "--set", "data.format=pairs", "--set", "data.pairs=p").stdout)
-        self.assertEqual(self.tool("config", "-c", "t.json").stdout, (self.folder / "t.json").read_text())
+        self.assertIn("/optimizer/beta3", self.run_tool("config", "hadpo.train/1", "--set", "optimizer.beta3=0.5", code=3).stderr)
+        self.assertIn("/epochs", self.run_tool("config", "hadpo.train/1", "--set", "epochs=3", "--set", "steps=4", code=3).stderr)
+        self.assertIn("/temperature", self.run_tool("config", "hadpo.generate/1", "--set", "temperature=0.4", code=3).stderr)
+        self.run_tool("config", "hadpo.train/1", "--set", "engine.threads=2", code=2)
+        self.run_tool("config", "hadpo.train/1", "--set", "schema=hadpo.pope/1", code=2)
+        (self.folder / "t.json").write_text(self.run_tool("config", "hadpo.train/1", "--set", "data.format=pairs", "--set", "data.pairs=p").stdout)
+        self.assertEqual(self.run_tool("config", "-c", "t.json").stdout, (self.folder / "t.json").read_text())
 
     def test_files_that_a_layout_does_not_have_are_refused(self):
         blip = FIXTURES / "instructblip/lavis"
@@ -128,7 +115,7 @@ class Configurations(Edges):
                     error = self.refused(lambda: hadpo.Model(engine, **MODELS[family], **keys), f"/{next(iter(keys))}")
                     self.assertEqual(error.status, 21)
             self.refused(lambda: hadpo.Model(engine, FIXTURES / "llava/original-f16", vision_tower="nowhere"), "nowhere")
-        self.assertIn("/bert", self.tool("inspect", "-m", LLAVA, "--bert", "x", code=3).stderr)
+        self.assertIn("/bert", self.run_tool("inspect", "-m", LLAVA, "--bert", "x", code=3).stderr)
 
     def test_the_folders_own_length_of_answers_is_named(self):
         folder = self.folder / "model"
@@ -160,12 +147,12 @@ class Flags(Edges):
             (2, ["world", "make", "-o", "w", "-m", LLAVA]), (2, ["inspect", "-m", LLAVA, "-Q", "What?"]),
         ]:
             with self.subTest(" ".join(map(str, arguments))):
-                self.tool(*arguments, code=code)
+                self.run_tool(*arguments, code=code)
         self.assertFalse((self.folder / "out").exists())
 
     def test_flags_that_fit_together(self):
-        self.tool("describe", "-m", LLAVA, PICTURES / "wide.jpg", "-n", "3", "-b", "2", "--early-stopping", "--length-penalty", "2")
-        self.tool("describe", "-m", LLAVA, PICTURES / "wide.jpg", "-n", "3", "--sample", "--temperature", "0.5", "--seed", "3")
+        self.run_tool("describe", "-m", LLAVA, PICTURES / "wide.jpg", "-n", "3", "-b", "2", "--early-stopping", "--length-penalty", "2")
+        self.run_tool("describe", "-m", LLAVA, PICTURES / "wide.jpg", "-n", "3", "--sample", "--temperature", "0.5", "--seed", "3")
 
 
 class Trainings(Edges):
@@ -180,7 +167,7 @@ class Trainings(Edges):
 
     def test_the_recipe_moves_on_a_hundred_pairs(self):
         pairs = self.hundred()
-        run = self.tool("train", "-m", LLAVA, "--pairs", pairs, "--outside", "--rank", "2", "--alpha", "4", "-o", "adapter", "--json",
+        run = self.run_tool("train", "-m", LLAVA, "--pairs", pairs, "--outside", "--rank", "2", "--alpha", "4", "-o", "adapter", "--json",
                         "--log", "log.jsonl", "--stop-after", "2")
         plan = json.loads(run.stdout)["plan"]
         self.assertEqual((plan["samples_per_step"], plan["steps"], plan["epochs"]), (6, 17, 1))
@@ -192,8 +179,8 @@ class Trainings(Edges):
     def test_what_cannot_move_is_refused_by_check_and_train(self):
         pairs = self.hundred()
         flags = ["-m", LLAVA, "--pairs", pairs, "--outside", "--batch", "128", "--warmup-steps", "1"]
-        checked = self.tool("check", *flags, code=3)
-        trained = self.tool("train", *flags, "-o", "adapter", code=3)
+        checked = self.run_tool("check", *flags, code=3)
+        trained = self.run_tool("train", *flags, "-o", "adapter", code=3)
         for run in (checked, trained):
             self.assertIn("a training in which nothing can move", run.stderr)
             self.assertIn("all of it warm-up", run.stderr)
@@ -210,7 +197,7 @@ class Trainings(Edges):
 
     def test_four_pairs_and_one_epoch_are_four_draws(self):
         (self.folder / "four.jsonl").write_text("".join(self.hundred().read_text().splitlines(True)[:4]))
-        run = self.tool("train", "-m", LLAVA, "--pairs", "four.jsonl", "--outside", "--rank", "2", "--batch", "128", "--epochs", "1",
+        run = self.run_tool("train", "-m", LLAVA, "--pairs", "four.jsonl", "--outside", "--rank", "2", "--batch", "128", "--epochs", "1",
                         "-o", "adapter", "--json")
         report = json.loads(run.stdout)
         self.assertEqual((report["steps"], report["plan"]["epochs"]), (1, 1))
@@ -228,10 +215,10 @@ class Trainings(Edges):
         (self.folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         flags = ["-m", LLAVA, "--pairs", "p.jsonl", "-i", "pictures", "--rank", "2", "--batch", "2"]
         for more in ([], ["--decode"]):
-            report = json.loads(self.tool("check", *flags, "--json", *more, code=4).stdout)
+            report = json.loads(self.run_tool("check", *flags, "--json", *more, code=4).stdout)
             self.assertEqual([problem["line"] for problem in report["problems"]], list(range(2, 8)))
             self.assertEqual(report["refused"][0]["message"], "6 samples cannot be trained on")
-        run = self.tool("train", *flags, "-o", "out", code=4)
+        run = self.run_tool("train", *flags, "-o", "out", code=4)
         for name in kinds:
             self.assertIn(f"{name}.png", run.stderr)
 
@@ -245,24 +232,24 @@ class Trainings(Edges):
         (self.folder / "q.json").write_text("".join(json.dumps(line) + "\n" for line in questions))
         flags = ["-m", LLAVA, "--pairs", PAIRS, "-i", PICTURES, "--rank", "2", "--batch", "2", "--steps", "2", "--guard-pope", "q.json",
                  "--guard-images", "img"]
-        self.assertIn("b.png", self.tool("check", *flags, code=4).stderr)
-        self.assertIn("b.png", self.tool("train", *flags, "-o", "out", code=4).stderr)
+        self.assertIn("b.png", self.run_tool("check", *flags, code=4).stderr)
+        self.assertIn("b.png", self.run_tool("train", *flags, "-o", "out", code=4).stderr)
         (self.folder / "img/b.png").write_bytes(good)
-        self.tool("check", *flags)
+        self.run_tool("check", *flags)
 
     def test_the_adapter_and_log_of_another_training_stay(self):
         place, log = self.folder / "adapter", self.folder / "log.jsonl"
         flags = ["train", "-m", LLAVA, "--pairs", PAIRS, "-i", PICTURES, "--rank", "2", "--batch", "2", "--steps", "3"]
-        self.tool(*flags, "-o", place, "--log", log, "--stop-after", "2")
+        self.run_tool(*flags, "-o", place, "--log", log, "--stop-after", "2")
         before = [(path.name, path.read_bytes()) for path in sorted(place.iterdir())] + [log.read_bytes()]
-        self.assertIn("--overwrite", self.tool("train", "--help").stdout)
+        self.assertIn("--overwrite", self.run_tool("train", "--help").stdout)
         for more in (["-o", place], ["-o", "other", "--log", log], ["-o", place, "--log", log]):
-            self.assertIn("overwrite", self.tool(*flags, *more, code=4).stderr)
-            self.tool("check", *flags[1:], *more, code=4)
+            self.assertIn("overwrite", self.run_tool(*flags, *more, code=4).stderr)
+            self.run_tool("check", *flags[1:], *more, code=4)
         self.assertEqual([(path.name, path.read_bytes()) for path in sorted(place.iterdir())] + [log.read_bytes()], before)
-        self.tool(*flags, "-o", place, "--log", log, "--resume", place)
+        self.run_tool(*flags, "-o", place, "--log", log, "--resume", place)
         self.assertEqual(len(log.read_text().splitlines()), 3)
-        self.tool(*flags, "-o", place, "--log", log, "--overwrite", "--stop-after", "1")
+        self.run_tool(*flags, "-o", place, "--log", log, "--overwrite", "--stop-after", "1")
         self.assertEqual(len(log.read_text().splitlines()), 1)
 
         with hadpo.Engine(threads=1) as engine, hadpo.Model(engine, LLAVA) as model:
@@ -280,10 +267,10 @@ class Trainings(Edges):
         flags = ["train", "-m", LLAVA, "--pairs", PAIRS, "-i", PICTURES, "--rank", "2", "--batch", "2", "--steps", "3"]
         for more in (["-o", "file/out"], ["-o", "out", "--log", "file/log"], ["-o", "file"],
                      ["-o", "out2", "--log", "log", "--report", "file/page.html"], ["-o", "out3", "--log", "log", "--report", "."]):
-            run = self.tool(*flags, "--events", *more, code=4)
+            run = self.run_tool(*flags, "--events", *more, code=4)
             self.assertNotIn('"event": "step"', run.stderr)
             if "--report" not in more:
-                self.tool("check", *flags[1:], *more, code=4)
+                self.run_tool("check", *flags[1:], *more, code=4)
 
     def test_a_failure_on_the_way_is_saved_and_resumed(self):
         # The pictures go away after the first step.
